@@ -1,0 +1,31 @@
+"""A triangle rasterizer in PyTorch: z-buffer, face indices, barycentrics and attribute interpolation on any device.
+
+>>> import torch, rasterizer
+>>> pos = torch.tensor([[-1.0, -1.0, 0.0, 1.0], [1.0, -1.0, 0.0, 1.0], [0.0, 1.0, 0.0, 1.0]])
+>>> findices, barycentric = rasterizer.rasterize(pos, torch.tensor([[0, 1, 2]]), (64, 64))
+>>> int(findices.max()), tuple(barycentric.shape)
+(1, (64, 64, 3))
+
+The rule is stated in :mod:`rasterizer.arithmetic`; it is that of Hunyuan3D's ``custom_rasterizer``, bit for bit.
+"""
+
+from .api import barycentrics, interpolate, rasterize, rasterize_image
+from .facade import PyTorchRasterizer, RasterizerWrapper, create_optimized_rasterizer
+from .info import BackendInfo, backend_info
+from .types import Fragments, RasterInfo
+from .version import __version__
+
+__all__ = [
+    "BackendInfo",
+    "Fragments",
+    "PyTorchRasterizer",
+    "RasterInfo",
+    "RasterizerWrapper",
+    "__version__",
+    "backend_info",
+    "barycentrics",
+    "create_optimized_rasterizer",
+    "interpolate",
+    "rasterize",
+    "rasterize_image",
+]

@@ -1,0 +1,197 @@
+"""The functions everything else goes through. Conventions are stated in :mod:`rasterizer.arithmetic`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from .backends import registry
+from .backends.eager.resolve import differentiable_barycentrics
+from .device import device_policy, working_device
+from .memory import default_budget, with_less_memory
+from .types import Fragments, RasterInfo, RasterOptions
+from .validation import check_faces, check_integer, check_mode, check_positions, check_prior, check_resolution
+
+TILE_SIZE = 32
+"""Default side of the tiled mode's tiles, in pixels."""
+
+_INTERPOLATE_CHUNK = 1 << 20  # pixels; keeps the gathered corners, not the image, as the temporary
+
+
+def rasterize(
+    pos: Tensor,
+    tri: Tensor,
+    resolution: tuple[int, int],
+    *,
+    depth_prior: Tensor | None = None,
+    occlusion_truncation: float = 1e-6,
+    mode: str = "auto",
+    tile_size: int = TILE_SIZE,
+    batch_size: int = 0,
+    backend: str = "auto",
+    on_progress: Callable[[float], None] | None = None,
+) -> Fragments:
+    """Find the nearest face at every pixel centre.
+
+    Args:
+        pos: ``[N, 4]`` clip-space vertices ``(x, y, z, w)``, or ``[B, N, 4]`` for B views of one mesh. Any floating
+            dtype and strides; computed in float32.
+        tri: ``[M, 3]`` vertex indices, any integer dtype, on ``pos``'s device.
+        resolution: ``(height, width)`` in pixels.
+        depth_prior: ``[H, W]`` or ``[B, H, W]`` NDC depth ``z/w`` of the layer already drawn; only fragments behind it
+            are drawn (depth peeling). Use a huge value such as 1e9 where that layer was empty.
+        occlusion_truncation: added to the mapped prior before the test.
+        mode: ``batched`` evaluates whole bounding boxes, ``tiled`` cuts large triangles at screen tiles and drops the
+            tiles they cannot touch, ``auto`` decides from the triangles. The result is the same to the last bit.
+        tile_size: side of those tiles in pixels, 8 to 512.
+        batch_size: triangles set up at once; 0 derives it from the memory that is free.
+        backend: ``auto`` or a name from :func:`rasterizer.backend_info`.
+        on_progress: called now and then with the share done, 0..1; an exception it raises stops the call.
+
+    Returns:
+        :class:`~rasterizer.types.Fragments`, on ``pos``'s device: ``findices [H, W]`` int32 (1-based, 0 = background)
+        and ``barycentric [H, W, 3]`` float32, with a leading ``[B]`` if ``pos`` has one. The barycentrics are
+        differentiable with respect to ``pos``. Faces with a vertex that is not finite on the screen draw nothing and
+        are counted in ``.info.invalid_faces``.
+
+    Raises:
+        ValueError: an argument is unusable; the text names it, what was found and what is expected.
+    """
+    single = isinstance(pos, Tensor) and pos.ndim == 2
+    clip = check_positions(pos)
+    home = clip.device
+    faces = check_faces(tri, clip.shape[1], home)
+    height, width = check_resolution(resolution)
+    prior = None
+    if depth_prior is not None:
+        prior = check_prior(depth_prior, clip.shape[0], (height, width), home, "depth_prior")
+    options = RasterOptions(
+        resolution=(height, width),
+        depth_prior=prior,
+        occlusion_truncation=float(occlusion_truncation),
+        mode=check_mode(mode),
+        tile_size=check_integer(tile_size, 8, 512, "tile_size"),
+        batch_size=check_integer(batch_size, 0, 2**31 - 1, "batch_size"),
+        on_progress=on_progress or (lambda share: None),
+    )
+
+    def run(device: torch.device, budget: int) -> tuple[Tensor, Tensor, RasterInfo]:
+        chosen = registry.select(backend, device)
+        moved = None if prior is None else prior.to(device)
+        request = replace(options, budget=budget, depth_prior=moved)
+        with torch.no_grad():
+            return chosen.rasterize(clip.detach().to(device), faces.to(device), request)
+
+    device = working_device(home)
+    findices, barycentric, info = with_less_memory(run, device, default_budget(device))
+    findices, barycentric = findices.to(home), barycentric.to(home)
+    if clip.requires_grad and torch.is_grad_enabled():
+        barycentric = differentiable_barycentrics(clip, faces, findices, device_policy(home).float64)
+    return Fragments.of(findices[0], barycentric[0], info) if single else Fragments.of(findices, barycentric, info)
+
+
+def rasterize_image(
+    V: Tensor,  # noqa: N803 - the native module's names
+    F: Tensor,  # noqa: N803
+    D: Tensor,  # noqa: N803
+    width: int,
+    height: int,
+    occlusion_truncation: float,
+    use_depth_prior: int,
+) -> Fragments:
+    """The native ``custom_rasterizer_kernel.rasterize_image``, bit for bit.
+
+    Args:
+        V: ``[N, 4]`` clip-space vertices.
+        F: ``[M, 3]`` vertex indices.
+        D: ``[height, width]`` depth prior (NDC ``z/w``); ignored, and may be empty, unless ``use_depth_prior``.
+        width, height: image size in pixels.
+        occlusion_truncation: added to the mapped prior before the test.
+        use_depth_prior: 0 or 1.
+
+    Returns:
+        ``findices [height, width]`` int32, ``barycentric [height, width, 3]`` float32.
+    """
+    prior = D if use_depth_prior else None
+    return rasterize(V, F, (height, width), depth_prior=prior, occlusion_truncation=occlusion_truncation)
+
+
+def barycentrics(pos: Tensor, tri: Tensor, findices: Tensor) -> Tensor:
+    """Perspective-correct barycentrics of given faces, as a differentiable function of the vertices.
+
+    Args:
+        pos: ``[N, 4]`` or ``[B, N, 4]`` clip-space vertices, float32 or float64.
+        tri: ``[M, 3]`` vertex indices.
+        findices: ``[H, W]`` or ``[B, H, W]`` 1-based face indices, 0 = background.
+
+    Returns:
+        ``findices``' shape with a last dimension of 3, in ``pos``'s dtype; zeros on background. The last stage of
+        :func:`rasterize`, which gives the same bits in float32.
+    """
+    double = isinstance(pos, Tensor) and pos.dtype == torch.float64
+    clip = check_positions(pos)
+    clip = (pos if pos.ndim == 3 else pos[None]) if double else clip
+    faces = check_faces(tri, clip.shape[1], clip.device)
+    images = _check_findices(findices, faces)
+    out = differentiable_barycentrics(clip, faces, images, device_policy(clip.device).float64)
+    return out if findices.ndim == 3 else out[0]
+
+
+def interpolate(col: Tensor, findices: Tensor, barycentric: Tensor, tri: Tensor) -> Tensor:
+    """Interpolate vertex attributes over rasterized faces.
+
+    Args:
+        col: ``[N, C]``, ``[1, N, C]`` or ``[B, N, C]`` attributes.
+        findices: ``[H, W]`` or ``[B, H, W]`` 1-based face indices, 0 = background; any dtype (callers hand float32
+        too).
+        barycentric: ``findices``' shape with a last dimension of 3; any strides.
+        tri: ``[M, 3]`` indices into ``col``'s vertices; other ones than those rasterized with are allowed (UV faces).
+
+    Returns:
+        ``[H, W, C]`` if neither ``col`` nor ``findices`` has a batch dimension, else ``[B, H, W, C]``: the sum over the
+        corners of ``barycentric * col[corner]``, zeros on background. Differentiable in ``col`` and ``barycentric``.
+    """
+    single = col.ndim == 2 and findices.ndim == 2
+    col = col if col.ndim == 3 else col[None]
+    if col.ndim != 3 or not col.is_floating_point():
+        raise ValueError(
+            f"col: is {list(col.shape)} {col.dtype}, expected floating-point [N, C], [1, N, C] or [B, N, C]"
+        )
+    faces = check_faces(tri, col.shape[1], col.device)
+    images = _check_findices(findices, faces)
+    weights = barycentric if barycentric.ndim == 4 else barycentric[None]
+    if weights.shape != (*images.shape, 3):
+        raise ValueError(f"barycentric: shape is {list(barycentric.shape)}, expected {[*findices.shape, 3]}")
+    views = images.shape[0]
+    if col.shape[0] not in (1, views):
+        raise ValueError(f"col: is a batch of {col.shape[0]}, expected 1 or the {views} images of findices")
+
+    flat, weights = images.reshape(-1), weights.reshape(-1, 3)
+    table = col.reshape(-1, col.shape[2])
+    step = col.shape[1] if col.shape[0] > 1 else 0  # each view reads its own block of the table, or all the same one
+    pixels = images[0].numel()
+    parts = []
+    for start in range(0, flat.numel(), _INTERPOLATE_CHUNK):
+        stop = min(start + _INTERPOLATE_CHUNK, flat.numel())
+        face = (flat[start:stop].to(torch.int64) - 1).clamp_(0, faces.shape[0] - 1)
+        index = faces.index_select(0, face).to(torch.int64)
+        if step:
+            view = torch.div(torch.arange(start, stop, device=index.device), pixels, rounding_mode="floor")
+            index += (view * step)[:, None]
+        share = weights[start:stop]
+        total = table.index_select(0, index[:, 0]) * share[:, 0:1]
+        total = total + table.index_select(0, index[:, 1]) * share[:, 1:2]
+        parts.append(total + table.index_select(0, index[:, 2]) * share[:, 2:3])
+    out = (parts[0] if len(parts) == 1 else torch.cat(parts)).view(*images.shape, col.shape[2])
+    return out[0] if single else out
+
+
+def _check_findices(findices: Tensor, faces: Tensor) -> Tensor:
+    if findices.ndim not in (2, 3):
+        raise ValueError(f"findices: shape is {list(findices.shape)}, expected [H, W] or [B, H, W]")
+    if findices.device != faces.device:
+        raise ValueError(f"findices: is on {findices.device} but the faces are on {faces.device}")
+    return findices if findices.ndim == 3 else findices[None]

@@ -1,0 +1,184 @@
+"""The eager backend: plain PyTorch operators on any device.
+
+Triangles are set up in bounded batches (:mod:`.boxes`), their candidate pixels evaluated in bounded chunks
+(:mod:`.fragments`), merged into an integer z-buffer (:mod:`.zbuffer`), and the winners turned into barycentrics
+(:mod:`.resolve`). Both modes evaluate the same arithmetic on different sets of candidates and give the same bits.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ...arithmetic import MAX_DEPTH, depth_threshold, to_screen
+from ...device import DevicePolicy, device_policy
+from ...types import RasterInfo, RasterOptions
+from .boxes import BYTES_PER_TRIANGLE, X0, ZA, ZC, Boxes, count_tiles, cut, set_up, touched
+from .fragments import BYTES_PER_PIXEL, draw
+from .resolve import resolve
+from .zbuffer import PackedZBuffer, TwoPassZBuffer, make_zbuffer
+
+SUB_TILE = 8
+"""Side of the second, finer grid of the tiled mode."""
+
+_LARGE_SHARE = (
+    0.05  # `auto` bins to tiles once this share of all candidate pixels lies in boxes above the largest class
+)
+
+
+@dataclass
+class _Frame:
+    """State shared by the batches of one call."""
+
+    size: tuple[int, int]
+    zbuffer: PackedZBuffer | TwoPassZBuffer
+    threshold: Tensor | None
+    options: RasterOptions
+    policy: DevicePolicy
+    chunk: int
+    invalid: int = 0
+    large_pixels: int = 0
+    all_pixels: int = 0
+    used_tiles: bool = False
+
+
+def rasterize(pos: Tensor, tri: Tensor, options: RasterOptions) -> tuple[Tensor, Tensor, RasterInfo]:
+    """Rasterize ``pos [B, N, 4]`` float32 with ``tri [M, 3]`` int; both validated and on one device.
+
+    Returns:
+        ``findices [B, H, W]`` int32, ``barycentric [B, H, W, 3]`` float32, and an account.
+    """
+    views, vertices, _ = pos.shape
+    height, width = options.resolution
+    policy = device_policy(pos.device)
+    threshold = None
+    if options.depth_prior is not None:
+        threshold = depth_threshold(options.depth_prior, options.occlusion_truncation).reshape(-1)
+    frame = _Frame(
+        size=(height, width),
+        zbuffer=make_zbuffer(views * height * width, pos.device, policy),
+        threshold=threshold,
+        options=options,
+        policy=policy,
+        chunk=max(256, min(policy.chunk, options.budget // BYTES_PER_PIXEL)),
+    )
+    screen = to_screen(pos, width, height).view(views * vertices, 4)
+    faces = tri.shape[0]
+    batch = options.batch_size or max(1024, min(policy.batch, options.budget // BYTES_PER_TRIANGLE))
+    for start in range(0, views * faces, batch):
+        _draw_batch(_corners(screen, tri, vertices, start, min(start + batch, views * faces)), frame)
+        options.on_progress(min(1.0, (start + batch) / (views * faces)))
+
+    findices = torch.empty((views, height, width), dtype=torch.int32, device=pos.device)
+    barycentric = torch.empty((views, height, width, 3), dtype=torch.float32, device=pos.device)
+    flat, rows = findices.view(-1), barycentric.view(-1, 3)
+    for start in range(0, flat.numel(), frame.chunk):
+        stop = min(start + frame.chunk, flat.numel())
+        flat[start:stop] = frame.zbuffer.findices(start, stop)
+        if faces:
+            resolve(findices, screen, tri, vertices, start, policy.float64, rows[start:stop])
+        else:
+            rows[start:stop] = 0.0
+    return findices, barycentric, _account(frame, pos.device)
+
+
+def _corners(screen: Tensor, tri: Tensor, vertices: int, start: int, stop: int) -> tuple[Tensor, Tensor, Tensor]:
+    """``[3, 4, T]`` screen-space corners, face index and view of the triangles ``start`` to ``stop`` of all views."""
+    faces = tri.shape[0]
+    flat = torch.arange(start, stop, device=tri.device)
+    view = torch.div(flat, faces, rounding_mode="floor")
+    face = flat - view * faces
+    index = tri.index_select(0, face).to(torch.int64) + (view * vertices)[:, None]
+    rows = screen.index_select(0, index.view(-1)).view(stop - start, 3, 4)
+    return rows.permute(1, 2, 0).contiguous(), face, view
+
+
+def _draw_batch(batch: tuple[Tensor, Tensor, Tensor], frame: _Frame) -> None:
+    corners, face, view = batch
+    height, width = frame.size
+    boxes, invalid = set_up(corners, face, view, width, height)
+    sides = frame.policy.box_sizes
+    classes = len(sides) ** 2  # then one class for larger boxes, and one for empty ones
+    x0, x1, y0, y1 = boxes.rows[X0:]
+    limits = torch.tensor(sides, dtype=torch.float32, device=x0.device)
+    across, down = torch.bucketize(x1 - x0, limits), torch.bucketize(y1 - y0, limits)
+    empty, large = x1 <= x0, (across == len(sides)) | (down == len(sides))
+    kind = (down * len(sides) + across).masked_fill_(large, classes).masked_fill_(empty, classes + 1)
+    kind, order = torch.sort(kind.to(torch.int32))
+
+    pixels = (x1 - x0) * (y1 - y0) * ~empty
+    far = (boxes.rows[ZA : ZC + 1] >= MAX_DEPTH - 1.0).any()
+    sums = torch.stack((invalid.sum(), far.long(), (pixels * large).sum().long(), pixels.sum().long()))
+    bounds = torch.searchsorted(kind, torch.arange(classes + 2, dtype=torch.int32, device=kind.device))
+    *bounds, n_invalid, is_far, large_pixels, all_pixels = torch.cat((bounds, sums)).tolist()  # the one synchronisation
+    frame.invalid += n_invalid
+    frame.large_pixels += large_pixels
+    frame.all_pixels += all_pixels
+
+    boxes = boxes.take(order[: bounds[-1]])
+    for number in range(classes):
+        if bounds[number] < bounds[number + 1]:
+            high, wide = sides[number // len(sides)], sides[number % len(sides)]
+            _draw_class(boxes.slice(bounds[number], bounds[number + 1]), wide, high, frame, bool(is_far))
+    if bounds[classes] < bounds[classes + 1]:
+        tiled = frame.options.mode == "tiled"
+        tiled |= frame.options.mode == "auto" and large_pixels > _LARGE_SHARE * all_pixels
+        frame.used_tiles |= tiled
+        draw_large = _draw_tiled if tiled else _draw_blocks
+        draw_large(boxes.slice(bounds[classes], bounds[classes + 1]), frame, bool(is_far))
+
+
+def _draw_class(boxes: Boxes, wide: int, high: int, frame: _Frame, far: bool) -> None:
+    """Draw boxes none of which is larger than ``wide x high``, in chunks."""
+    most = max(1, frame.chunk // (wide * high))
+    for start in range(0, len(boxes), most):
+        run = boxes.slice(start, min(start + most, len(boxes)))
+        if frame.policy.pad_shapes:  # repeating a box changes nothing, a minimum is idempotent
+            padded = min(most, 1 << (len(run) - 1).bit_length())
+            run = run.take(torch.arange(padded, device=run.face.device).clamp_(max=len(run) - 1))
+        draw(run, wide, high, frame.zbuffer, frame.size, frame.threshold, far, frame.policy.float64)
+
+
+def _draw_blocks(boxes: Boxes, frame: _Frame, far: bool) -> None:
+    """The batched mode's way with large boxes: every pixel of them, in blocks of the largest class."""
+    side = frame.policy.box_sizes[-1]
+    counts = count_tiles(boxes, side)
+    total = int(counts[2][-1])
+    most = max(1, frame.chunk // (side * side))
+    for start in range(0, total, most):
+        _draw_class(cut(boxes, side, start, min(start + most, total), counts), side, side, frame, far)
+
+
+def _draw_tiled(boxes: Boxes, frame: _Frame, far: bool) -> None:
+    """The tiled mode's way with large boxes: cut at the tile grid, drop tiles the triangle cannot touch, twice."""
+    side = frame.options.tile_size
+    counts = count_tiles(boxes, side)
+    total = int(counts[2][-1])
+    fine = (math.ceil(side / SUB_TILE) + (side % SUB_TILE > 0)) ** 2  # most sub-tiles a tile can meet
+    most = max(1, min(frame.chunk // 64, frame.options.budget // (fine * BYTES_PER_TRIANGLE)))
+    for start in range(0, total, most):
+        tiles = _touched_only(cut(boxes, side, start, min(start + most, total), counts))
+        if len(tiles):
+            pieces = cut(tiles, SUB_TILE, 0, len(tiles) * fine, count_tiles(tiles, SUB_TILE))
+            _draw_class(_touched_only(pieces), SUB_TILE, SUB_TILE, frame, far)
+
+
+def _touched_only(boxes: Boxes) -> Boxes:
+    """The boxes that their triangle may touch. One synchronisation, and no ``nonzero``, which some devices lack."""
+    keep = touched(boxes)
+    place = torch.cumsum(keep, 0, dtype=torch.int64)
+    slot = torch.where(keep, place - 1, len(boxes))
+    index = torch.zeros(len(boxes) + 1, dtype=torch.int64, device=slot.device)
+    index.scatter_(0, slot, torch.arange(len(boxes), device=slot.device))
+    return boxes.take(index[: int(place[-1])])
+
+
+def _account(frame: _Frame, device: torch.device) -> RasterInfo:
+    reason = "asked for"
+    if frame.options.mode == "auto":
+        share = frame.large_pixels / max(1, frame.all_pixels)
+        reason = f"{share:.0%} of the candidate pixels lie in boxes above {frame.policy.box_sizes[-1]} pixels"
+    return RasterInfo("torch", "tiled" if frame.used_tiles else "batched", reason, str(device), frame.invalid)

@@ -1,0 +1,77 @@
+"""From winning faces to barycentrics, as the last and differentiable stage."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ...arithmetic import complement, perspective, to_screen
+
+
+def barycentrics_at(screen: Tensor, index: Tensor, row: Tensor, column: Tensor, float64: bool) -> tuple[Tensor, ...]:
+    """Perspective-correct barycentrics at pixel centres.
+
+    Args:
+        screen: ``[N, 4]`` screen-space vertices.
+        index: ``[P, 3]`` int64 vertices of the face at each pixel.
+        row, column: ``[P]`` pixel coordinates, in ``screen``'s dtype.
+        float64: whether the device has float64.
+
+    Returns:
+        Three ``[P]`` tensors.
+    """
+    a, b, c = (screen.index_select(0, corner) for corner in index.unbind(1))
+    ax, ay = a[:, 0], a[:, 1]
+    acx, acy, abx, aby = c[:, 0] - ax, c[:, 1] - ay, b[:, 0] - ax, b[:, 1] - ay
+    inv = 1.0 / (acx * aby - abx * acy)
+    dx, dy = column + 0.5 - ax, row + 0.5 - ay
+    beta = (acx * dy - dx * acy) * inv
+    gamma = (dx * aby - abx * dy) * inv
+    return perspective(complement(beta, gamma, float64), beta, gamma, a[:, 3], b[:, 3], c[:, 3])
+
+
+def resolve(
+    findices: Tensor, screen: Tensor, tri: Tensor, vertices: int, start: int, float64: bool, out: Tensor
+) -> None:
+    """Write the barycentrics of a run of pixels into ``out``, zeros where ``findices`` is 0.
+
+    Args:
+        findices: ``[V, H, W]`` winning faces.
+        screen: ``[V*vertices, 4]`` screen-space vertices of all views.
+        tri: ``[M, 3]`` faces.
+        vertices: vertices per view.
+        start: first of the flat pixels to do; as many as ``out`` has rows.
+        out: ``[P, 3]``.
+    """
+    _, height, width = findices.shape
+    stop = start + out.shape[0]
+    face = findices.view(-1)[start:stop]
+    pixel = torch.arange(start, stop, device=face.device)
+    index, row, column = _locate(face, pixel, tri, vertices, height, width, screen.dtype)
+    triple = torch.stack(barycentrics_at(screen, index, row, column, float64), dim=-1)
+    out.copy_(torch.where((face > 0)[:, None], triple, 0.0))  # the background evaluated face 0, which may be degenerate
+
+
+def differentiable_barycentrics(pos: Tensor, tri: Tensor, findices: Tensor, float64: bool) -> Tensor:
+    """Barycentrics as a differentiable function of ``pos [B, N, 4]``, for given ``findices [B, H, W]``.
+
+    Visibility is piecewise constant, so the gradient covers the interior of faces, not their silhouettes.
+    """
+    views, height, width = findices.shape
+    screen = to_screen(pos, width, height).reshape(-1, 4)
+    face = findices.reshape(-1)
+    pixel = torch.nonzero(face).view(-1)  # only what is drawn: a background pixel must not bring NaN into the gradient
+    index, row, column = _locate(face[pixel], pixel, tri, pos.shape[1], height, width, pos.dtype)
+    triple = torch.stack(barycentrics_at(screen, index, row, column, float64), dim=-1)
+    out = triple.new_zeros((face.numel(), 3)).index_put((pixel,), triple)
+    return out.view(views, height, width, 3)
+
+
+def _locate(
+    face: Tensor, pixel: Tensor, tri: Tensor, vertices: int, height: int, width: int, dtype: torch.dtype
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Vertex indices ``[P, 3]`` of each pixel's face (face 0 where empty), and the pixel's row and column."""
+    line = torch.div(pixel, width, rounding_mode="floor")
+    view = torch.div(line, height, rounding_mode="floor")
+    index = tri.index_select(0, (face.to(torch.int64) - 1).clamp_(min=0)).to(torch.int64) + (view * vertices)[:, None]
+    return index, (line - view * height).to(dtype), (pixel - line * width).to(dtype)

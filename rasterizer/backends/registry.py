@@ -1,0 +1,153 @@
+"""The ways to rasterize: what each is, whether it works here, and if not, why.
+
+A backend renders ``pos [B, N, 4]`` float32 with ``tri [M, 3]`` (both validated, on one device) into
+``(findices [B, H, W] int32, barycentric [B, H, W, 3] float32, RasterInfo)``. A later one, for instance in Metal, takes
+its place by one more :class:`Backend` in :data:`BACKENDS`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..device import device_name
+from ..types import RasterInfo, RasterOptions
+from . import eager, native, nvdiffrast
+
+log = logging.getLogger("torch_rasterizer")
+
+ENVIRONMENT = "TORCH_RASTERIZER_BACKEND"
+"""``NAME`` makes ``auto`` mean that backend; ``-NAME`` forbids one. Several are separated by commas."""
+
+
+@dataclass(frozen=True)
+class Backend:
+    """One way to rasterize.
+
+    Attributes:
+        name: as users ask for it.
+        priority: ``auto`` takes the highest that works; below 0 a backend is used only when asked for.
+        reason_against: why it does not work on a device, or an empty string.
+        rasterize: the implementation.
+        note: one line for people.
+    """
+
+    name: str
+    priority: int
+    reason_against: Callable[[torch.device], str]
+    rasterize: Callable[[Tensor, Tensor, RasterOptions], tuple[Tensor, Tensor, RasterInfo]]
+    note: str
+
+
+BACKENDS: tuple[Backend, ...] = (
+    Backend("torch", 0, lambda device: "", eager.rasterize, "PyTorch operators, any device, exact"),
+    Backend("custom_rasterizer", -1, native.reason_against, native.rasterize, "Hunyuan3D's compiled module"),
+    Backend("nvdiffrast", -2, nvdiffrast.reason_against, nvdiffrast.rasterize, "other edge rule: not exact"),
+)
+
+
+def backend_names() -> tuple[str, ...]:
+    """Names of all backends, in order of priority."""
+    return tuple(backend.name for backend in BACKENDS)
+
+
+@dataclass(frozen=True)
+class BackendStatus:
+    """One row of the report: a backend, whether it can be used on a device, whether ``auto`` takes it, and why not."""
+
+    name: str
+    priority: int
+    available: bool
+    active: bool
+    reason: str
+    note: str
+
+
+def backend_statuses(device: torch.device) -> list[BackendStatus]:
+    """What :func:`select` knows about every backend on ``device``."""
+    forced, forbidden = _environment()
+    reasons = {backend.name: _reason(backend, device, forbidden) for backend in BACKENDS}
+    active = forced or _best(reasons)
+    rows = []
+    for backend in BACKENDS:
+        reason = reasons[backend.name]
+        if not reason and backend.name != active:
+            reason = "used only when asked for" if backend.priority < 0 else f"{active} comes first"
+        rows.append(
+            BackendStatus(
+                name=backend.name,
+                priority=backend.priority,
+                available=not reasons[backend.name],
+                active=backend.name == active and not reasons[backend.name],
+                reason=reason,
+                note=backend.note,
+            )
+        )
+    return rows
+
+
+def select(name: str, device: torch.device) -> Backend:
+    """The backend to use for a request on ``device``.
+
+    Raises:
+        ValueError: unknown name, or the backend asked for does not work here; the text says why.
+    """
+    forced, forbidden = _environment()
+    if name == "auto":
+        name = forced or _best({backend.name: _reason(backend, device, forbidden) for backend in BACKENDS})
+        source = f" (asked for by {ENVIRONMENT})" if forced else ""
+    else:
+        source = ""
+    backend = _by_name(name, "backend")
+    reason = _reason(backend, device, forbidden)
+    if reason:
+        raise ValueError(f"backend: {name!r}{source} cannot be used on {device}: {reason}; use 'auto' or 'torch'")
+    _announce_once(device)
+    return backend
+
+
+def _best(reasons: dict[str, str]) -> str:
+    usable = [backend for backend in BACKENDS if backend.priority >= 0 and not reasons[backend.name]]
+    return max(usable, key=lambda backend: backend.priority).name if usable else "torch"
+
+
+def _reason(backend: Backend, device: torch.device, forbidden: set[str]) -> str:
+    if backend.name in forbidden:
+        return f"forbidden by {ENVIRONMENT}={os.environ[ENVIRONMENT]}"
+    return backend.reason_against(device)
+
+
+def _by_name(name: str, source: str) -> Backend:
+    for backend in BACKENDS:
+        if backend.name == name:
+            return backend
+    raise ValueError(f"{source}: {name!r} is no backend, expected one of auto, {', '.join(backend_names())}")
+
+
+def _environment() -> tuple[str, set[str]]:
+    forced, forbidden = "", set()
+    for word in os.environ.get(ENVIRONMENT, "").replace(" ", "").split(","):
+        if word.startswith("-"):
+            forbidden.add(_by_name(word[1:], f"environment variable {ENVIRONMENT}").name)
+        elif word and word != "auto":
+            forced = _by_name(word, f"environment variable {ENVIRONMENT}").name
+    return forced, forbidden
+
+
+_announced: set[str] = set()
+
+
+def _announce_once(device: torch.device) -> None:
+    """One log line per device: the backend in use, and why not the others."""
+    if str(device) in _announced:
+        return
+    _announced.add(str(device))
+    rows = backend_statuses(device)
+    active = next((row.name for row in rows if row.active), "none")
+    others = "; ".join(f"{row.name}: {row.reason}" for row in rows if not row.active)
+    log.info("Torch Rasterizer: backend '%s' on %s (%s). Not in use: %s", active, device, device_name(device), others)

@@ -1,0 +1,128 @@
+"""Speed, measured: every available backend on the same scenes in one run, interleaved, results compared."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from functools import partial
+
+import torch
+
+from . import scenes
+from .api import rasterize
+from .backends.registry import backend_statuses
+
+CASES: dict[str, tuple[Callable[[], scenes.Scene], int]] = {
+    "sphere 5 k, 512²": (lambda: scenes.sphere(5_000), 512),
+    "sphere 10 k, 1024²": (lambda: scenes.sphere(10_000), 1024),
+    "sphere 40 k, 2048²": (lambda: scenes.sphere(40_000), 2048),
+    "sphere 200 k, 1024²": (lambda: scenes.sphere(200_000), 1024),
+    "sphere 1 M, 1024²": (lambda: scenes.sphere(1_000_000), 1024),
+    "sphere 4 M, 2048²": (lambda: scenes.sphere(4_000_000), 2048),
+    "UV grid 80 k, 4096²": (lambda: scenes.uv_grid(80_000), 4096),
+    "50 screen-sized, 512²": (lambda: scenes.soup(50, 1.0), 512),
+    "10 k large, 1024²": (lambda: scenes.soup(10_000, 0.2), 1024),
+}
+
+QUICK = ("sphere 5 k, 512²", "sphere 10 k, 1024²", "50 screen-sized, 512²")
+"""Cases of a quick run."""
+
+_NATIVE = "custom_rasterizer"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measurement.
+
+    Attributes:
+        case: scene and image size.
+        backend, mode: what ran.
+        milliseconds: median wall time of a call, synchronised.
+        ratio: native milliseconds over these, where the native module ran in the same run; else None.
+        differing: pixels whose face is not that of the first backend measured (torch).
+        peak: largest amount of device memory allocated during a call beyond what was allocated before; None on a CPU.
+    """
+
+    case: str
+    backend: str
+    mode: str
+    milliseconds: float
+    ratio: float | None
+    differing: int
+    peak: int | None
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain types only."""
+        return asdict(self)
+
+
+def measure(device: torch.device, cases: tuple[str, ...], repeats: int = 7) -> Iterator[list[Row]]:
+    """Measure every case with every backend that works on ``device``; yields the rows of one case at a time."""
+    names = [row.name for row in backend_statuses(device) if row.available]
+    for case in cases:
+        make, size = CASES[case]
+        pos, tri = (tensor.to(device) for tensor in make())
+        runs: dict[tuple[str, str], Callable[[], object]] = {}
+        for name in names:
+            for mode in ("auto", "batched", "tiled") if name == "torch" else ("",):
+                runs[name, mode] = partial(rasterize, pos, tri, (size, size), mode=mode or "auto", backend=name)
+        yield _measure_case(case, device, runs, repeats)
+
+
+def _measure_case(
+    case: str, device: torch.device, runs: dict[tuple[str, str], Callable[[], object]], repeats: int
+) -> list[Row]:
+    first, peaks, differing = None, {}, {}
+    for key, run in runs.items():
+        if device.type == "cuda":
+            before = torch.cuda.memory_allocated(device)
+            torch.cuda.reset_peak_memory_stats(device)
+        findices = run().findices
+        if device.type == "cuda":
+            peaks[key] = torch.cuda.max_memory_allocated(device) - before
+        first = findices if first is None else first
+        differing[key] = int((findices != first).sum())
+    times: dict[tuple[str, str], list[float]] = {key: [] for key in runs}
+    for _ in range(repeats):
+        for key, run in runs.items():  # interleaved, so that a change of clock or load meets all alike
+            synchronize(device)
+            start = time.perf_counter()
+            run()
+            synchronize(device)
+            times[key].append((time.perf_counter() - start) * 1e3)
+    median = {key: statistics.median(values) for key, values in times.items()}
+    native = median.get((_NATIVE, ""))
+    return [
+        Row(
+            case,
+            name,
+            mode,
+            median[name, mode],
+            native and native / median[name, mode],
+            differing[name, mode],
+            peaks.get((name, mode)),
+        )
+        for name, mode in runs
+    ]
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has done all it was given."""
+    if device.type in ("cuda", "xpu", "mps"):
+        getattr(torch, device.type).synchronize()
+
+
+def markdown(rows: list[Row]) -> str:
+    """The rows as a Markdown table."""
+    lines = [
+        "| case | backend | mode | ms | times as fast as native | differing pixels | peak MB |",
+        "|---|---|---|---:|---:|---:|---:|",
+    ]
+    for row in rows:
+        ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
+        peak = "" if row.peak is None else f"{row.peak / 1e6:.0f}"
+        cells = (row.case, row.backend, row.mode, f"{row.milliseconds:.3g}", ratio, str(row.differing), peak)
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)

@@ -1,0 +1,69 @@
+"""Object-style entry points under the names that users of the original guide know."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .api import TILE_SIZE, interpolate, rasterize
+from .device import default_device, platform_name, working_device
+from .types import Fragments
+from .validation import check_mode
+
+
+class PyTorchRasterizer:
+    """A rasterizer with a device and settings of its own; results come back on that device.
+
+    Args:
+        device: where to compute; None takes the best device of the machine.
+        mode, tile_size, batch_size: as in :func:`rasterizer.rasterize`.
+    """
+
+    def __init__(
+        self,
+        device: torch.device | str | None = None,
+        mode: str = "auto",
+        tile_size: int = TILE_SIZE,
+        batch_size: int = 0,
+    ) -> None:
+        self.device = default_device() if device is None else working_device(torch.device(device))
+        self.raster_mode = check_mode(mode)
+        self.tile_size = tile_size
+        self.batch_size = batch_size
+
+    def rasterize(
+        self, pos: Tensor, tri: Tensor, resolution: tuple[int, int], depth_prior: Tensor | None = None
+    ) -> Fragments:
+        """:func:`rasterizer.rasterize` with this object's settings; inputs may be on any device."""
+        return rasterize(
+            torch.as_tensor(pos, device=self.device),
+            torch.as_tensor(tri, device=self.device),
+            resolution,
+            depth_prior=None if depth_prior is None else torch.as_tensor(depth_prior, device=self.device),
+            mode=self.raster_mode,
+            tile_size=self.tile_size,
+            batch_size=self.batch_size,
+        )
+
+    def interpolate(self, col: Tensor, findices: Tensor, barycentric: Tensor, tri: Tensor) -> Tensor:
+        """:func:`rasterizer.interpolate`; inputs may be on any device."""
+        return interpolate(*(torch.as_tensor(value, device=self.device) for value in (col, findices, barycentric, tri)))
+
+
+class RasterizerWrapper(PyTorchRasterizer):
+    """A :class:`PyTorchRasterizer` that says what it runs on."""
+
+    @property
+    def mode(self) -> str:
+        """``pytorch_rocm``, ``pytorch_cuda``, ``pytorch_mps``, ``pytorch_xpu`` or ``pytorch_cpu``."""
+        return f"pytorch_{platform_name(self.device)}"
+
+
+def create_optimized_rasterizer(
+    mode: str = "auto",
+    tile_size: int = TILE_SIZE,
+    batch_size: int = 0,
+    device: torch.device | str | None = None,
+) -> PyTorchRasterizer:
+    """A :class:`PyTorchRasterizer` with a mode of its own: ``auto``, ``tiled`` or ``batched``."""
+    return PyTorchRasterizer(device, mode, tile_size, batch_size)

@@ -1,0 +1,96 @@
+"""What this installation runs on: the one source of every report."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from .backends.registry import ENVIRONMENT, BackendStatus, backend_statuses
+from .device import default_device, device_name, device_policy, free_memory, platform_name, working_device
+from .version import __version__
+
+
+@dataclass(frozen=True)
+class BackendInfo:
+    """Device, versions and backends; ``str()`` gives the report for people, :meth:`as_dict` the one for programs.
+
+    Attributes:
+        version: of this package.
+        python, torch, system: versions of what it runs on.
+        device: PyTorch's name of the device, such as ``cuda:0``.
+        device_name: the name people know it by.
+        platform: ``cuda``, ``rocm``, ``mps``, ``xpu``, ``directml`` or ``cpu``.
+        runtime: CUDA or ROCm version of PyTorch, empty elsewhere.
+        free_memory: bytes.
+        float64: whether the device has float64 (else compensated float32 gives the same bits).
+        int64_zbuffer: whether the z-buffer is one int64 minimum (else two int32 passes give the same bits).
+        environment: value of the variable that forces or forbids backends.
+        backends: one :class:`~rasterizer.backends.registry.BackendStatus` each.
+    """
+
+    version: str
+    python: str
+    torch: str
+    system: str
+    device: str
+    device_name: str
+    platform: str
+    runtime: str
+    free_memory: int
+    float64: bool
+    int64_zbuffer: bool
+    environment: str
+    backends: tuple[BackendStatus, ...]
+
+    @property
+    def active(self) -> str:
+        """Name of the backend that ``auto`` uses."""
+        return next((row.name for row in self.backends if row.active), "none")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain types only."""
+        return {**asdict(self), "active": self.active}
+
+    def __str__(self) -> str:
+        runtime = f" {self.runtime}" if self.runtime else ""
+        lines = [
+            f"Torch Rasterizer {self.version}",
+            f"Python {self.python}, PyTorch {self.torch}, {self.system}",
+            f"Device: {self.device} ({self.device_name}), {self.platform}{runtime}, "
+            f"{self.free_memory / 2**30:.1f} GiB free",
+            f"Arithmetic: alpha in {'float64' if self.float64 else 'compensated float32'}, z-buffer "
+            f"{'int64' if self.int64_zbuffer else 'int32 in two passes'}",
+        ]
+        if self.environment:
+            lines.append(f"{ENVIRONMENT}={self.environment}")
+        lines.append("Backends:")
+        for row in self.backends:
+            state = "in use" if row.active else ("available, " if row.available else "off: ") + row.reason
+            lines.append(f"  {row.name} ({row.note}): {state}")
+        return "\n".join(lines)
+
+
+def backend_info(device: torch.device | str | None = None) -> BackendInfo:
+    """Report on ``device``, or on the best device of this machine."""
+    chosen = default_device() if device is None else torch.device(device)
+    working = working_device(chosen)
+    policy = device_policy(working)
+    return BackendInfo(
+        version=__version__,
+        python=platform.python_version(),
+        torch=torch.__version__,
+        system=f"{platform.system()} {platform.machine()}",
+        device=str(working),
+        device_name=device_name(working),
+        platform=platform_name(chosen),
+        runtime=(torch.version.hip or torch.version.cuda or "") if working.type == "cuda" else "",
+        free_memory=free_memory(working),
+        float64=policy.float64,
+        int64_zbuffer=policy.int64_min,
+        environment=os.environ.get(ENVIRONMENT, ""),
+        backends=tuple(backend_statuses(working)),
+    )

@@ -1,0 +1,58 @@
+"""How much memory a call may use, and what happens when it is not there."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+
+from .device import free_memory
+
+log = logging.getLogger("torch_rasterizer")
+
+T = TypeVar("T")
+
+_LEAST, _MOST = 32 << 20, 1 << 30
+
+
+def default_budget(device: torch.device) -> int:
+    """Bytes of working memory for a call: a quarter of what is free, between 32 MiB and 1 GiB."""
+    return max(_LEAST, min(_MOST, free_memory(device) // 4))
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that memory ran out; MPS and the CPU raise a plain RuntimeError for it."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
+
+
+def with_less_memory(call: Callable[[torch.device, int], T], device: torch.device, budget: int) -> T:
+    """Run ``call(device, budget)``; when memory runs out try a quarter, then a sixteenth of the budget, then the CPU.
+
+    Each step is one log line, and every step gives the same result. Other errors pass through.
+    """
+    for attempt in (budget, budget // 4, budget // 16):
+        try:
+            return call(device, attempt)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            log.warning("Out of memory on %s with %d MiB of working memory; trying with less.", device, attempt >> 20)
+        _release(device)  # outside the handler, whose traceback holds on to the tensors
+    if device.type == "cpu":
+        raise MemoryError(
+            f"Not enough memory on the CPU even with {budget >> 24} MiB of working memory; use a smaller image."
+        )
+    log.warning("Out of memory on %s even with little working memory; using the CPU, the result is the same.", device)
+    cpu = torch.device("cpu")
+    return call(cpu, default_budget(cpu))
+
+
+def _release(device: torch.device) -> None:
+    for kind in ("cuda", "xpu", "mps"):
+        if device.type == kind:
+            getattr(torch, kind).empty_cache()

@@ -1,0 +1,80 @@
+"""Small data types shared by the front end and the backends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from torch import Tensor
+
+MODES = ("auto", "tiled", "batched")
+
+
+@dataclass(frozen=True)
+class RasterOptions:
+    """A validated request, as backends see it.
+
+    Attributes:
+        resolution: ``(height, width)``.
+        depth_prior: ``[B, H, W]`` float32 NDC depth of the layer already drawn, or None.
+        occlusion_truncation: added to the mapped prior before the test.
+        mode: ``auto``, ``tiled`` or ``batched``.
+        tile_size: side of the tiles of the tiled mode, in pixels.
+        batch_size: triangles set up at once, 0 to follow ``budget``.
+        budget: bytes of working memory to stay below, beside inputs, outputs and the z-buffer.
+        on_progress: called with the share done, 0..1; may raise to stop.
+    """
+
+    resolution: tuple[int, int]
+    depth_prior: Tensor | None = None
+    occlusion_truncation: float = 1e-6
+    mode: str = "auto"
+    tile_size: int = 32
+    batch_size: int = 0
+    budget: int = 1 << 28
+    on_progress: Callable[[float], None] = field(default=lambda share: None, repr=False)
+
+
+@dataclass(frozen=True)
+class RasterInfo:
+    """How a result came about.
+
+    Attributes:
+        backend: name of the backend that ran.
+        mode: ``tiled`` or ``batched`` where the backend has modes, else empty.
+        reason: why that mode.
+        device: where it ran.
+        invalid_faces: faces left out because a corner is NaN, infinite or at ``w = 0``; -1 where the backend does not
+        say.
+    """
+
+    backend: str
+    mode: str
+    reason: str
+    device: str
+    invalid_faces: int
+
+
+class _Pair(NamedTuple):
+    findices: Tensor
+    barycentric: Tensor
+
+
+class Fragments(_Pair):
+    """Result of :func:`rasterizer.rasterize`; unpacks as ``findices, barycentric``.
+
+    Attributes:
+        findices: ``[H, W]`` or ``[B, H, W]`` int32, 1-based face index, 0 = background.
+        barycentric: the same shape with a last dimension of 3, float32, perspective-correct, zeros on background.
+        info: :class:`RasterInfo`.
+    """
+
+    info: RasterInfo
+
+    @classmethod
+    def of(cls, findices: Tensor, barycentric: Tensor, info: RasterInfo) -> Fragments:
+        """A result with its account attached."""
+        fragments = cls(findices, barycentric)
+        fragments.info = info
+        return fragments

@@ -1,0 +1,115 @@
+"""Checks at the door: whatever passes here is safe on every backend and every device."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.weak import WeakIdKeyDictionary
+
+from .types import MODES
+
+MAX_SIDE = 32768
+"""Largest image side: pixel coordinates and their halves stay exact in float32 with room to spare."""
+
+_checked_faces: Any = WeakIdKeyDictionary()  # tensor -> (version, lowest, highest index): a face list is read once
+
+
+def check_positions(pos: Tensor, name: str = "pos") -> Tensor:
+    """Clip-space vertices as ``[B, N, 4]`` float32 (differentiable conversion), from ``[N, 4]`` or ``[B, N, 4]``."""
+    pos = _tensor(pos, name)
+    if not pos.is_floating_point():
+        raise ValueError(f"{name}: dtype is {pos.dtype}, expected a floating-point dtype (float32 is best)")
+    if pos.ndim not in (2, 3) or pos.shape[-1] != 4:
+        raise ValueError(f"{name}: shape is {list(pos.shape)}, expected [N, 4] or [B, N, 4] clip-space (x, y, z, w)")
+    if pos.numel() == 0:
+        raise ValueError(f"{name}: shape is {list(pos.shape)}, there is no vertex to rasterize")
+    return (pos if pos.ndim == 3 else pos[None]).to(torch.float32)
+
+
+def check_faces(tri: Tensor, vertices: int, device: torch.device, name: str = "tri") -> Tensor:
+    """Faces ``[M, 3]`` of an integer dtype, on ``device``, every index in ``0 .. vertices-1``.
+
+    Reading the range costs one synchronisation, and is remembered for as long as the tensor lives unchanged.
+    """
+    tri = _tensor(tri, name)
+    if tri.is_floating_point() or tri.is_complex() or tri.dtype == torch.bool:
+        raise ValueError(f"{name}: dtype is {tri.dtype}, expected an integer dtype (int32 or int64)")
+    if tri.ndim != 2 or tri.shape[1] != 3:
+        raise ValueError(f"{name}: shape is {list(tri.shape)}, expected [M, 3] vertex indices of triangles")
+    if tri.shape[0] == 0:
+        raise ValueError(f"{name}: shape is {list(tri.shape)}, the mesh has no faces")
+    if tri.device != device:
+        raise ValueError(f"{name}: is on {tri.device} but the vertices are on {device}; move one with .to({device!r})")
+    low, high = _index_range(tri)
+    if low < 0 or high >= vertices:
+        bad = ((tri < 0) | (tri >= vertices)).any(dim=1).to(torch.uint8)
+        face = int(bad.argmax())
+        raise ValueError(
+            f"{name}: face {face} is {tri[face].tolist()} but the mesh has {vertices} vertices (0 .. {vertices - 1}); "
+            f"{int(bad.sum())} of {tri.shape[0]} faces are out of range"
+        )
+    return tri
+
+
+def _index_range(tri: Tensor) -> tuple[int, int]:
+    version = None if tri.is_inference() else tri._version
+    known = _checked_faces.get(tri)
+    if known is not None and version is not None and known[0] == version:
+        return known[1], known[2]
+    low, high = torch.stack(torch.aminmax(tri)).tolist()
+    _checked_faces[tri] = (version, low, high)
+    return low, high
+
+
+def check_resolution(resolution: Any) -> tuple[int, int]:
+    """``(height, width)`` as two ints of at least 1."""
+    try:
+        height, width = (int(side) for side in resolution)
+    except (TypeError, ValueError):
+        raise ValueError(f"resolution: is {resolution!r}, expected (height, width) in pixels") from None
+    if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
+        raise ValueError(f"resolution: is {height} x {width} (height x width), expected 1 to {MAX_SIDE} pixels a side")
+    return height, width
+
+
+def check_prior(prior: Tensor, views: int, resolution: tuple[int, int], device: torch.device, name: str) -> Tensor:
+    """Depth prior as ``[B, H, W]`` float32; ``[H, W]`` serves every view."""
+    prior = _tensor(prior, name)
+    height, width = resolution
+    if prior.shape not in ((height, width), (views, height, width), (1, height, width)):
+        raise ValueError(
+            f"{name}: shape is {list(prior.shape)}, expected {[height, width]} or {[views, height, width]}"
+        )
+    if prior.device != device:
+        raise ValueError(f"{name}: is on {prior.device} but the vertices are on {device}; move it with .to({device!r})")
+    return prior.to(torch.float32).expand(views, height, width)
+
+
+def check_choice(value: Any, choices: tuple[str, ...], name: str) -> str:
+    """One of ``choices``."""
+    if value not in choices:
+        raise ValueError(f"{name}: is {value!r}, expected one of {', '.join(choices)}")
+    return value
+
+
+def check_mode(mode: Any) -> str:
+    """One of the rasterization modes."""
+    return check_choice(mode, MODES, "mode")
+
+
+def check_integer(value: Any, low: int, high: int, name: str) -> int:
+    """An int in ``low .. high``."""
+    if isinstance(value, bool) or int(value) != value or not low <= value <= high:
+        raise ValueError(f"{name}: is {value!r}, expected a whole number from {low} to {high}")
+    return int(value)
+
+
+def _tensor(value: Any, name: str) -> Tensor:
+    if isinstance(value, Tensor):
+        return value
+    try:
+        return torch.as_tensor(value)
+    except (TypeError, ValueError, RuntimeError):
+        raise ValueError(f"{name}: is {type(value).__name__}, expected a torch.Tensor") from None
