@@ -13,7 +13,15 @@ from .backends.eager.resolve import differentiable_barycentrics
 from .device import device_policy, working_device
 from .memory import default_budget, with_less_memory
 from .types import Fragments, RasterInfo, RasterOptions
-from .validation import check_faces, check_integer, check_mode, check_positions, check_prior, check_resolution
+from .validation import (
+    as_tensor,
+    check_faces,
+    check_integer,
+    check_mode,
+    check_positions,
+    check_prior,
+    check_resolution,
+)
 
 TILE_SIZE = 32
 """Default side of the tiled mode's tiles, in pixels."""
@@ -60,7 +68,8 @@ def rasterize(
     Raises:
         ValueError: an argument is unusable; the text names it, what was found and what is expected.
     """
-    single = isinstance(pos, Tensor) and pos.ndim == 2
+    pos = as_tensor(pos, "pos")
+    single = pos.ndim == 2
     clip = check_positions(pos)
     home = clip.device
     faces = check_faces(tri, clip.shape[1], home)

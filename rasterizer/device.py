@@ -75,7 +75,13 @@ def force_policy(policy: DevicePolicy) -> Iterator[None]:
 def working_device(device: torch.device) -> torch.device:
     """The device to compute on for tensors that live on ``device``."""
     if device.type == "privateuseone":
-        _say_directml_once()
+        _say_once(
+            "DirectML is not supported (torch-directml stops at PyTorch 2.4 and some operators return nothing): "
+            "rasterizing on the CPU. On an AMD card, PyTorch for ROCm is the cure."
+        )
+        return torch.device("cpu")
+    if device.type == "mps" and not torch.backends.mps.is_macos_or_newer(15, 0):
+        _say_once("The Metal backend needs macOS 15 for integer minima: rasterizing on the CPU.")
         return torch.device("cpu")
     return device
 
@@ -139,14 +145,10 @@ def _free_host_memory() -> int:
     return 2 << 30  # Windows without psutil: a modest assumption is enough, chunks are far smaller
 
 
-_directml_said = False
+_said: set[str] = set()
 
 
-def _say_directml_once() -> None:
-    global _directml_said
-    if not _directml_said:
-        _directml_said = True
-        log.warning(
-            "DirectML is not supported (torch-directml stops at PyTorch 2.4 and some operators return nothing): "
-            "rasterizing on the CPU. On an AMD card, PyTorch for ROCm is the cure."
-        )
+def _say_once(text: str) -> None:
+    if text not in _said:
+        _said.add(text)
+        log.warning(text)

@@ -18,7 +18,7 @@ _checked_faces: Any = WeakIdKeyDictionary()  # tensor -> (version, lowest, highe
 
 def check_positions(pos: Tensor, name: str = "pos") -> Tensor:
     """Clip-space vertices as ``[B, N, 4]`` float32 (differentiable conversion), from ``[N, 4]`` or ``[B, N, 4]``."""
-    pos = _tensor(pos, name)
+    pos = as_tensor(pos, name)
     if not pos.is_floating_point():
         raise ValueError(f"{name}: dtype is {pos.dtype}, expected a floating-point dtype (float32 is best)")
     if pos.ndim not in (2, 3) or pos.shape[-1] != 4:
@@ -33,7 +33,7 @@ def check_faces(tri: Tensor, vertices: int, device: torch.device, name: str = "t
 
     Reading the range costs one synchronisation, and is remembered for as long as the tensor lives unchanged.
     """
-    tri = _tensor(tri, name)
+    tri = as_tensor(tri, name)
     if tri.is_floating_point() or tri.is_complex() or tri.dtype == torch.bool:
         raise ValueError(f"{name}: dtype is {tri.dtype}, expected an integer dtype (int32 or int64)")
     if tri.ndim != 2 or tri.shape[1] != 3:
@@ -76,7 +76,7 @@ def check_resolution(resolution: Any) -> tuple[int, int]:
 
 def check_prior(prior: Tensor, views: int, resolution: tuple[int, int], device: torch.device, name: str) -> Tensor:
     """Depth prior as ``[B, H, W]`` float32; ``[H, W]`` serves every view."""
-    prior = _tensor(prior, name)
+    prior = as_tensor(prior, name)
     height, width = resolution
     if prior.shape not in ((height, width), (views, height, width), (1, height, width)):
         raise ValueError(
@@ -106,7 +106,8 @@ def check_integer(value: Any, low: int, high: int, name: str) -> int:
     return int(value)
 
 
-def _tensor(value: Any, name: str) -> Tensor:
+def as_tensor(value: Any, name: str) -> Tensor:
+    """``value`` itself, or an array-like as a tensor."""
     if isinstance(value, Tensor):
         return value
     try:

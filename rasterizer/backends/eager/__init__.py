@@ -13,12 +13,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...arithmetic import MAX_DEPTH, depth_threshold, to_screen
+from ...arithmetic import MAX_DEPTH, depth_threshold
 from ...device import DevicePolicy, device_policy
 from ...types import RasterInfo, RasterOptions
 from .boxes import BYTES_PER_TRIANGLE, X0, ZA, ZC, Boxes, count_tiles, cut, set_up, touched
 from .fragments import BYTES_PER_PIXEL, draw
-from .resolve import resolve
+from .resolve import BYTES_PER_PIXEL as BYTES_PER_RESULT
+from .resolve import ScreenVertices, resolve
 from .zbuffer import PackedZBuffer, TwoPassZBuffer, make_zbuffer
 
 SUB_TILE = 8
@@ -63,11 +64,11 @@ def rasterize(pos: Tensor, tri: Tensor, options: RasterOptions) -> tuple[Tensor,
         threshold=threshold,
         options=options,
         policy=policy,
-        chunk=max(256, min(policy.chunk, options.budget // BYTES_PER_PIXEL)),
+        chunk=max(256, min(policy.chunk, options.budget // 2 // BYTES_PER_PIXEL)),
     )
-    screen = to_screen(pos, width, height).view(views * vertices, 4)
+    screen = ScreenVertices(pos, width, height, options.budget)
     faces = tri.shape[0]
-    batch = options.batch_size or max(1024, min(policy.batch, options.budget // BYTES_PER_TRIANGLE))
+    batch = options.batch_size or max(1024, min(policy.batch, options.budget // 2 // BYTES_PER_TRIANGLE))
     for start in range(0, views * faces, batch):
         _draw_batch(_corners(screen, tri, vertices, start, min(start + batch, views * faces)), frame)
         options.on_progress(min(1.0, (start + batch) / (views * faces)))
@@ -75,24 +76,24 @@ def rasterize(pos: Tensor, tri: Tensor, options: RasterOptions) -> tuple[Tensor,
     findices = torch.empty((views, height, width), dtype=torch.int32, device=pos.device)
     barycentric = torch.empty((views, height, width, 3), dtype=torch.float32, device=pos.device)
     flat, rows = findices.view(-1), barycentric.view(-1, 3)
-    for start in range(0, flat.numel(), frame.chunk):
-        stop = min(start + frame.chunk, flat.numel())
+    step = min(policy.chunk, max(256, options.budget // BYTES_PER_RESULT))
+    for start in range(0, flat.numel(), step):
+        stop = min(start + step, flat.numel())
         flat[start:stop] = frame.zbuffer.findices(start, stop)
-        if faces:
-            resolve(findices, screen, tri, vertices, start, policy.float64, rows[start:stop])
-        else:
-            rows[start:stop] = 0.0
+        resolve(findices, screen, tri, vertices, start, policy.float64, rows[start:stop])
     return findices, barycentric, _account(frame, pos.device)
 
 
-def _corners(screen: Tensor, tri: Tensor, vertices: int, start: int, stop: int) -> tuple[Tensor, Tensor, Tensor]:
+def _corners(
+    screen: ScreenVertices, tri: Tensor, vertices: int, start: int, stop: int
+) -> tuple[Tensor, Tensor, Tensor]:
     """``[3, 4, T]`` screen-space corners, face index and view of the triangles ``start`` to ``stop`` of all views."""
     faces = tri.shape[0]
     flat = torch.arange(start, stop, device=tri.device)
     view = torch.div(flat, faces, rounding_mode="floor")
     face = flat - view * faces
     index = tri.index_select(0, face).to(torch.int64) + (view * vertices)[:, None]
-    rows = screen.index_select(0, index.view(-1)).view(stop - start, 3, 4)
+    rows = screen.rows(index.view(-1)).view(stop - start, 3, 4)
     return rows.permute(1, 2, 0).contiguous(), face, view
 
 
@@ -158,7 +159,7 @@ def _draw_tiled(boxes: Boxes, frame: _Frame, far: bool) -> None:
     counts = count_tiles(boxes, side)
     total = int(counts[2][-1])
     fine = (math.ceil(side / SUB_TILE) + (side % SUB_TILE > 0)) ** 2  # most sub-tiles a tile can meet
-    most = max(1, min(frame.chunk // 64, frame.options.budget // (fine * BYTES_PER_TRIANGLE)))
+    most = max(1, min(frame.chunk // 64, frame.options.budget // 2 // (fine * BYTES_PER_TRIANGLE)))
     for start in range(0, total, most):
         tiles = _touched_only(cut(boxes, side, start, min(start + most, total), counts))
         if len(tiles):

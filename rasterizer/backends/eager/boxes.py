@@ -19,8 +19,8 @@ from torch import Tensor
 # Rows of the matrix: corner a, edges from it, 1/area, corner depths, pixel bounds [x0, x1) x [y0, y1).
 AX, AY, ACX, ACY, ABX, ABY, INV, ZA, ZB, ZC, X0, X1, Y0, Y1 = range(14)
 
-BYTES_PER_TRIANGLE = 420
-"""Peak working memory of setting up one triangle, measured with ``tests/test_memory.py``."""
+BYTES_PER_TRIANGLE = 600
+"""Peak working memory of setting up one triangle, ``tests/rasterizer/test_memory.py`` measures it."""
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from ...arithmetic import DEPTH_STEPS, MAX_DEPTH, complement
 from .boxes import X1, Y1, Boxes
 from .zbuffer import PackedZBuffer, TwoPassZBuffer
 
-BYTES_PER_PIXEL = 96
-"""Peak working memory of one candidate pixel, measured with ``tests/test_memory.py``."""
+BYTES_PER_PIXEL = 140
+"""Peak working memory of one candidate pixel, ``tests/rasterizer/test_memory.py`` measures it."""
 
 
 def draw(

@@ -7,20 +7,36 @@ from torch import Tensor
 
 from ...arithmetic import complement, perspective, to_screen
 
+BYTES_PER_PIXEL = 200
+"""Peak working memory of resolving one pixel; ``tests/rasterizer/test_memory.py`` measures it."""
 
-def barycentrics_at(screen: Tensor, index: Tensor, row: Tensor, column: Tensor, float64: bool) -> tuple[Tensor, ...]:
+
+class ScreenVertices:
+    """Screen-space vertices by index: mapped once where they fit the budget, else mapped again whenever asked for."""
+
+    def __init__(self, pos: Tensor, width: int, height: int, budget: int) -> None:
+        """``pos [B, N, 4]``; vertex n of view b has index ``b*N + n``."""
+        self._flat, self._size = pos.reshape(-1, 4), (width, height)
+        self._mapped = to_screen(self._flat, width, height) if self._flat.shape[0] * 64 <= budget else None
+
+    def rows(self, index: Tensor) -> Tensor:
+        """``[P, 4]`` for ``[P]`` int64 indices, as :func:`~rasterizer.arithmetic.to_screen` gives them."""
+        if self._mapped is not None:
+            return self._mapped.index_select(0, index)
+        return to_screen(self._flat.index_select(0, index), *self._size)
+
+
+def barycentrics_at(a: Tensor, b: Tensor, c: Tensor, row: Tensor, column: Tensor, float64: bool) -> tuple[Tensor, ...]:
     """Perspective-correct barycentrics at pixel centres.
 
     Args:
-        screen: ``[N, 4]`` screen-space vertices.
-        index: ``[P, 3]`` int64 vertices of the face at each pixel.
-        row, column: ``[P]`` pixel coordinates, in ``screen``'s dtype.
+        a, b, c: ``[P, 4]`` screen-space corners of the face at each pixel.
+        row, column: ``[P]`` pixel coordinates, in the corners' dtype.
         float64: whether the device has float64.
 
     Returns:
         Three ``[P]`` tensors.
     """
-    a, b, c = (screen.index_select(0, corner) for corner in index.unbind(1))
     ax, ay = a[:, 0], a[:, 1]
     acx, acy, abx, aby = c[:, 0] - ax, c[:, 1] - ay, b[:, 0] - ax, b[:, 1] - ay
     inv = 1.0 / (acx * aby - abx * acy)
@@ -37,7 +53,7 @@ def resolve(
 
     Args:
         findices: ``[V, H, W]`` winning faces.
-        screen: ``[V*vertices, 4]`` screen-space vertices of all views.
+        screen: vertices of all views.
         tri: ``[M, 3]`` faces.
         vertices: vertices per view.
         start: first of the flat pixels to do; as many as ``out`` has rows.
@@ -47,8 +63,9 @@ def resolve(
     stop = start + out.shape[0]
     face = findices.view(-1)[start:stop]
     pixel = torch.arange(start, stop, device=face.device)
-    index, row, column = _locate(face, pixel, tri, vertices, height, width, screen.dtype)
-    triple = torch.stack(barycentrics_at(screen, index, row, column, float64), dim=-1)
+    index, row, column = _locate(face, pixel, tri, vertices, height, width, out.dtype)
+    corners = (screen.rows(corner) for corner in index.unbind(1))
+    triple = torch.stack(barycentrics_at(*corners, row, column, float64), dim=-1)
     out.copy_(torch.where((face > 0)[:, None], triple, 0.0))  # the background evaluated face 0, which may be degenerate
 
 
@@ -62,7 +79,8 @@ def differentiable_barycentrics(pos: Tensor, tri: Tensor, findices: Tensor, floa
     face = findices.reshape(-1)
     pixel = torch.nonzero(face).view(-1)  # only what is drawn: a background pixel must not bring NaN into the gradient
     index, row, column = _locate(face[pixel], pixel, tri, pos.shape[1], height, width, pos.dtype)
-    triple = torch.stack(barycentrics_at(screen, index, row, column, float64), dim=-1)
+    corners = (screen.index_select(0, corner) for corner in index.unbind(1))
+    triple = torch.stack(barycentrics_at(*corners, row, column, float64), dim=-1)
     out = triple.new_zeros((face.numel(), 3)).index_put((pixel,), triple)
     return out.view(views, height, width, 3)
 

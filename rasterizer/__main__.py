@@ -1,0 +1,7 @@
+"""``python -m rasterizer``."""
+
+import sys
+
+from .cli import main
+
+sys.exit(main())

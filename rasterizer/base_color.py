@@ -1,0 +1,152 @@
+"""Base colours of the parts of a scene: materials, factors, and one texture for all of them."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+log = logging.getLogger("torch_rasterizer")
+
+WHITE = (1.0, 1.0, 1.0)
+"""The factor that changes nothing."""
+
+_GUTTER = 4
+_MAX_ATLAS = 8192
+
+
+@dataclass
+class Part:
+    """One placed mesh of a scene: world-space arrays, linear RGBA, and a base colour of image times linear factor."""
+
+    vertices: np.ndarray
+    faces: np.ndarray
+    normals: np.ndarray | None
+    uvs: np.ndarray | None
+    colors: np.ndarray | None
+    image: Image.Image | None
+    factor: tuple[float, ...]
+
+
+def read_base_color(material: Any) -> tuple[Image.Image | None, tuple[float, ...]]:
+    """The image of a material, if any, and the linear RGB factor it is multiplied by."""
+    from trimesh.visual.color import to_rgba
+    from trimesh.visual.material import PBRMaterial, empty_material
+
+    if getattr(material, "materials", None):
+        log.warning("Of a material with %d sub-materials only the first is used.", len(material.materials))
+        material = material.materials[0]
+    if isinstance(material, PBRMaterial):
+        factor = material.baseColorFactor
+        return material.baseColorTexture, WHITE if factor is None else tuple(np.asarray(factor)[:3] / 255)
+    image, diffuse = getattr(material, "image", None), getattr(material, "diffuse", None)
+    # trimesh stands in a grey image or a grey colour where the file has none.
+    nothing = empty_material().image
+    if image is not None and image.size == nothing.size and image.convert("RGBA") == nothing.convert("RGBA"):
+        return None, WHITE
+    stand_in = np.array_equal(diffuse, to_rgba(None)) and "kd" not in getattr(material, "kwargs", {})
+    # Exporters write any Kd beside a texture, black too, so that it cannot be meant as a factor.
+    if image is not None or diffuse is None or stand_in:
+        return image, WHITE
+    return None, tuple(to_linear(np.asarray(diffuse)[:3] / 255))
+
+
+def merge_base_colors(parts: list[Part], where: str) -> np.ndarray | None:
+    """One texture ``[H, W, 3]`` uint8 for all parts, their UVs moved to it; without images factors go to colours."""
+    if not any(part.image is not None and part.uvs is not None for part in parts):
+        if any(part.factor != WHITE for part in parts):
+            for part in parts:
+                part.colors = np.ones((len(part.vertices), 4)) if part.colors is None else part.colors
+                part.colors[:, :3] *= part.factor
+        return None
+    groups: dict[tuple[Any, ...], list[Part]] = {}
+    for part in parts:
+        if part.uvs is None:
+            part.image, part.uvs = None, np.full((len(part.vertices), 2), 0.5)
+        groups.setdefault((id(part.image), *part.factor), []).append(part)
+    images = [_pixels(group[0].image, group[0].factor, where) for group in groups.values()]
+    return images[0] if len(images) == 1 else _atlas(images, list(groups.values()))
+
+
+def _pixels(image: Image.Image | None, factor: tuple[float, ...], where: str) -> np.ndarray:
+    """``[H, W, 3]`` uint8 sRGB of an image times a linear factor; one texel where there is no image."""
+    if image is None:
+        return to_bytes(_to_srgb(np.array(factor)))[None, None]
+    try:
+        pixels = np.array(image.convert("RGB"))
+    except (OSError, SyntaxError, ValueError) as error:  # PIL decodes only now; broken PNGs are a SyntaxError
+        raise ValueError(
+            f"{where}: found a texture that cannot be decoded ({error}), expected a complete PNG, JPEG or WebP image."
+        ) from error
+    if factor == WHITE:
+        return pixels
+    table = to_bytes(_to_srgb(to_linear(np.arange(256) / 255)[:, None] * np.array(factor)))
+    return table[pixels, np.arange(3)]
+
+
+def _atlas(images: list[np.ndarray], groups: list[list[Part]]) -> np.ndarray:
+    """Lay images side by side, each as often as the UVs of its parts repeat it, and move the UVs there."""
+    from PIL import Image
+
+    spans = np.ones((len(groups), 2), np.int64)
+    for span, group in zip(spans, groups, strict=True):
+        for part in group:
+            used = part.uvs[np.unique(part.faces)]
+            # A thousandth beyond the border is rounding, and falls into the gutter.
+            first = np.floor(used.min(axis=0) + 1e-3)
+            part.uvs = part.uvs - first
+            span[:] = np.maximum(span, np.ceil(used.max(axis=0) - first - 1e-3))
+
+    full = np.array([image.shape[1::-1] for image in images])
+    limit = _MAX_ATLAS // 2
+    while True:
+        sizes = np.clip(limit // spans, 1, full)
+        # An axis of one texel is the same everywhere, so its repeats can share that texel.
+        repeats = np.where(sizes == 1, 1, spans)
+        places, extent = _pack(sizes * repeats + 2 * _GUTTER)
+        if extent.max() <= _MAX_ATLAS or limit == 1:
+            break
+        limit //= 2
+    if (sizes < full).any():
+        log.info("%d of %d textures shrink to fit into one.", (sizes < full).any(axis=1).sum(), len(images))
+
+    atlas = np.zeros((extent[1], extent[0], 3), np.uint8)
+    for image, group, span, size, repeat, place in zip(images, groups, spans, sizes, repeats, places, strict=True):
+        scaled = np.array(Image.fromarray(image).resize(tuple(size.tolist()), Image.Resampling.BOX))
+        block = np.pad(np.tile(scaled, (*repeat[::-1], 1)), ((_GUTTER,) * 2, (_GUTTER,) * 2, (0, 0)), mode="wrap")
+        atlas[place[1] : place[1] + block.shape[0], place[0] : place[0] + block.shape[1]] = block
+        for part in group:
+            part.uvs = (part.uvs * repeat / span * size + place + _GUTTER) / extent
+    return atlas
+
+
+def _pack(sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Boxes ``[K, 2]`` of (width, height) on shelves, tallest first: the corner of each, and the size of all."""
+    row = max(sizes[:, 0].max(), np.sqrt(sizes.prod(axis=1).sum()))
+    places = np.zeros_like(sizes)
+    x = y = shelf = 0
+    for index in np.argsort(-sizes[:, 1], kind="stable"):
+        if x + sizes[index, 0] > row:
+            x, y, shelf = 0, y + shelf, 0
+        places[index] = x, y
+        x, shelf = x + sizes[index, 0], max(shelf, sizes[index, 1])
+    return places, (places + sizes).max(axis=0)
+
+
+def to_linear(srgb: np.ndarray) -> np.ndarray:
+    """sRGB-coded values 0..1 to linear ones (IEC 61966-2-1)."""
+    return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+
+
+def _to_srgb(linear: np.ndarray) -> np.ndarray:
+    return np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
+
+
+def to_bytes(values: np.ndarray) -> np.ndarray:
+    """0..1 to 0..255, rounded."""
+    return np.round(np.clip(values, 0, 1) * 255).astype(np.uint8)

@@ -1,0 +1,225 @@
+"""The command line: ``python -m rasterizer info | render | demo | selftest | bench``.
+
+Exit codes: 0 done, 1 a check failed, 2 bad input (one line on standard error says what), 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from . import bench, demo, selftest
+from .api import TILE_SIZE
+from .backends.registry import backend_names
+from .cameras import orbit_camera
+from .device import default_device
+from .images import save_image
+from .info import backend_info
+from .mesh import Mesh
+from .raster import rasterize_mesh
+from .samples import SAMPLES, sample_mesh
+from .shading import ATTRIBUTES, ENCODINGS, SHADINGS, attribute_image
+from .types import MODES
+from .version import __version__
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    options = _parser().parse_args(_join_view(sys.argv[1:] if arguments is None else list(arguments)))
+    logging.basicConfig(level=logging.INFO if options.verbose else logging.WARNING, format="%(message)s")
+    try:
+        return int(options.run(options) or 0)
+    except (ValueError, OSError, MemoryError) as error:
+        print(f"rasterizer {options.command}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"rasterizer {options.command}: interrupted", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m rasterizer", description="A triangle rasterizer in PyTorch.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, run: object, text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.add_argument("--device", help="such as cpu, cuda:0, xpu or mps (default: the best there is)")
+        sub.add_argument("-v", "--verbose", action="store_true", help="say which backend runs, and why")
+        sub.set_defaults(run=run)
+        return sub
+
+    sub = command("info", _info, "device, versions and backends, for bug reports")
+    sub.add_argument("--json", action="store_true", help="as JSON")
+
+    sub = command("render", _render, "draw one attribute of a mesh into a picture")
+    sub.add_argument("mesh", help=f"a mesh file, or a built-in sample: {', '.join(SAMPLES)}")
+    sub.add_argument("-o", "--output", required=True, type=Path, metavar="PNG")
+    sub.add_argument("--view", default=(0.0, 0.0), type=_view, metavar="AZIM,ELEV", help="degrees (default 0,0: front)")
+    sub.add_argument("--size", default=(1024, 1024), type=_size, metavar="N or WxH", help="pixels (default 1024)")
+    sub.add_argument(
+        "--attribute",
+        default="normal",
+        type=_dashes,
+        choices=ATTRIBUTES,
+        metavar="NAME",
+        help=", ".join(name.replace(" ", "-") for name in ATTRIBUTES),
+    )
+    sub.add_argument("--shading", default="smooth", choices=SHADINGS)
+    sub.add_argument("--encoding", default="hunyuan3d", choices=[name for name in ENCODINGS if name != "raw"])
+    sub.add_argument(
+        "--perspective", type=float, metavar="FOV", help="vertical angle in degrees (default orthographic)"
+    )
+    sub.add_argument("--background", default=(1.0, 1.0, 1.0), type=_color, metavar="#RRGGBB", help="default #ffffff")
+    sub.add_argument("--mode", default="auto", choices=MODES)
+    sub.add_argument("--backend", default="auto", choices=("auto", *backend_names()))
+    sub.add_argument("--tile-size", default=TILE_SIZE, type=int, metavar="N")
+
+    sub = command("demo", _demo, "render a built-in sample from six sides and write the pictures")
+    sub.add_argument("output", nargs="?", default=Path("demo_output"), type=Path, metavar="OUT", help="a folder")
+
+    sub = command("selftest", _selftest, "compare this machine's results with the plain reference, bit for bit")
+    sub.add_argument("--backend", default="auto", choices=("auto", *backend_names()))
+
+    sub = command("bench", _bench, "measure modes and backends on this machine")
+    sub.add_argument("--quick", action="store_true", help="three small cases instead of all")
+    sub.add_argument(
+        "--case", action="append", choices=tuple(bench.CASES), metavar="CASE", help="only this one; repeatable"
+    )
+    sub.add_argument("--repeats", default=7, type=int, metavar="N", help="calls per measurement (default 7)")
+    sub.add_argument("--json", action="store_true", help="as JSON")
+    sub.add_argument("--markdown", action="store_true", help="as a Markdown table")
+    return parser
+
+
+def _device(options: argparse.Namespace) -> torch.device:
+    if options.device is None:
+        return default_device()
+    try:
+        device = torch.device(options.device)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"--device: {options.device!r} cannot be used: {str(error).splitlines()[0]}") from None
+    return device
+
+
+def _info(options: argparse.Namespace) -> None:
+    info = backend_info(_device(options))
+    print(json.dumps(info.as_dict(), indent=2) if options.json else info)
+
+
+def _load(name: str) -> Mesh:
+    if name in SAMPLES:
+        return sample_mesh(name)
+    from .mesh_io import load_mesh
+
+    return load_mesh(name)
+
+
+def _render(options: argparse.Namespace) -> None:
+    mesh = _load(options.mesh).to(_device(options))
+    scale = {"ortho_scale": 1.2} if options.perspective is None else {"ortho_scale": None, "fov": options.perspective}
+    camera = orbit_camera(*options.view, **scale)
+    width, height = options.size
+    start = time.perf_counter()
+    with tqdm(total=100, desc="Rasterizing", unit="%", delay=1.0, leave=False) as bar:
+        raster = rasterize_mesh(
+            mesh,
+            [camera],
+            (height, width),
+            mode=options.mode,
+            tile_size=options.tile_size,
+            backend=options.backend,
+            on_progress=lambda share: bar.update(round(100 * share) - bar.n),
+        )
+    image = attribute_image(raster, options.attribute, options.shading, options.encoding, options.background)
+    save_image(image[0, 0], options.output)
+    seconds = time.perf_counter() - start
+    print(
+        f"{options.output}: {options.attribute} of {len(mesh.faces)} faces, {width} x {height}, {seconds:.2f} s on "
+        f"{raster.info.device} ({raster.info.backend}, {raster.info.mode}: {raster.info.reason})"
+    )
+    if raster.info.invalid_faces > 0:
+        print(f"{raster.info.invalid_faces} faces with a NaN or infinite vertex were left out")
+
+
+def _demo(options: argparse.Namespace) -> None:
+    demo.run(options.output, _device(options))
+
+
+def _selftest(options: argparse.Namespace) -> int:
+    device = _device(options)
+    print(backend_info(device), end="\n\n")
+    failed = 0
+    for check in selftest.run(device, options.backend):
+        failed += not check.passed
+        print(f"{'ok  ' if check.passed else 'FAIL'} {check.name}: {check.detail}")
+    print(
+        "\nEverything agrees with the reference."
+        if not failed
+        else f"\n{failed} checks FAILED: please report this text."
+    )
+    return 1 if failed else 0
+
+
+def _bench(options: argparse.Namespace) -> None:
+    device = _device(options)
+    if options.repeats < 1:
+        raise ValueError(f"--repeats: is {options.repeats}, expected at least 1")
+    cases = tuple(options.case or (bench.QUICK if options.quick else bench.CASES))
+    rows = []
+    for measured in tqdm(bench.measure(device, cases, options.repeats), total=len(cases), unit="case", leave=False):
+        rows += measured
+    if options.json:
+        document = {"info": backend_info(device).as_dict(), "rows": [row.as_dict() for row in rows]}
+        print(json.dumps(document, indent=2))
+        return
+    if not options.markdown:
+        print(backend_info(device), end="\n\n")
+    print(bench.markdown(rows))
+
+
+def _join_view(arguments: list[str]) -> list[str]:
+    """``--view -30,20`` as one word: argparse would take the value for an option."""
+    if "--view" in arguments[:-1]:
+        place = arguments.index("--view")
+        arguments[place : place + 2] = [f"--view={arguments[place + 1]}"]
+    return arguments
+
+
+def _view(text: str) -> tuple[float, float]:
+    try:
+        azimuth, elevation = (float(value) for value in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}, expected AZIM,ELEV in degrees, such as 30,20") from None
+    return azimuth, elevation
+
+
+def _size(text: str) -> tuple[int, int]:
+    try:
+        sides = [int(value) for value in text.lower().split("x")]
+        width, height = sides if len(sides) == 2 else (sides[0], sides[0])
+    except (ValueError, IndexError):
+        raise argparse.ArgumentTypeError(f"{text!r}, expected N or WIDTHxHEIGHT in pixels") from None
+    return width, height
+
+
+def _color(text: str) -> tuple[float, float, float]:
+    from .colors import parse_color
+
+    try:
+        return parse_color(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _dashes(text: str) -> str:
+    return text.replace("-", " ")

@@ -1,0 +1,57 @@
+"""Pictures on disk: atomic writes, contact sheets, masks and layers."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def to_pil(image: Tensor) -> Any:
+    """A Pillow image from ``[H, W, 3]`` or ``[H, W]`` values in 0..1, rounded to 8 bits."""
+    from PIL import Image
+
+    return Image.fromarray((image.detach().clamp(0.0, 1.0) * 255.0).round().to(torch.uint8).cpu().numpy())
+
+
+def save_image(image: Tensor, path: str | Path) -> None:
+    """Write an image; the file appears complete or not at all."""
+    write_atomically(path, lambda temporary: to_pil(image).save(temporary))
+
+
+def write_atomically(path: str | Path, write: Callable[[Path], None]) -> None:
+    """Call ``write(temporary path)`` and rename what it wrote to ``path``; the suffix is kept for format detection."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}-{uuid.uuid4().hex[:8]}{path.suffix}")  # mkstemp would hide it from others
+    try:
+        write(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def contact_sheet(rows: Sequence[tuple[str, Tensor]], columns: Sequence[str]) -> Any:
+    """A Pillow image with one labelled row of pictures each; ``rows`` hold ``[B, H, W, 3]`` images in 0..1."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    font = ImageFont.load_default(size=15)
+    cell_height, cell_width = rows[0][1].shape[1:3]
+    gap, head, side = 6, 26, 92
+    width = side + len(columns) * (cell_width + gap) + gap
+    height = head + len(rows) * (cell_height + gap) + gap
+    sheet = Image.new("RGB", (width, height), (32, 33, 36))
+    draw = ImageDraw.Draw(sheet)
+    for number, label in enumerate(columns):
+        draw.text((side + number * (cell_width + gap) + gap, 4), label, fill=(220, 220, 220), font=font)
+    for line, (label, images) in enumerate(rows):
+        top = head + line * (cell_height + gap)
+        draw.text((8, top + cell_height // 2 - 8), label, fill=(220, 220, 220), font=font)
+        for number, image in enumerate(images):
+            sheet.paste(to_pil(image), (side + number * (cell_width + gap) + gap, top))
+    return sheet

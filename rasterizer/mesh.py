@@ -1,0 +1,123 @@
+"""The mesh that travels between loading, unwrapping, rasterizing and baking."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Mesh:
+    """A triangle mesh, right-handed with Y up, faces counter-clockwise seen from outside (glTF).
+
+    Attributes:
+        vertices: ``[N, 3]`` float32 positions.
+        faces: ``[M, 3]`` int32, 0-based vertex indices.
+        uvs: ``[N, 2]`` float32, one to one with ``vertices``, which are duplicated along seams. ``v = 0`` is row 0 of
+            the texture, its top (glTF). Values outside 0..1 repeat the texture.
+        normals: ``[N, 3]`` float32 unit vectors.
+        vertex_colors: ``[N, 3]`` or ``[N, 4]`` float32 linear RGB or RGBA, 0..1; they multiply the texture.
+        texture: ``[H, W, 3]`` float32 sRGB-coded base colour, 0..1, row 0 at ``v = 0``.
+        name: what to call it in file names and messages.
+
+    Raises:
+        ValueError: a tensor whose shape or dtype is none of the above.
+    """
+
+    vertices: Tensor
+    faces: Tensor
+    uvs: Tensor | None = None
+    normals: Tensor | None = None
+    vertex_colors: Tensor | None = None
+    texture: Tensor | None = None
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        _check("vertices", self.vertices, "[N, 3]", (None, (3,)))
+        _check("faces", self.faces, "[M, 3]", (None, (3,)), torch.int32)
+        rows = (len(self.vertices),)
+        _check("uvs", self.uvs, "[N, 2], a row for each vertex,", (rows, (2,)))
+        _check("normals", self.normals, "[N, 3], a row for each vertex,", (rows, (3,)))
+        _check("vertex_colors", self.vertex_colors, "[N, 3] or [N, 4], a row for each vertex,", (rows, (3, 4)))
+        _check("texture", self.texture, "[H, W, 3]", (None, None, (3,)))
+
+    def to(self, device: torch.device | str) -> Mesh:
+        """The same mesh with every tensor on ``device``."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(self, **{name: value.to(device) for name, value in values.items() if isinstance(value, Tensor)})
+
+    def require_uvs(self, input_name: str = "mesh") -> Tensor:
+        """The ``[N, 2]`` UVs, for work that cannot do without.
+
+        Raises:
+            ValueError: the mesh has none; ``input_name`` is what the message calls it.
+        """
+        if self.uvs is None:
+            called = f" '{self.name}'" if self.name else ""
+            raise ValueError(
+                f"{input_name}{called} has no UV coordinates: {len(self.vertices)} vertices and no uvs, expected uvs "
+                f"[{len(self.vertices)}, 2]. Pass it through Unwrap UV first, or load a file that has UVs."
+            )
+        return self.uvs
+
+    def bounds(self) -> tuple[Tensor, Tensor]:
+        """The least and the greatest corner of the axis-aligned box around all vertices, ``[3]`` each."""
+        return self.vertices.amin(0), self.vertices.amax(0)
+
+    def face_normals(self) -> Tensor:
+        """``[M, 3]`` float32 unit normals by winding, zero for faces without area."""
+        a, b, c = self.vertices[self.faces.long()].unbind(1)
+        return _unit(torch.linalg.cross(b - a, c - a))
+
+    def vertex_normals(self, weld: bool = True) -> Tensor:
+        """``[N, 3]`` float32: the mean of the unit normals of the adjacent faces, each counting the same, renormalised.
+
+        Vertices without a face, and those whose faces cancel out, get zero.
+
+        Args:
+            weld: average over all vertices at exactly the same position, so that UV seams do not crease.
+        """
+        index = _weld_index(self.vertices) if weld else torch.arange(len(self.vertices), device=self.vertices.device)
+        corners = index[self.faces.long()].flatten()
+        sums = torch.zeros_like(self.vertices)
+        sums.index_add_(0, corners, self.face_normals().repeat_interleave(3, dim=0))
+        return _unit(sums)[index]
+
+
+def _check(
+    name: str,
+    value: Tensor | None,
+    expected: str,
+    shape: tuple[tuple[int, ...] | None, ...],
+    dtype: torch.dtype = torch.float32,
+) -> None:
+    """Raise unless ``value`` has the dtype and, dimension by dimension, one of the sizes of ``shape`` (None: any)."""
+    if value is None and name not in ("vertices", "faces"):
+        return
+    if not isinstance(value, Tensor):
+        raise ValueError(f"Mesh {name}: found {type(value).__name__}, expected a {expected} {dtype} tensor.")
+    fits = value.ndim == len(shape) and all(
+        sizes is None or size in sizes for size, sizes in zip(value.shape, shape, strict=True)
+    )
+    if not fits or value.dtype != dtype:
+        raise ValueError(f"Mesh {name}: found {list(value.shape)} {value.dtype}, expected {expected} {dtype}.")
+
+
+def _unit(vectors: Tensor) -> Tensor:
+    """Rows scaled to length 1; zero rows stay zero."""
+    # Squares of small cross products underflow in float32, so the largest component is brought to 1 first.
+    largest = vectors.abs().amax(-1, keepdim=True)
+    scaled = vectors / torch.where(largest > 0, largest, 1.0)
+    return scaled / torch.linalg.vector_norm(scaled, dim=-1, keepdim=True).clamp_min(1.0)
+
+
+def _weld_index(vertices: Tensor) -> Tensor:
+    """``[N]`` int64, equal for vertices at exactly the same position and different otherwise, values below N."""
+    # Two passes over packed int64 keys sort many times faster than torch.unique over rows. On the CPU because not every
+    # device sorts int64. Adding 0 turns -0 into 0, which has other bits but is the same position.
+    x, y, z = (vertices.detach().cpu() + 0.0).contiguous().view(torch.int32).long().unbind(1)
+    _, plane = torch.unique(x << 32 | y & 0xFFFFFFFF, return_inverse=True)
+    _, index = torch.unique(plane << 32 | z & 0xFFFFFFFF, return_inverse=True)
+    return index.to(vertices.device)

@@ -1,0 +1,134 @@
+"""Rasterizing a mesh through cameras, or over its UV layout, in one or several depth-peeled layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .api import TILE_SIZE, interpolate, rasterize
+from .cameras import Camera, look_frame, orbit_camera, to_camera, to_clip
+from .mesh import Mesh
+from .types import RasterInfo
+from .validation import check_choice, check_integer, check_resolution
+
+SPACES = ("camera", "uv")
+
+_EMPTY_LAYER = 1e9  # depth prior where the layer before drew nothing: nothing is behind it
+
+
+@dataclass(frozen=True)
+class Raster:
+    """Fragments of ``V`` views with ``L`` layers each, and what is needed to interpolate over them.
+
+    Attributes:
+        findices: ``[V, L, H, W]`` int32, 1-based, 0 = background. Layer 0 is the nearest surface.
+        barycentric: ``[V, L, H, W, 3]`` float32.
+        mesh: the mesh, on the fragments' device.
+        cameras: one per view; empty in UV space.
+        info: how the first layer came about.
+    """
+
+    findices: Tensor
+    barycentric: Tensor
+    mesh: Mesh
+    cameras: tuple[Camera, ...]
+    info: RasterInfo
+
+    @property
+    def mask(self) -> Tensor:
+        """``[V, L, H, W]`` float32, 1 where a face was drawn."""
+        return (self.findices > 0).to(torch.float32)
+
+    def interpolate(self, attribute: Tensor) -> Tensor:
+        """Vertex attribute ``[N, C]``, or ``[V, N, C]`` where it depends on the view, to ``[V, L, H, W, C]``."""
+        views, layers, height, width = self.findices.shape
+        if attribute.ndim == 3:
+            attribute = attribute.repeat_interleave(layers, dim=0)
+        flat = self.findices.flatten(0, 1)
+        image = interpolate(attribute, flat, self.barycentric.flatten(0, 1), self.mesh.faces)
+        return image.view(views, layers, height, width, -1)
+
+    def distance(self) -> Tensor:
+        """``[V, L, H, W]`` distance from the camera plane, in the units of the frame it looks at; 0 on background."""
+        if not self.cameras:
+            raise ValueError("raster: is in UV space, where nothing has a depth; expected one made with cameras")
+        toward = to_camera(look_frame(self.mesh.vertices, self.cameras), self.cameras)[..., 2:]
+        return -self.interpolate(toward)[..., 0]
+
+    def to(self, device: torch.device | str) -> Raster:
+        """The same raster on another device."""
+        return Raster(
+            self.findices.to(device), self.barycentric.to(device), self.mesh.to(device), self.cameras, self.info
+        )
+
+
+def rasterize_mesh(
+    mesh: Mesh,
+    cameras: Sequence[Camera] | None = None,
+    resolution: tuple[int, int] = (1024, 1024),
+    *,
+    space: str = "camera",
+    layers: int = 1,
+    mode: str = "auto",
+    tile_size: int = TILE_SIZE,
+    batch_size: int = 0,
+    backend: str = "auto",
+    on_progress: Callable[[float], None] | None = None,
+) -> Raster:
+    """Rasterize a mesh.
+
+    Args:
+        mesh: what to draw.
+        cameras: one view each; None is one orthographic view from the front. Not used in UV space.
+        resolution: ``(height, width)`` in pixels.
+        space: ``camera``, or ``uv`` for the mesh's UV layout: the image then lies on the texture pixel for pixel.
+        layers: surfaces to peel, nearest first.
+        mode, tile_size, batch_size, backend, on_progress: as in :func:`rasterizer.rasterize`.
+    """
+    height, width = check_resolution(resolution)
+    check_choice(space, SPACES, "space")
+    check_integer(layers, 1, 64, "layers")
+    if space == "uv":
+        if layers != 1:
+            raise ValueError(f"layers: is {layers}, expected 1 in UV space, where overlapping faces have no order")
+        views: tuple[Camera, ...] = ()
+        clip = uv_to_clip(mesh.require_uvs(), width, height)[None]
+    else:
+        views = tuple(cameras) if cameras else (orbit_camera(0, 0),)
+        clip = to_clip(mesh.vertices, views, width, height)
+    report = on_progress or (lambda share: None)
+    results = []
+    prior = None
+    for layer in range(layers):
+        drawn = rasterize(
+            clip,
+            mesh.faces,
+            (height, width),
+            depth_prior=prior,
+            mode=mode,
+            tile_size=tile_size,
+            batch_size=batch_size,
+            backend=backend,
+            on_progress=lambda share, layer=layer: report((layer + share) / layers),
+        )
+        results.append(drawn)
+        if layer + 1 < layers:
+            z, w = interpolate(clip[..., 2:], *drawn, mesh.faces).unbind(-1)
+            prior = torch.where(drawn.findices > 0, z / w, _EMPTY_LAYER)
+    return Raster(
+        torch.stack([drawn.findices for drawn in results], dim=1),
+        torch.stack([drawn.barycentric for drawn in results], dim=1),
+        mesh,
+        views,
+        results[0].info,
+    )
+
+
+def uv_to_clip(uvs: Tensor, width: int, height: int) -> Tensor:
+    """``[N, 4]`` clip-space positions of UVs such that column j samples ``u = (j + 0.5)/width``, as viewers do."""
+    size = uvs.new_tensor([width, height])
+    ndc = (uvs * size - 0.5) * (2.0 / (size - 1).clamp(min=1)) - 1.0
+    return torch.cat((ndc, torch.zeros_like(ndc[:, :1]), torch.ones_like(ndc[:, :1])), dim=1)

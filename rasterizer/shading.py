@@ -1,0 +1,168 @@
+"""From a raster to pictures: attributes interpolated over it and encoded as images."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .cameras import DIAMETER, normalization, to_camera
+from .raster import Raster
+from .validation import check_choice
+
+ATTRIBUTES = ("position", "normal", "uv", "vertex color", "texture", "depth", "barycentric", "face id")
+SHADINGS = ("smooth", "flat")
+ENCODINGS = ("hunyuan3d", "world", "camera", "raw")
+
+
+def attribute_image(
+    raster: Raster,
+    attribute: str,
+    shading: str = "smooth",
+    encoding: str = "hunyuan3d",
+    background: tuple[float, float, float] = (1.0, 1.0, 1.0),
+) -> Tensor:
+    """One attribute as an image per view and layer.
+
+    Args:
+        raster: what :func:`rasterizer.raster.rasterize_mesh` returned.
+        attribute: one of :data:`ATTRIBUTES`.
+        shading: ``smooth`` interpolates vertex normals (welded by position), ``flat`` takes the face's.
+        encoding: how positions and normals become colours.
+
+            * ``hunyuan3d``: as its paint models are conditioned: normal ``(nx, -nz, ny)``, position
+              ``(0.5 + x/s, 0.5 - z/s, 0.5 + y/s)`` on the normalised mesh with ``s = 1.15``.
+            * ``world``: the same in the mesh's own axis order.
+            * ``camera``: right, up and toward the camera.
+            * ``raw``: the numbers themselves: unit normals, mesh coordinates, distance, linear colour, face index.
+
+            Depth is 1 at the nearest and 0 at the farthest visible point of a view, unless ``raw``.
+        background: colour where nothing is drawn; depth is 0 there whatever the colour.
+
+    Returns:
+        ``[V, L, H, W, 3]`` float32; 0..1 unless ``raw``.
+    """
+    check_choice(attribute, ATTRIBUTES, "attribute")
+    check_choice(shading, SHADINGS, "shading")
+    check_choice(encoding, ENCODINGS, "encoding")
+    if encoding == "camera" and attribute in ("position", "normal") and not raster.cameras:
+        raise ValueError("encoding: is 'camera' but the raster is in UV space; expected hunyuan3d, world or raw")
+    if attribute == "depth":
+        image = _depth(raster, encoding)
+        background = (0.0, 0.0, 0.0)
+    elif attribute == "normal":
+        image = _normal(raster, shading, encoding)
+    elif attribute == "position":
+        image = _position(raster, encoding)
+    elif attribute == "uv":
+        uv = raster.interpolate(raster.mesh.require_uvs())
+        image = torch.cat((uv, torch.zeros_like(uv[..., :1])), dim=-1)
+    elif attribute == "vertex color":
+        image = _vertex_color(raster, encoding)
+    elif attribute == "texture":
+        image = _texture(raster)
+    elif attribute == "barycentric":
+        image = raster.barycentric
+    else:
+        image = _face_id(raster, encoding)
+    return torch.where((raster.findices > 0)[..., None], image, image.new_tensor(background))
+
+
+def face_colors(findices: Tensor) -> Tensor:
+    """A colour per face index, ``[..., 3]`` in 0.1..1, different for neighbours; black for 0.
+
+    The hash is Knuth's multiplicative one (The Art of Computer Programming 3, 6.4), in int64.
+    """
+    channels = [(findices.to(torch.int64) * step >> 8) & 0xFF for step in (2654435761, 2246822519, 3266489917)]
+    color = 0.1 + 0.9 * torch.stack(channels, dim=-1).to(torch.float32) / 255.0
+    return color * (findices > 0)[..., None]
+
+
+def depth_to_unit(distance: Tensor, drawn: Tensor) -> Tensor:
+    """Nearest 1, farthest 0 within each view, 0 on background. ``distance``, ``drawn``: ``[V, L, H, W]``."""
+    far = torch.where(drawn, distance, -torch.inf).amax(dim=(1, 2, 3), keepdim=True)
+    near = torch.where(drawn, distance, torch.inf).amin(dim=(1, 2, 3), keepdim=True)
+    return torch.where(drawn, (far - distance) / (far - near).clamp(min=1e-12), 0.0)
+
+
+def linear_to_srgb(color: Tensor) -> Tensor:
+    """sRGB transfer function (IEC 61966-2-1), on values clamped to 0..1."""
+    color = color.clamp(0.0, 1.0)
+    return torch.where(color <= 0.0031308, color * 12.92, 1.055 * color.clamp(min=1e-8) ** (1 / 2.4) - 0.055)
+
+
+def _depth(raster: Raster, encoding: str) -> Tensor:
+    distance = raster.distance()
+    value = distance if encoding == "raw" else depth_to_unit(distance, raster.findices > 0)
+    return value[..., None].expand(*value.shape, 3)
+
+
+def _normal(raster: Raster, shading: str, encoding: str) -> Tensor:
+    if shading == "flat":
+        face = (raster.findices.to(torch.int64) - 1).clamp(min=0)
+        normal = raster.mesh.face_normals()[face]
+    else:
+        normals = raster.mesh.normals if raster.mesh.normals is not None else raster.mesh.vertex_normals()
+        normal = raster.interpolate(normals)
+    if encoding == "raw":
+        return torch.nn.functional.normalize(normal, dim=-1)
+    if encoding == "camera":
+        normal = to_camera(normal, raster.cameras, vectors=True)
+    elif encoding == "hunyuan3d":
+        normal = _hunyuan_axes(normal)
+    return (normal * 0.5 + 0.5).clamp(0.0, 1.0)
+
+
+def _position(raster: Raster, encoding: str) -> Tensor:
+    if encoding == "raw":
+        return raster.interpolate(raster.mesh.vertices)
+    centre, scale = normalization(raster.mesh.vertices)
+    position = raster.interpolate((raster.mesh.vertices - centre) * scale)
+    if encoding == "camera":
+        position = to_camera(position, raster.cameras, vectors=True)
+    elif encoding == "hunyuan3d":
+        position = _hunyuan_axes(position)
+    return (position / DIAMETER + 0.5).clamp(0.0, 1.0)
+
+
+def _hunyuan_axes(vector: Tensor) -> Tensor:
+    x, y, z = vector.unbind(-1)
+    return torch.stack((x, -z, y), dim=-1)
+
+
+def _vertex_color(raster: Raster, encoding: str) -> Tensor:
+    colors = raster.mesh.vertex_colors
+    if colors is None:
+        raise ValueError("attribute: is 'vertex color' but the mesh has none; expected a mesh with vertex colours")
+    image = raster.interpolate(colors[:, :3])
+    return image if encoding == "raw" else linear_to_srgb(image)
+
+
+def _texture(raster: Raster) -> Tensor:
+    texture = raster.mesh.texture
+    if texture is None:
+        raise ValueError("attribute: is 'texture' but the mesh has none; load a textured mesh or bake one first")
+    return sample_texture(texture, raster.interpolate(raster.mesh.require_uvs()))
+
+
+def sample_texture(texture: Tensor, uv: Tensor) -> Tensor:
+    """Bilinear samples ``[..., C]`` of ``texture [H, W, C]`` at ``uv [..., 2]``; repeats, texel j is at (j + 0.5)/W."""
+    height, width, channels = texture.shape
+    flat = texture.reshape(-1, channels)
+    x, y = uv[..., 0] * width - 0.5, uv[..., 1] * height - 0.5
+    x0, y0 = torch.floor(x), torch.floor(y)
+    fx, fy = (x - x0)[..., None], (y - y0)[..., None]
+    left, top = x0.to(torch.int64) % width, y0.to(torch.int64) % height
+    right, bottom = (left + 1) % width, (top + 1) % height
+
+    def texel(row: Tensor, column: Tensor) -> Tensor:
+        return flat.index_select(0, (row * width + column).reshape(-1)).view(*uv.shape[:-1], channels)
+
+    upper = texel(top, left) * (1 - fx) + texel(top, right) * fx
+    lower = texel(bottom, left) * (1 - fx) + texel(bottom, right) * fx
+    return upper * (1 - fy) + lower * fy
+
+
+def _face_id(raster: Raster, encoding: str) -> Tensor:
+    if encoding == "raw":
+        return raster.findices[..., None].expand(*raster.findices.shape, 3).to(torch.float32)
+    return face_colors(raster.findices)

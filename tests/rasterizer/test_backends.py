@@ -1,0 +1,131 @@
+"""Registry, environment variable, report, facades, self-test."""
+
+from __future__ import annotations
+
+import json
+import logging
+import types
+
+import pytest
+import torch
+
+import rasterizer
+from rasterizer import scenes, selftest
+from rasterizer.backends import native, registry
+
+CPU = torch.device("cpu")
+POS, TRI = scenes.sphere(200)
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch):
+    """Set the variable that forces or forbids backends."""
+    return lambda value: monkeypatch.setenv(registry.ENVIRONMENT, value)
+
+
+def test_auto_is_torch_and_others_say_why_not() -> None:
+    rows = {row.name: row for row in registry.backend_statuses(CPU)}
+    assert rows["torch"].active and rows["torch"].available
+    assert not rows["nvdiffrast"].active and rows["nvdiffrast"].reason
+    assert all(row.active or row.reason for row in rows.values())
+
+
+def test_environment_forbids(environment) -> None:
+    environment("-torch")
+    with pytest.raises(ValueError, match="forbidden by TORCH_RASTERIZER_BACKEND=-torch"):
+        rasterizer.rasterize(POS, TRI, (8, 8), backend="torch")
+    rows = {row.name: row for row in registry.backend_statuses(CPU)}
+    assert not rows["torch"].available and "forbidden" in rows["torch"].reason
+
+
+def test_environment_forces_and_says_why_it_cannot(environment, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native, "_load", lambda: (_ for _ in ()).throw(ImportError("undefined symbol: c10")))
+    environment("custom_rasterizer")
+    with pytest.raises(ValueError, match="asked for by TORCH_RASTERIZER_BACKEND.*undefined symbol"):
+        rasterizer.rasterize(POS, TRI, (8, 8))
+    assert rasterizer.rasterize(POS, TRI, (8, 8), backend="torch").info.backend == "torch"
+
+
+def test_environment_with_an_unknown_name(environment) -> None:
+    environment("cuda")
+    with pytest.raises(ValueError, match="TORCH_RASTERIZER_BACKEND: 'cuda' is no backend, expected one of auto, torch"):
+        rasterizer.rasterize(POS, TRI, (8, 8))
+
+
+def test_native_module_is_used_when_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def rasterize_image(pos, tri, prior, width, height, truncation, used):
+        calls.append((tuple(pos.shape), tri.dtype, tuple(prior.shape), width, height, used))
+        return [torch.ones(height, width, dtype=torch.int32), torch.zeros(height, width, 3)]
+
+    monkeypatch.setattr(native, "_load", lambda: types.SimpleNamespace(rasterize_image=rasterize_image))
+    views = torch.stack((POS, POS))
+    got = rasterizer.rasterize(views, TRI.long(), (4, 6), depth_prior=torch.zeros(4, 6), backend="custom_rasterizer")
+    assert calls == [((len(POS), 4), torch.int32, (4, 6), 6, 4, 1)] * 2
+    assert got.findices.shape == (2, 4, 6) and got.info.backend == "custom_rasterizer"
+
+
+def test_a_module_that_is_not_compiled_is_not_taken_for_the_native_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(
+        __import__("sys").modules, "custom_rasterizer_kernel", types.ModuleType("custom_rasterizer_kernel")
+    )
+    assert "has no rasterize_image" in native.reason_against(CPU)
+    assert "no mps version" in native.reason_against(torch.device("mps"))
+
+
+def test_one_log_line_per_device(caplog: pytest.LogCaptureFixture) -> None:
+    registry._announced.clear()
+    with caplog.at_level(logging.INFO, logger="torch_rasterizer"):
+        for _ in range(3):
+            rasterizer.rasterize(POS, TRI, (8, 8), backend="torch")
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) == 1
+    assert "backend 'torch' on cpu" in lines[0] and "nvdiffrast: " in lines[0]
+
+
+def test_info_is_complete() -> None:
+    info = rasterizer.backend_info("cpu")
+    text, values = str(info), json.loads(json.dumps(info.as_dict()))
+    assert info.active == values["active"] == "torch"
+    assert info.free_memory > 1 << 20 and values["float64"] is True
+    for part in (torch.__version__, "torch (", "custom_rasterizer (", "nvdiffrast (", rasterizer.__version__):
+        assert part in text
+
+
+def test_facades() -> None:
+    wrapper = rasterizer.RasterizerWrapper()
+    assert wrapper.mode == "pytorch_" + rasterizer.backend_info().platform
+    found, weights = rasterizer.RasterizerWrapper(device="cpu").rasterize(POS, TRI, (20, 30))
+    want = rasterizer.rasterize(POS, TRI, (20, 30))
+    assert torch.equal(found, want.findices) and torch.equal(weights, want.barycentric)
+    made = rasterizer.create_optimized_rasterizer(mode="tiled", tile_size=16, batch_size=64, device="cpu")
+    got = made.rasterize(POS.numpy(), TRI.numpy(), (20, 30))
+    assert torch.equal(got.findices, want.findices) and made.device == CPU
+    image = rasterizer.PyTorchRasterizer("cpu").interpolate(POS[None, :, :3], found, weights, TRI)
+    assert torch.equal(image, rasterizer.interpolate(POS[None, :, :3], found, weights, TRI))
+    with pytest.raises(ValueError, match="mode: is 'quick'"):
+        rasterizer.create_optimized_rasterizer(mode="quick")
+
+
+def test_selftest_passes_here(policy: str) -> None:
+    checks = list(selftest.run(CPU))
+    assert len(checks) == 35 and all(check.passed for check in checks)
+
+
+def test_selftest_notices_a_wrong_pixel(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(pos, tri, options):
+        findices, weights, info = rasterizer.backends.eager.rasterize(pos, tri, options)
+        findices[:, 20, 20] += 1
+        return findices, weights, info
+
+    monkeypatch.setattr(registry, "BACKENDS", (registry.Backend("torch", 0, lambda device: "", wrong, ""),))
+    failed = [check for check in selftest.run(CPU) if not check.passed]
+    assert failed and "show another face" in failed[0].detail
+
+
+def test_version_is_said_once() -> None:
+    from pathlib import Path
+
+    text = (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
+    assert f'version = "{rasterizer.__version__}"' in text

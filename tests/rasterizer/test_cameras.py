@@ -1,0 +1,136 @@
+"""Cameras: Hunyuan3D's frame, orientation of images, perspective, and what lies behind the camera."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from rasterizer.cameras import DIAMETER, Camera, look_at, normalization, orbit_camera, to_clip
+from rasterizer.mesh import Mesh
+from rasterizer.raster import rasterize_mesh, uv_to_clip
+from rasterizer.samples import sample_mesh
+from rasterizer.shading import attribute_image
+
+AXES = torch.tensor([[1.0, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0], [0, 0, 1], [0, 0, -1]])
+
+
+def _ndc(camera: Camera, points: torch.Tensor) -> torch.Tensor:
+    clip = to_clip(points, [camera], 101, 101)[0]
+    return clip[:, :3] / clip[:, 3:]
+
+
+@pytest.mark.parametrize(
+    ("azimuth", "elevation", "right", "down", "toward"),
+    [
+        (0, 0, "+x", "-y", "+z"),
+        (90, 0, "-z", "-y", "+x"),
+        (180, 0, "-x", "-y", "-z"),
+        (270, 0, "+z", "-y", "-x"),
+        (0, 90, "+x", "+z", "+y"),
+        (180, -90, "-x", "+z", "-y"),
+    ],
+)
+def test_orientation_of_the_six_views(azimuth: int, elevation: int, right: str, down: str, toward: str) -> None:
+    names = ["+x", "-x", "+y", "-y", "+z", "-z"]
+    ndc = _ndc(orbit_camera(azimuth, elevation), AXES)
+    assert names[int(ndc[:, 0].argmax())] == right
+    assert names[int(ndc[:, 1].argmax())] == down
+    assert names[int(ndc[:, 2].argmin())] == toward
+
+
+def test_hunyuan3d_numbers() -> None:
+    centre, scale = normalization(AXES * 3 + 5)
+    assert centre.tolist() == [5, 5, 5] and float(scale) == pytest.approx(DIAMETER / 6)
+    ndc = _ndc(orbit_camera(0, 0, 1.45, ortho_scale=1.2), AXES)
+    assert float(ndc[0, 0]) == pytest.approx(2 * 0.575 / 1.2)
+    distance = 1.45 - 0.575
+    assert float(ndc[4, 2]) == pytest.approx(2 * distance / 99.9 - 100.1 / 99.9)
+
+
+@pytest.mark.parametrize("elevation", [-90, -45, 0, 30, 90])
+@pytest.mark.parametrize("azimuth", [0, 33, 90, 200])
+def test_axes_are_perpendicular_units(azimuth: float, elevation: float) -> None:
+    camera = orbit_camera(azimuth, elevation)
+    axes = torch.tensor([camera.right, camera.up, camera.forward], dtype=torch.float64)
+    torch.testing.assert_close(axes @ axes.T, torch.eye(3, dtype=torch.float64), rtol=0, atol=1e-12)
+    assert torch.linalg.det(axes) == pytest.approx(-1)  # right, up and forward are left-handed
+    same = look_at(camera.position, (0.0, 0.0, 0.0))
+    if abs(elevation) != 90:
+        torch.testing.assert_close(torch.tensor([same.right, same.up, same.forward]).double(), axes, rtol=0, atol=1e-6)
+
+
+def test_perspective_and_zoomed_look_at() -> None:
+    camera = look_at((0, 0, 5), (0, 0, 0), fov=90.0)
+    ndc = _ndc(camera, AXES)
+    assert float(ndc[0, 0]) == pytest.approx(1 / 5) and float(ndc[2, 1]) == pytest.approx(-1 / 5)
+    near = _ndc(camera, torch.tensor([[0.0, 0, 4], [0, 0, -4]]))
+    assert near[0, 2] < near[1, 2]
+
+
+def test_images_that_are_not_square_keep_their_proportions() -> None:
+    clip = to_clip(AXES, [orbit_camera(0, 0)], 201, 101)[0]
+    column, row = clip[0, 0] * 200 / 2, clip[3, 1] * 100 / 2
+    assert float(column) == pytest.approx(float(row))
+
+
+def test_faces_behind_the_near_plane_are_left_out() -> None:
+    mesh = Mesh(
+        vertices=torch.tensor([[-1.0, -1, 0], [1, -1, 0], [0, 1, 0], [-1, -1, 6.0], [1, -1, 6], [0, 1, 4]]),
+        faces=torch.tensor([[0, 1, 2], [3, 4, 5]], dtype=torch.int32),
+    )
+    raster = rasterize_mesh(mesh, [look_at((0, 0, 5), (0, 0, 0))], (64, 64))
+    assert raster.info.invalid_faces == 1
+    assert raster.findices.unique().tolist() == [0, 1]
+
+
+def test_camera_without_direction_is_refused() -> None:
+    with pytest.raises(ValueError, match="no direction"):
+        look_at((1, 2, 3), (1, 2, 3))
+
+
+def test_layers_follow_each_other_and_are_sorted_by_distance() -> None:
+    raster = rasterize_mesh(sample_mesh("torus"), [orbit_camera(0, 0), orbit_camera(90, 0)], (80, 80), layers=4)
+    assert raster.findices.shape == (2, 4, 80, 80)
+    distance = raster.distance()
+    for view, surfaces in ((0, 2), (1, 4)):  # through the ring a ray meets two surfaces, edge on up to four
+        drawn = raster.findices[view] > 0
+        assert [bool(layer.any()) for layer in drawn] == [number < surfaces for number in range(4)]
+        for number in range(surfaces - 1):
+            both = drawn[number] & drawn[number + 1]
+            assert both.any() and (distance[view, number + 1] >= distance[view, number])[both].all()
+            assert not (drawn[number + 1] & ~drawn[number]).any()
+
+
+def test_uv_space_lies_on_the_texture_texel_for_texel() -> None:
+    width, height = 8, 4
+    uvs = torch.tensor([[0.0, 0], [1, 0], [0, 1], [1, 1]])
+    clip = uv_to_clip(uvs, width, height)
+    columns = (clip[:, 0] * 0.5 + 0.5) * (width - 1)
+    torch.testing.assert_close(columns, uvs[:, 0] * width - 0.5)
+    mesh = Mesh(
+        vertices=torch.cat((uvs, torch.zeros(4, 1)), dim=1),
+        faces=torch.tensor([[0, 1, 2], [1, 3, 2]], dtype=torch.int32),
+        uvs=uvs,
+        texture=torch.rand(height, width, 3, generator=torch.Generator().manual_seed(0)),
+    )
+    raster = rasterize_mesh(mesh, None, (height, width), space="uv")
+    assert (raster.findices > 0).all()
+    torch.testing.assert_close(attribute_image(raster, "texture")[0, 0], mesh.texture, rtol=0, atol=1e-5)
+    uv = attribute_image(raster, "uv")[0, 0]
+    torch.testing.assert_close(uv[0, :, 0], (torch.arange(width) + 0.5) / width, rtol=0, atol=1e-6)
+    assert uv[0, 0, 1] < uv[-1, 0, 1]  # row 0 is v = 0
+
+
+def test_uv_space_needs_uvs_and_has_one_layer() -> None:
+    torus = sample_mesh("torus")
+    bare = Mesh(torus.vertices, torus.faces)
+    with pytest.raises(ValueError, match="has no UV coordinates.*Unwrap UV"):
+        rasterize_mesh(bare, None, (16, 16), space="uv")
+    with pytest.raises(ValueError, match="layers: is 2, expected 1 in UV space"):
+        rasterize_mesh(torus, None, (16, 16), space="uv", layers=2)
+    raster = rasterize_mesh(torus, None, (16, 16), space="uv")
+    with pytest.raises(ValueError, match="UV space"):
+        raster.distance()
+    assert math.isclose(float(raster.mask.max()), 1.0)

@@ -1,0 +1,119 @@
+"""The command line as a person uses it: files, exit codes, one-line errors."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from rasterizer import bench, cli
+
+ROOT = Path(__file__).parents[2]
+
+
+def _run(*arguments: object) -> int:
+    return cli.main([str(argument) for argument in arguments])
+
+
+def test_render_writes_the_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "new folder" / "torus.png"
+    assert _run("render", "torus", "-o", out, "--view", "-30,20", "--size", "96x64", "--background", "#102030") == 0
+    image = np.asarray(Image.open(out))
+    assert image.shape == (64, 96, 3)
+    assert image[0, 0].tolist() == [0x10, 0x20, 0x30] and len(np.unique(image.reshape(-1, 3), axis=0)) > 100
+    said = capsys.readouterr().out
+    assert str(out) in said and "9216 faces" in said and "batched" in said
+    assert [path.name for path in out.parent.iterdir()] == ["torus.png"]
+
+
+@pytest.mark.parametrize("attribute", ["position", "uv", "depth", "face-id", "texture", "barycentric"])
+def test_render_attributes(tmp_path: Path, attribute: str) -> None:
+    out = tmp_path / "out.png"
+    assert _run("render", "trefoil knot", "-o", out, "--size", 64, "--attribute", attribute, "--perspective", 49) == 0
+    assert np.asarray(Image.open(out)).std() > 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("render", "missing.glb", "-o", "x.png"), "missing.glb"),
+        (("render", "notes.txt", "-o", "x.png"), "expected one of .glb"),
+        (("render", "torus", "-o", "x.png", "--size", "0"), "resolution: is 0 x 0"),
+        (("render", "torus", "-o", "x.png", "--attribute", "vertex-color"), "'vertex color' but the mesh has none"),
+        (("render", "torus", "-o", "x.abc"), "unknown file extension"),
+        (("info", "--device", "tpu9"), "--device: 'tpu9' cannot be used"),
+        (("bench", "--repeats", "0", "--quick"), "--repeats: is 0"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    arguments: tuple[str, ...],
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notes.txt").write_text("no mesh")
+    assert _run(*arguments) == 2
+    error = capsys.readouterr().err.strip()
+    assert words in error and len(error.splitlines()) == 1
+    assert not list(tmp_path.glob("*.png")) and not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize(
+    "arguments", [("render", "torus"), ("render", "torus", "-o", "x.png", "--view", "front"), ("fly",)]
+)
+def test_usage_errors(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        _run(*arguments)
+    assert stop.value.code == 2 and "usage" in capsys.readouterr().err
+
+
+def test_info(capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run("info", "--device", "cpu") == 0
+    assert "Backends:" in capsys.readouterr().out
+    assert _run("info", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["active"] == "torch"
+
+
+def test_selftest_says_so(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _run("selftest", "--device", "cpu") == 0
+    assert "Everything agrees" in capsys.readouterr().out
+    failing = [cli.selftest.Check("a scene", False, "3 of 9 pixels show another face")]
+    monkeypatch.setattr(cli.selftest, "run", lambda device, backend: iter(failing))
+    assert _run("selftest") == 1
+    assert "FAIL a scene: 3 of 9" in capsys.readouterr().out
+
+
+def test_bench_measures_every_mode_and_compares_results(capsys: pytest.CaptureFixture[str]) -> None:
+    case = bench.QUICK[0]
+    assert _run("bench", "--case", case, "--repeats", 1, "--json", "--device", "cpu") == 0
+    rows = [row for row in json.loads(capsys.readouterr().out)["rows"] if row["backend"] == "torch"]
+    assert [row["mode"] for row in rows] == ["auto", "batched", "tiled"]
+    assert all(row["case"] == case and row["milliseconds"] > 0 and row["differing"] == 0 for row in rows)
+    assert _run("bench", "--case", case, "--repeats", 1, "--markdown", "--device", "cpu") == 0
+    assert capsys.readouterr().out.startswith("| case |")
+
+
+def test_demo_as_the_readme_says(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(
+        [sys.executable, "-m", "rasterizer", "demo", str(out)],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert str((out / "contact_sheet.png").resolve()) in done.stdout and " ms" in done.stdout
+    pictures = list(out.glob("*.png"))
+    assert len(pictures) == 25
+    sheet = np.asarray(Image.open(out / "contact_sheet.png"))
+    assert sheet.shape[1] > sheet.shape[0] > 500 and sheet.std() > 20

@@ -1,0 +1,92 @@
+"""Working memory follows the budget, not the mesh; and running out of it has a way out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+import rasterizer
+from rasterizer import memory, scenes
+from rasterizer.backends import eager
+from rasterizer.types import RasterOptions
+
+SIZE = 384
+FIXED = SIZE * SIZE * (16 + 12 + 13)  # outputs, z-buffer, and what one merge of the two-pass z-buffer copies
+
+MESHES = {
+    "40 k faces": scenes.sphere(40_000),
+    "400 k faces": scenes.sphere(400_000),
+    "large faces": scenes.soup(300, 1.5),
+}
+
+
+def _peak(run: Callable[[], object]) -> int:
+    """Most bytes that PyTorch had allocated on the CPU at one time during ``run``."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
+        run()
+    events = [event for event in record.profiler.kineto_results.events() if event.name() == "[memory]"]
+    total = most = 0
+    for event in sorted(events, key=lambda event: event.start_ns()):
+        total += event.nbytes()
+        most = max(most, total)
+    return most
+
+
+@pytest.mark.parametrize("mode", ["batched", "tiled"])
+@pytest.mark.parametrize("mesh", MESHES)
+def test_peak_stays_below_the_budget(mesh: str, mode: str, policy: str) -> None:
+    pos, tri = MESHES[mesh]
+    budget = 24 << 20
+    options = RasterOptions((SIZE, SIZE), mode=mode, budget=budget)
+    peak = _peak(lambda: eager.rasterize(pos[None], tri, options))
+    assert FIXED // 3 < peak < budget + FIXED
+
+
+def test_progress_can_stop_a_call() -> None:
+    class StopError(Exception):
+        pass
+
+    def stop(share: float) -> None:
+        assert 0 <= share <= 1
+        raise StopError
+
+    with pytest.raises(StopError):
+        rasterizer.rasterize(*scenes.sphere(500), (32, 32), on_progress=stop)
+
+
+def test_ladder_tries_less_memory_then_the_cpu(caplog: pytest.LogCaptureFixture) -> None:
+    tried = []
+
+    def call(device: torch.device, budget: int) -> str:
+        tried.append((device.type, budget))
+        if device.type != "cpu":
+            raise torch.OutOfMemoryError("HIP out of memory")
+        return "done"
+
+    assert memory.with_less_memory(call, torch.device("meta"), 1600) == "done"
+    assert [budget for device, budget in tried if device == "meta"] == [1600, 400, 100]
+    assert tried[-1][0] == "cpu"
+    assert caplog.text.count("Out of memory") == 4
+
+
+def test_ladder_ends_with_advice_and_passes_other_errors_on() -> None:
+    def full(device: torch.device, budget: int) -> None:
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory")
+
+    with pytest.raises(MemoryError, match="smaller image"):
+        memory.with_less_memory(full, torch.device("cpu"), 1 << 30)
+
+    def broken(device: torch.device, budget: int) -> None:
+        raise RuntimeError("an illegal memory access was encountered")
+
+    with pytest.raises(RuntimeError, match="illegal"):
+        memory.with_less_memory(broken, torch.device("meta"), 1 << 30)
+
+
+@pytest.mark.parametrize("text", ["CUDA out of memory.", "MPS backend out of memory (MPS allocated: 18 GB)"])
+def test_out_of_memory_is_recognised(text: str) -> None:
+    assert memory.is_out_of_memory(RuntimeError(text))
+    assert not memory.is_out_of_memory(ValueError(text))
