@@ -26,6 +26,7 @@ class DevicePolicy:
         int64_min: ``scatter_reduce(amin)`` works on int64. Otherwise the z-buffer is two int32 passes.
         pad_shapes: round the size of chunks up to powers of two, for devices that compile a graph per shape.
         box_sizes: sides of the box classes in which small triangles are evaluated, ascending.
+        square_boxes: only square classes: fewer launches for more pixels, which pays where launches are dear.
         chunk: most pixels evaluated at once; on a CPU it follows the cache, elsewhere the launch cost.
         batch: most triangles set up at once, likewise.
     """
@@ -34,14 +35,15 @@ class DevicePolicy:
     int64_min: bool
     pad_shapes: bool
     box_sizes: tuple[int, ...]
+    square_boxes: bool
     chunk: int
     batch: int
 
 
-_CPU = DevicePolicy(True, True, False, (2, 3, 4, 6, 8, 12, 16, 24, 32), 1 << 17, 1 << 17)
-_GPU = DevicePolicy(True, True, False, (2, 4, 8, 16), 1 << 23, 1 << 22)
+_CPU = DevicePolicy(True, True, False, (2, 3, 4, 6, 8, 12, 16, 24, 32), False, 1 << 17, 1 << 17)
+_GPU = DevicePolicy(True, True, False, (2, 4, 8, 16), True, 1 << 23, 1 << 22)
 
-PORTABLE = DevicePolicy(False, False, True, (2, 4, 8, 16), 1 << 23, 1 << 20)
+PORTABLE = DevicePolicy(False, False, True, (2, 4, 8, 16), True, 1 << 23, 1 << 20)
 """The least any supported device offers: what MPS has, and Intel GPUs without float64."""
 
 _forced: DevicePolicy | None = None

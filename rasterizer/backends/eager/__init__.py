@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -102,12 +103,18 @@ def _draw_batch(batch: tuple[Tensor, Tensor, Tensor], frame: _Frame) -> None:
     height, width = frame.size
     boxes, invalid = set_up(corners, face, view, width, height)
     sides = frame.policy.box_sizes
-    classes = len(sides) ** 2  # then one class for larger boxes, and one for empty ones
+    if frame.policy.square_boxes:
+        shapes = [(side, side) for side in sides]
+    else:
+        shapes = [(wide, high) for high in sides for wide in sides]
+    classes = len(shapes)  # then one class for larger boxes, and one for empty ones
     x0, x1, y0, y1 = boxes.rows[X0:]
-    limits = torch.tensor(sides, dtype=torch.float32, device=x0.device)
+    limits = _constant(sides, x0.device)
     across, down = torch.bucketize(x1 - x0, limits), torch.bucketize(y1 - y0, limits)
-    empty, large = x1 <= x0, (across == len(sides)) | (down == len(sides))
-    kind = (down * len(sides) + across).masked_fill_(large, classes).masked_fill_(empty, classes + 1)
+    most = torch.maximum(across, down)
+    empty, large = x1 <= x0, most == len(sides)
+    kind = most if frame.policy.square_boxes else down * len(sides) + across
+    kind = kind.masked_fill(large, classes).masked_fill_(empty, classes + 1)
     kind, order = torch.sort(kind.to(torch.int32))
 
     pixels = (x1 - x0) * (y1 - y0) * ~empty
@@ -120,9 +127,8 @@ def _draw_batch(batch: tuple[Tensor, Tensor, Tensor], frame: _Frame) -> None:
     frame.all_pixels += all_pixels
 
     boxes = boxes.take(order[: bounds[-1]])
-    for number in range(classes):
+    for number, (wide, high) in enumerate(shapes):
         if bounds[number] < bounds[number + 1]:
-            high, wide = sides[number // len(sides)], sides[number % len(sides)]
             _draw_class(boxes.slice(bounds[number], bounds[number + 1]), wide, high, frame, bool(is_far))
     if bounds[classes] < bounds[classes + 1]:
         tiled = frame.options.mode == "tiled"
@@ -130,6 +136,12 @@ def _draw_batch(batch: tuple[Tensor, Tensor, Tensor], frame: _Frame) -> None:
         frame.used_tiles |= tiled
         draw_large = _draw_tiled if tiled else _draw_blocks
         draw_large(boxes.slice(bounds[classes], bounds[classes + 1]), frame, bool(is_far))
+
+
+@lru_cache(maxsize=16)
+def _constant(values: tuple[int, ...], device: torch.device) -> Tensor:
+    """A small float32 tensor, copied to the device once: every copy would be a synchronisation."""
+    return torch.tensor(values, dtype=torch.float32, device=device)
 
 
 def _draw_class(boxes: Boxes, wide: int, high: int, frame: _Frame, far: bool) -> None:
