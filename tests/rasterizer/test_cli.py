@@ -98,7 +98,7 @@ def test_bench_measures_every_mode_and_compares_results(capsys: pytest.CaptureFi
     assert [row["mode"] for row in rows] == ["auto", "batched", "tiled"]
     assert all(row["case"] == case and row["milliseconds"] > 0 and row["differing"] == 0 for row in rows)
     assert _run("bench", "--case", case, "--repeats", 1, "--markdown", "--device", "cpu") == 0
-    assert capsys.readouterr().out.startswith("| case |")
+    assert capsys.readouterr().out.startswith("| ms per call | torch auto | torch batched | torch tiled |")
 
 
 def test_demo_as_the_readme_says(tmp_path: Path) -> None:

@@ -45,16 +45,21 @@ def test_peak_stays_below_the_budget(mesh: str, mode: str, policy: str) -> None:
     assert FIXED // 3 < peak < budget + FIXED
 
 
-def test_progress_can_stop_a_call() -> None:
+@pytest.mark.parametrize("mode", ["batched", "tiled"])
+def test_a_single_batch_can_be_stopped_between_chunks(mode: str) -> None:
     class StopError(Exception):
         pass
 
+    shares = []
+
     def stop(share: float) -> None:
-        assert 0 <= share <= 1
-        raise StopError
+        shares.append(share)
+        if len(shares) == 5:
+            raise StopError
 
     with pytest.raises(StopError):
-        rasterizer.rasterize(*scenes.sphere(500), (32, 32), on_progress=stop)
+        rasterizer.rasterize(*MESHES["large faces"], (SIZE, SIZE), mode=mode, on_progress=stop)
+    assert shares == sorted(shares) and all(0 <= share <= 1 for share in shares)
 
 
 def test_ladder_tries_less_memory_then_the_cpu(caplog: pytest.LogCaptureFixture) -> None:

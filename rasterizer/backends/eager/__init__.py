@@ -26,9 +26,8 @@ from .zbuffer import PackedZBuffer, TwoPassZBuffer, make_zbuffer
 SUB_TILE = 8
 """Side of the second, finer grid of the tiled mode."""
 
-_LARGE_SHARE = (
-    0.05  # `auto` bins to tiles once this share of all candidate pixels lies in boxes above the largest class
-)
+LARGE_SHARE = 0.05
+"""``auto`` uses tiles once this share of all candidate pixels lies in boxes above the largest class."""
 
 
 @dataclass
@@ -45,6 +44,11 @@ class _Frame:
     large_pixels: int = 0
     all_pixels: int = 0
     used_tiles: bool = False
+    share: float = 0.0
+
+    def tick(self) -> None:
+        """Let the caller see, and stop, a call between two chunks."""
+        self.options.on_progress(self.share)
 
 
 def rasterize(pos: Tensor, tri: Tensor, options: RasterOptions) -> tuple[Tensor, Tensor, RasterInfo]:
@@ -72,7 +76,7 @@ def rasterize(pos: Tensor, tri: Tensor, options: RasterOptions) -> tuple[Tensor,
     batch = options.batch_size or max(1024, min(policy.batch, options.budget // 2 // BYTES_PER_TRIANGLE))
     for start in range(0, views * faces, batch):
         _draw_batch(_corners(screen, tri, vertices, start, min(start + batch, views * faces)), frame)
-        options.on_progress(min(1.0, (start + batch) / (views * faces)))
+        frame.share = min(1.0, (start + batch) / (views * faces))
 
     findices = torch.empty((views, height, width), dtype=torch.int32, device=pos.device)
     barycentric = torch.empty((views, height, width, 3), dtype=torch.float32, device=pos.device)
@@ -80,6 +84,7 @@ def rasterize(pos: Tensor, tri: Tensor, options: RasterOptions) -> tuple[Tensor,
     step = min(policy.chunk, max(256, options.budget // BYTES_PER_RESULT))
     for start in range(0, flat.numel(), step):
         stop = min(start + step, flat.numel())
+        frame.tick()
         flat[start:stop] = frame.zbuffer.findices(start, stop)
         resolve(findices, screen, tri, vertices, start, policy.float64, rows[start:stop])
     return findices, barycentric, _account(frame, pos.device)
@@ -99,15 +104,37 @@ def _corners(
 
 
 def _draw_batch(batch: tuple[Tensor, Tensor, Tensor], frame: _Frame) -> None:
+    """Set up a batch of triangles and draw each class of boxes in its own way."""
     corners, face, view = batch
     height, width = frame.size
     boxes, invalid = set_up(corners, face, view, width, height)
+    shapes = _shapes(frame.policy)
+    boxes, bounds, far, large_share = _sort_by_class(boxes, invalid, len(shapes), frame)
+    for (wide, high), start, stop in zip(shapes, bounds, bounds[1:], strict=False):
+        if start < stop:
+            _draw_class(boxes.slice(start, stop), wide, high, frame, far)
+    start, stop = bounds[-2:]
+    if start < stop:
+        tiled = frame.options.mode == "tiled" or (frame.options.mode == "auto" and large_share > LARGE_SHARE)
+        frame.used_tiles |= tiled
+        (_draw_tiled if tiled else _draw_blocks)(boxes.slice(start, stop), frame, far)
+
+
+def _shapes(policy: DevicePolicy) -> list[tuple[int, int]]:
+    """``(wide, high)`` of each class of boxes."""
+    if policy.square_boxes:
+        return [(side, side) for side in policy.box_sizes]
+    return [(wide, high) for high in policy.box_sizes for wide in policy.box_sizes]
+
+
+def _sort_by_class(boxes: Boxes, invalid: Tensor, classes: int, frame: _Frame) -> tuple[Boxes, list[int], bool, float]:
+    """Sort boxes by class: the shapes in order, then larger boxes; empty ones are dropped.
+
+    Returns:
+        The boxes, where each class starts and the last one ends, whether a corner is so far away that depth steps could
+        overflow, and the share of the candidate pixels that lies in larger boxes.
+    """
     sides = frame.policy.box_sizes
-    if frame.policy.square_boxes:
-        shapes = [(side, side) for side in sides]
-    else:
-        shapes = [(wide, high) for high in sides for wide in sides]
-    classes = len(shapes)  # then one class for larger boxes, and one for empty ones
     x0, x1, y0, y1 = boxes.rows[X0:]
     limits = _constant(sides, x0.device)
     across, down = torch.bucketize(x1 - x0, limits), torch.bucketize(y1 - y0, limits)
@@ -121,21 +148,11 @@ def _draw_batch(batch: tuple[Tensor, Tensor, Tensor], frame: _Frame) -> None:
     far = (boxes.rows[ZA : ZC + 1] >= MAX_DEPTH - 1.0).any()
     sums = torch.stack((invalid.sum(), far.long(), (pixels * large).sum().long(), pixels.sum().long()))
     bounds = torch.searchsorted(kind, torch.arange(classes + 2, dtype=torch.int32, device=kind.device))
-    *bounds, n_invalid, is_far, large_pixels, all_pixels = torch.cat((bounds, sums)).tolist()  # the one synchronisation
+    *bounds, n_invalid, far, large_pixels, all_pixels = torch.cat((bounds, sums)).tolist()  # the one synchronisation
     frame.invalid += n_invalid
     frame.large_pixels += large_pixels
     frame.all_pixels += all_pixels
-
-    boxes = boxes.take(order[: bounds[-1]])
-    for number, (wide, high) in enumerate(shapes):
-        if bounds[number] < bounds[number + 1]:
-            _draw_class(boxes.slice(bounds[number], bounds[number + 1]), wide, high, frame, bool(is_far))
-    if bounds[classes] < bounds[classes + 1]:
-        tiled = frame.options.mode == "tiled"
-        tiled |= frame.options.mode == "auto" and large_pixels > _LARGE_SHARE * all_pixels
-        frame.used_tiles |= tiled
-        draw_large = _draw_tiled if tiled else _draw_blocks
-        draw_large(boxes.slice(bounds[classes], bounds[classes + 1]), frame, bool(is_far))
+    return boxes.take(order[: bounds[-1]]), bounds, bool(far), large_pixels / max(1, all_pixels)
 
 
 @lru_cache(maxsize=16)
@@ -148,6 +165,7 @@ def _draw_class(boxes: Boxes, wide: int, high: int, frame: _Frame, far: bool) ->
     """Draw boxes none of which is larger than ``wide x high``, in chunks."""
     most = max(1, frame.chunk // (wide * high))
     for start in range(0, len(boxes), most):
+        frame.tick()
         run = boxes.slice(start, min(start + most, len(boxes)))
         if frame.policy.pad_shapes:  # repeating a box changes nothing, a minimum is idempotent
             padded = min(most, 1 << (len(run) - 1).bit_length())
@@ -173,6 +191,7 @@ def _draw_tiled(boxes: Boxes, frame: _Frame, far: bool) -> None:
     fine = (math.ceil(side / SUB_TILE) + (side % SUB_TILE > 0)) ** 2  # most sub-tiles a tile can meet
     most = max(1, min(frame.chunk // 64, frame.options.budget // 2 // (fine * BYTES_PER_TRIANGLE)))
     for start in range(0, total, most):
+        frame.tick()
         tiles = _touched_only(cut(boxes, side, start, min(start + most, total), counts))
         if len(tiles):
             pieces = cut(tiles, SUB_TILE, 0, len(tiles) * fine, count_tiles(tiles, SUB_TILE))
