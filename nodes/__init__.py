@@ -1,0 +1,17 @@
+"""ComfyUI nodes: thin, one file per family. What they compute lives in :mod:`rasterizer`."""
+
+from comfy_api.latest import ComfyExtension, io
+
+from .info import BackendInfoNode
+from .load import LoadMeshNode
+from .raster import InterpolateNode, RasterizeNode
+
+NODES = [LoadMeshNode, RasterizeNode, InterpolateNode, BackendInfoNode]
+
+
+class TorchRasterExtension(ComfyExtension):
+    """What ComfyUI asks for the list of nodes."""
+
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        """All node classes of the pack."""
+        return NODES

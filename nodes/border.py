@@ -1,0 +1,210 @@
+"""The border: sockets to plain objects of the library, once, and back.
+
+``MESH`` is ComfyUI's class in any version: attributes may be missing, a batch may be zero-padded with ``vertex_counts``
+and ``face_counts``, faces may be float. ``TRIMESH`` is a ``trimesh.Trimesh``. Cameras come as ComfyUI's dict, as a list
+of them, or as the dict of the Hunyuan3D packs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from ..rasterizer.cameras import Camera, look_at, orbit_camera
+from ..rasterizer.mesh import Mesh
+from ..rasterizer.mesh_io import from_trimesh
+from ..rasterizer.raster import Raster
+from .compat import new_mesh
+
+T = TypeVar("T")
+
+_ORTHO_HEIGHT = 10.0  # what ComfyUI's orthographic viewer camera sees at zoom 1 when it does not say
+
+
+@dataclass(frozen=True, eq=False)
+class RasterValue:
+    """Payload of a RASTER socket: one raster per mesh of the batch."""
+
+    rasters: tuple[Raster, ...]
+
+    def _comfy_cache_tensors(self) -> list[Tensor]:
+        return [tensor for raster in self.rasters for tensor in (raster.findices, raster.barycentric)]
+
+    def get_ram_usage(self) -> int:
+        """Bytes, for ComfyUI's cache."""
+        return sum(tensor.numel() * tensor.element_size() for tensor in self._comfy_cache_tensors())
+
+
+def read_meshes(value: Any, name: str = "mesh") -> list[Mesh]:
+    """The meshes on a MESH or TRIMESH socket, checked.
+
+    Raises:
+        ValueError: not a mesh, no faces, an index out of range, or positions that are not finite.
+    """
+    if any(base.__module__.split(".")[0] == "trimesh" for base in type(value).__mro__):
+        meshes = [_named(name, lambda: from_trimesh(value))]
+    elif hasattr(value, "vertices") and hasattr(value, "faces"):
+        meshes = [_item(value, number, name) for number in range(_batch_size(value))]
+    else:
+        raise ValueError(f"{name}: is a {type(value).__name__}, expected a MESH or a TRIMESH")
+    if not meshes:
+        raise ValueError(f"{name}: is an empty batch, expected at least one mesh")
+    for number, mesh in enumerate(meshes):
+        _check(mesh, f"{name} {number} of {len(meshes)}" if len(meshes) > 1 else name)
+    return meshes
+
+
+def write_mesh(mesh: Mesh) -> Any:
+    """ComfyUI's MESH with one item, all tensors as ``[1, ...]``."""
+    optional = {
+        "uvs": mesh.uvs,
+        "normals": mesh.normals,
+        "vertex_colors": mesh.vertex_colors,
+        "texture": mesh.texture,
+    }
+    present = {name: value[None] for name, value in optional.items() if value is not None}
+    return new_mesh(mesh.vertices[None], mesh.faces[None], **present)
+
+
+def read_cameras(value: Any, name: str = "cameras") -> list[Camera] | None:
+    """Cameras from any camera socket; None where nothing is connected."""
+    if value is None:
+        return None
+    if isinstance(value, Mapping) and "selected_camera_azims" in value:
+        return _hunyuan_cameras(value, name)
+    dicts = [value] if isinstance(value, Mapping) else value
+    if not isinstance(dicts, Sequence) or not dicts or not all(isinstance(item, Mapping) for item in dicts):
+        raise ValueError(f"{name}: is {type(value).__name__}, expected a camera, or a list with at least one camera")
+    return [_viewer_camera(item, f"{name} {number}") for number, item in enumerate(dicts)]
+
+
+def _named(name: str, call: Callable[[], T]) -> T:
+    """``call()``; what it says of bad data starts with the input's name."""
+    try:
+        return call()
+    except (ValueError, IndexError) as error:
+        raise ValueError(f"{name}: {error}") from error
+
+
+def _batch_size(value: Any) -> int:
+    vertices = value.vertices
+    return 1 if vertices is None or getattr(vertices, "ndim", 3) == 2 else len(vertices)
+
+
+def _item(value: Any, number: int, name: str) -> Mesh:
+    size = _batch_size(value)
+
+    def rows(attribute: str, count: str | None = None) -> Tensor | None:
+        batch = getattr(value, attribute, None)
+        if batch is None:
+            return None
+        # A single mesh may come without a batch dimension; one texture may serve the whole batch.
+        if getattr(batch, "ndim", None) == (3 if attribute == "texture" else 2):
+            batch = batch[None]
+        if len(batch) not in (1, size):
+            raise ValueError(
+                f"{name}: has {size} blocks of vertices but {len(batch)} of {attribute}, expected as many, or 1 for all"
+            )
+        tensor = torch.as_tensor(batch[min(number, len(batch) - 1)])
+        counts = getattr(value, count, None) if count else None
+        if counts is None:
+            return tensor
+        if len(counts) != size:
+            raise ValueError(f"{name}: has {len(counts)} {count} for {size} meshes, expected one for each")
+        length = int(counts[number])
+        if not 0 <= length <= len(tensor):
+            raise ValueError(
+                f"{name}: {count} of mesh {number} is {length}, expected 0 to {len(tensor)}, the rows of {attribute}"
+            )
+        return tensor[:length]
+
+    def floats(attribute: str, count: str | None = "vertex_counts") -> Tensor | None:
+        tensor = rows(attribute, count)
+        return None if tensor is None else tensor.detach().to(torch.float32)
+
+    vertices, faces = floats("vertices"), rows("faces", "face_counts")
+    if vertices is None or faces is None:
+        raise ValueError(f"{name}: has no {'vertices' if vertices is None else 'faces'}, expected a mesh with both")
+    home = vertices.device
+    texture = floats("texture", None)
+    others = {key: floats(key) for key in ("uvs", "normals", "vertex_colors")}
+    return _named(
+        name,
+        lambda: Mesh(
+            vertices=vertices,
+            faces=faces.detach().to(device=home, dtype=torch.int32),
+            texture=None if texture is None else texture[..., :3].to(home),
+            **{key: None if tensor is None else tensor.to(home) for key, tensor in others.items()},
+        ),
+    )
+
+
+def _check(mesh: Mesh, name: str) -> None:
+    if not len(mesh.faces) or not len(mesh.vertices):
+        raise ValueError(
+            f"{name}: has {len(mesh.vertices)} vertices and {len(mesh.faces)} faces, expected at least one triangle"
+        )
+    broken = int((~torch.isfinite(mesh.vertices)).any(dim=1).sum())
+    if broken:
+        raise ValueError(
+            f"{name}: {broken} of {len(mesh.vertices)} vertices are NaN or infinite, expected finite positions"
+        )
+    low, high = int(mesh.faces.min()), int(mesh.faces.max())
+    if low < 0 or high >= len(mesh.vertices):
+        raise ValueError(
+            f"{name}: faces name vertices {low} to {high}, expected 0 to {len(mesh.vertices) - 1}, "
+            f"the mesh has {len(mesh.vertices)}"
+        )
+
+
+def _hunyuan_cameras(value: Mapping[str, Any], name: str) -> list[Camera]:
+    azimuths, elevations = list(value["selected_camera_azims"]), list(value.get("selected_camera_elevs", ()))
+    weights = list(value.get("selected_view_weights") or [1.0] * len(azimuths))
+    if not azimuths or len(azimuths) != len(elevations) or len(azimuths) != len(weights):
+        raise ValueError(
+            f"{name}: has {len(azimuths)} azimuths, {len(elevations)} elevations and {len(weights)} weights, "
+            "expected the same number of each, at least one"
+        )
+    distance, scale = float(value.get("camera_distance", 1.45)), float(value.get("ortho_scale", 1.2))
+    return [
+        orbit_camera(float(azimuth), float(elevation), distance, ortho_scale=scale, weight=float(weight))
+        for azimuth, elevation, weight in zip(azimuths, elevations, weights, strict=True)
+    ]
+
+
+def _viewer_camera(value: Mapping[str, Any], name: str) -> Camera:
+    """ComfyUI's viewer camera; keys that older versions do not send have its viewer's defaults."""
+    position, target = _vector(value, "position", name), _vector(value, "target", name, (0.0, 0.0, 0.0))
+    # 0 is no setting of a viewer either: it stands for the default, as a missing key does.
+    zoom = _number(value, "zoom", name, 1.0) or 1.0
+    near, far = _number(value, "near", name, 0.01) or 0.01, _number(value, "far", name, 1000.0) or 1000.0
+    if value.get("cameraType") == "orthographic":
+        frustum = value.get("frustum") or {}
+        top = _number(frustum, "top", f"{name} frustum", _ORTHO_HEIGHT / 2)
+        height = top - _number(frustum, "bottom", f"{name} frustum", -_ORTHO_HEIGHT / 2)
+        return _named(name, lambda: look_at(position, target, half_height=height / 2 / zoom, near=near, far=far))
+    angle = _number(value, "fov", name, 40.0) or 40.0
+    fov = 2 * math.degrees(math.atan(math.tan(math.radians(angle) / 2) / zoom))
+    return _named(name, lambda: look_at(position, target, fov=fov, near=near, far=far))
+
+
+def _number(value: Mapping[str, Any], key: str, name: str, default: float) -> float:
+    found = value.get(key)
+    try:
+        return default if found is None else float(found)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name}: {key} is {found!r}, expected a number") from None
+
+
+def _vector(value: Mapping[str, Any], key: str, name: str, default: Any = None) -> tuple[float, float, float]:
+    found = value.get(key, default)
+    try:
+        x, y, z = (found[axis] for axis in "xyz") if isinstance(found, Mapping) else found
+        return float(x), float(y), float(z)
+    except (TypeError, ValueError, KeyError):
+        raise ValueError(f"{name}: {key} is {found!r}, expected x, y and z") from None

@@ -1,0 +1,117 @@
+"""Load Mesh."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import folder_paths
+from comfy_api.latest import io
+
+from ..rasterizer.mesh import Mesh
+from ..rasterizer.mesh_io import SUPPORTED_SUFFIXES, load_mesh, to_trimesh
+from ..rasterizer.samples import SAMPLES, sample_mesh
+from . import compat
+from .border import write_mesh
+
+_SAMPLE = "sample: "
+
+
+class LoadMeshNode(io.ComfyNode):
+    """A mesh file of ComfyUI's input folder, or a built-in sample."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Inputs and outputs."""
+        return compat.schema(
+            node_id="TorchRasterLoadMesh",
+            display_name="Load Mesh",
+            category=compat.CATEGORY,
+            description="Loads a triangle mesh (GLB, GLTF, OBJ, STL, PLY, OFF) with its UVs, vertex colours "
+            "and base-colour texture, or a built-in sample that needs no file.",
+            search_aliases=["load 3d", "import glb", "load obj", "load model"],
+            inputs=[
+                compat.upload_combo(
+                    "mesh_file",
+                    [_SAMPLE + name for name in SAMPLES] + _mesh_files(),
+                    "A built-in sample, or a file in ComfyUI's input or input/3d folder; uploads go to input/3d.",
+                )
+            ],
+            outputs=[
+                io.Mesh.Output(display_name="mesh", tooltip="For ComfyUI's mesh nodes and ours."),
+                compat.TriMesh.Output(display_name="trimesh", tooltip="The same for the Hunyuan3D packs."),
+                io.String.Output(display_name="info", tooltip="What was loaded, in words."),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, mesh_file: str) -> bool | str:
+        """Accept files added since the list was made; name the missing ones."""
+        try:
+            _resolve(mesh_file)
+        except ValueError as error:
+            return str(error)
+        return True
+
+    @classmethod
+    def fingerprint_inputs(cls, mesh_file: str) -> str:
+        """Reload when the file has changed."""
+        path = _resolve(mesh_file)
+        if path is None:
+            return mesh_file
+        status = path.stat()
+        return f"{mesh_file} {status.st_mtime_ns} {status.st_size}"
+
+    @classmethod
+    def execute(cls, mesh_file: str) -> io.NodeOutput:
+        """Load."""
+        path = _resolve(mesh_file)
+        mesh = sample_mesh(mesh_file.removeprefix(_SAMPLE)) if path is None else load_mesh(path)
+        return io.NodeOutput(write_mesh(mesh), to_trimesh(mesh), _describe(mesh))
+
+
+def _mesh_files() -> list[str]:
+    """Mesh files of the input folder itself and, at any depth, of its subfolder 3d; relative, with forward slashes."""
+    root = Path(folder_paths.get_input_directory())
+    found = [*root.glob("*"), *(root / "3d").rglob("*")]
+    return sorted(path.relative_to(root).as_posix() for path in found if path.suffix.lower() in SUPPORTED_SUFFIXES)
+
+
+def _resolve(mesh_file: str) -> Path | None:
+    """The file's path, None for a sample.
+
+    Raises:
+        ValueError: no such sample or file, or a path outside ComfyUI's input, output and temp folders.
+    """
+    if mesh_file.startswith(_SAMPLE):
+        if mesh_file.removeprefix(_SAMPLE) not in SAMPLES:
+            raise ValueError(
+                f"mesh_file: no sample {mesh_file!r}, expected one of {', '.join(_SAMPLE + s for s in SAMPLES)}"
+            )
+        return None
+    allowed = (
+        folder_paths.get_input_directory(),
+        folder_paths.get_output_directory(),
+        folder_paths.get_temp_directory(),
+    )
+    try:
+        path = Path(folder_paths.get_annotated_filepath(mesh_file)).resolve()
+    except ValueError:  # newer versions check themselves
+        path = None
+    if path is None or not any(path.is_relative_to(Path(folder).resolve()) for folder in allowed):
+        raise ValueError(f"mesh_file: {mesh_file!r} lies outside ComfyUI's input, output and temp folders")
+    if not path.is_file():
+        raise ValueError(f"mesh_file: no file {mesh_file!r} in ComfyUI's input folder; upload it or choose another")
+    return path
+
+
+def _describe(mesh: Mesh) -> str:
+    low, high = mesh.bounds()
+    size = " x ".join(f"{side:.3g}" for side in (high - low).tolist())
+    texture = mesh.texture
+    parts = [
+        f"{mesh.name}: {len(mesh.vertices)} vertices, {len(mesh.faces)} faces, size {size}",
+        "UVs" if mesh.uvs is not None else "no UVs",
+        "vertex colours" if mesh.vertex_colors is not None else "no vertex colours",
+        f"texture {texture.shape[1]} x {texture.shape[0]}" if texture is not None else "no texture",
+    ]
+    return ", ".join(parts)

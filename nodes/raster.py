@@ -1,0 +1,220 @@
+"""Rasterize and Interpolate Attributes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from comfy_api.latest import io
+
+from ..rasterizer.api import TILE_SIZE
+from ..rasterizer.backends.registry import backend_names
+from ..rasterizer.colors import parse_color
+from ..rasterizer.raster import SPACES, Raster, rasterize_mesh
+from ..rasterizer.shading import ATTRIBUTES, ENCODINGS, SHADINGS, attribute_image
+from ..rasterizer.types import MODES
+from . import compat
+from .border import RasterValue, read_cameras, read_meshes
+from .runtime import Progress, compute, result_device
+
+_BYTES_PER_PIXEL = 48  # z-buffer, fragments, and the pictures made of them
+
+
+class RasterizeNode(io.ComfyNode):
+    """Mesh and cameras to fragments."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Inputs and outputs."""
+        return compat.schema(
+            node_id="TorchRasterRasterize",
+            display_name="Rasterize",
+            category=compat.CATEGORY,
+            description="Finds the nearest face at every pixel of every view: face ids, barycentrics, mask and depth. "
+            "Connect 'raster' to Interpolate Attributes for normals, positions, textures and more.",
+            search_aliases=["render mesh", "z-buffer", "face id", "depth map", "custom_rasterizer"],
+            inputs=[
+                compat.mesh_input("The mesh, or a batch of meshes: each is drawn in every view."),
+                io.Int.Input("width", default=1024, min=1, max=16384, step=1, tooltip="Image width in pixels."),
+                io.Int.Input("height", default=1024, min=1, max=16384, step=1, tooltip="Image height in pixels."),
+                io.Combo.Input(
+                    "space",
+                    options=list(SPACES),
+                    default="camera",
+                    tooltip="camera: as the cameras see the mesh. uv: the UV layout, lying on the texture pixel "
+                    "for pixel; needs UVs.",
+                ),
+                io.Combo.Input(
+                    "mode",
+                    options=list(MODES),
+                    default="auto",
+                    tooltip="How candidates are found; the result is the same to the last bit. batched is fast "
+                    "for dense meshes, tiled for few large triangles, auto decides by the mesh.",
+                ),
+                io.Int.Input(
+                    "tile_size",
+                    default=TILE_SIZE,
+                    min=8,
+                    max=512,
+                    step=8,
+                    tooltip="Side of the tiled mode's tiles in pixels. 32 is good nearly always.",
+                ),
+                io.Int.Input(
+                    "batch_size",
+                    default=0,
+                    min=0,
+                    max=2**31 - 1,
+                    step=1,
+                    tooltip="Triangles set up at once. 0 follows the memory that is free.",
+                ),
+                io.Combo.Input(
+                    "backend",
+                    options=["auto", *backend_names()],
+                    default="auto",
+                    tooltip="auto takes the fastest exact one that works here; see Backend Info.",
+                ),
+                io.Int.Input(
+                    "layers",
+                    default=1,
+                    min=1,
+                    max=64,
+                    step=1,
+                    tooltip="Surfaces to peel, nearest first: 2 also gives what lies behind the first. "
+                    "The images of a view's layers follow each other in the batch.",
+                ),
+                compat.cameras_input(
+                    "Views to draw. Not connected: one orthographic view from the front.", optional=True
+                ),
+            ],
+            outputs=[
+                compat.RasterSocket.Output(display_name="raster", tooltip="Fragments, for Interpolate Attributes."),
+                io.Image.Output(display_name="face_ids", tooltip="A colour per face."),
+                io.Mask.Output(display_name="mask", tooltip="1 where the mesh was drawn."),
+                io.Image.Output(display_name="depth", tooltip="Nearest point of a view 1, farthest 0, background 0."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        mesh: Any,
+        width: int,
+        height: int,
+        space: str,
+        mode: str,
+        tile_size: int,
+        batch_size: int,
+        backend: str,
+        layers: int,
+        cameras: Any = None,
+    ) -> io.NodeOutput:
+        """Rasterize every mesh in every view."""
+        meshes, views = read_meshes(mesh), read_cameras(cameras)
+        progress = Progress(len(meshes))
+        need = len(views or [None]) * layers * width * height * _BYTES_PER_PIXEL
+        rasters, faces, masks, depths = [], [], [], []
+        for item in meshes:
+
+            def draw(device: torch.device, item=item) -> tuple[Raster, torch.Tensor, torch.Tensor]:
+                raster = rasterize_mesh(
+                    item.to(device),
+                    views,
+                    (height, width),
+                    space=space,
+                    layers=layers,
+                    mode=mode,
+                    tile_size=tile_size,
+                    batch_size=batch_size,
+                    backend=backend,
+                    on_progress=progress,
+                )
+                depth = attribute_image(raster, "depth") if space == "camera" else torch.zeros_like(raster.barycentric)
+                return (
+                    raster.to(result_device()),
+                    _flat(attribute_image(raster, "face id", background=(0, 0, 0))),
+                    _flat(depth),
+                )
+
+            raster, face_image, depth = compute(draw, need)
+            rasters.append(raster)
+            faces.append(face_image)
+            masks.append(raster.mask.flatten(0, 1))
+            depths.append(depth)
+            progress.next_stage()
+        return io.NodeOutput(RasterValue(tuple(rasters)), torch.cat(faces), torch.cat(masks), torch.cat(depths))
+
+
+class InterpolateNode(io.ComfyNode):
+    """Fragments to pictures of an attribute."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Inputs and outputs."""
+        return compat.schema(
+            node_id="TorchRasterInterpolate",
+            display_name="Interpolate Attributes",
+            category=compat.CATEGORY,
+            description="Pictures of one attribute over the fragments of Rasterize: positions, normals, UVs, "
+            "colours, texture, depth, barycentrics or face ids, encoded as Hunyuan3D's paint models expect or plainly.",
+            search_aliases=["normal map", "position map", "render attributes"],
+            inputs=[
+                compat.RasterSocket.Input("raster", tooltip="From Rasterize."),
+                io.Combo.Input(
+                    "attribute",
+                    options=list(ATTRIBUTES),
+                    default="normal",
+                    tooltip="What to show. uv and texture need UVs, vertex color needs vertex colours.",
+                ),
+                io.Combo.Input(
+                    "shading",
+                    options=list(SHADINGS),
+                    default="smooth",
+                    tooltip="For normals. smooth: interpolated vertex normals (Hunyuan3D-2). flat: one per face "
+                    "(Hunyuan3D-2.1).",
+                ),
+                io.Combo.Input(
+                    "encoding",
+                    options=list(ENCODINGS),
+                    default="hunyuan3d",
+                    tooltip="How positions and normals become colours. hunyuan3d: its axes (x, -z, y). world: x, y, z. "
+                    "camera: right, up, toward the viewer. raw: the numbers themselves, also below 0 and above 1.",
+                ),
+                io.String.Input(
+                    "background",
+                    default="#ffffff",
+                    tooltip="Colour where nothing is drawn, such as #ffffff or black. Depth is always 0 there.",
+                ),
+            ],
+            outputs=[
+                io.Image.Output(display_name="image", tooltip="One picture per view and layer."),
+                io.Mask.Output(display_name="mask", tooltip="1 where the mesh was drawn."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls, raster: RasterValue, attribute: str, shading: str, encoding: str, background: str
+    ) -> io.NodeOutput:
+        """Interpolate over every raster of the batch."""
+        if not isinstance(raster, RasterValue):
+            raise ValueError(f"raster: is a {type(raster).__name__}, expected the output 'raster' of Rasterize")
+        color = parse_color(background)
+        progress = Progress(len(raster.rasters))
+        images = []
+        for item in raster.rasters:
+            images.append(
+                compute(
+                    lambda device, item=item: _flat(
+                        attribute_image(item.to(device), attribute, shading, encoding, color)
+                    ),
+                    4 * item.barycentric.numel() * 4,
+                )
+            )
+            progress.next_stage()
+        masks = [item.mask.flatten(0, 1).to(result_device()) for item in raster.rasters]
+        return io.NodeOutput(torch.cat(images), torch.cat(masks))
+
+
+def _flat(image: torch.Tensor) -> torch.Tensor:
+    """``[V, L, H, W, C]`` to a batch of images where ComfyUI wants them."""
+    return image.flatten(0, 1).to(result_device()).contiguous()

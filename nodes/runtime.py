@@ -1,0 +1,56 @@
+"""ComfyUI's services as the nodes need them: devices, progress, interruption, and memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import comfy.model_management as management
+import comfy.utils
+import torch
+
+from ..rasterizer.device import working_device
+from ..rasterizer.memory import with_less_memory
+
+T = TypeVar("T")
+
+_STEPS = 100
+
+
+class Progress:
+    """A progress bar over several stages that also answers a stop."""
+
+    def __init__(self, stages: int) -> None:
+        self._bar = comfy.utils.ProgressBar(stages * _STEPS)
+        self._done, self._shown = 0, -1
+
+    def __call__(self, share: float) -> None:
+        """Report the share of the current stage that is done; raises when the user has pressed stop."""
+        management.throw_exception_if_processing_interrupted()
+        step = self._done + int(share * _STEPS)
+        if step != self._shown:  # every update is a message to the browser
+            self._shown = step
+            self._bar.update_absolute(step)
+
+    def next_stage(self) -> None:
+        """The current stage is complete."""
+        self._done += _STEPS
+        self(0.0)
+
+
+def compute(call: Callable[[torch.device], T], need: int = 0) -> T:
+    """Run ``call`` on ComfyUI's device, on the CPU if memory runs out there.
+
+    Args:
+        call: what to run, given the device.
+        need: bytes to ask ComfyUI to free first.
+    """
+    device = working_device(management.get_torch_device())
+    if need and device.type != "cpu":
+        management.free_memory(need, device)
+    return with_less_memory(lambda where, budget: call(where), device, 0)
+
+
+def result_device() -> torch.device:
+    """Where ComfyUI wants results to stay."""
+    return management.intermediate_device()
