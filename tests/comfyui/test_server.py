@@ -1,0 +1,227 @@
+"""The pack in a real ComfyUI: registration, the example workflow, and what is said when something is wrong."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+from PIL import Image
+
+from rasterizer.raster import Raster, rasterize_mesh
+from rasterizer.samples import sample_mesh
+from rasterizer.shading import attribute_image
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLE = ROOT / "example_workflows" / "01_rasterize_and_inspect.json"
+
+# What saved workflows and headless runs rely on: never rename, never reorder.
+INPUTS = {
+    "TorchRasterLoadMesh": ["mesh_file"],
+    "TorchRasterRasterize": [
+        *("mesh", "width", "height", "space", "mode", "tile_size", "batch_size", "backend", "layers", "cameras")
+    ],
+    "TorchRasterInterpolate": ["raster", "attribute", "shading", "encoding", "background"],
+    "TorchRasterBackendInfo": ["self_test", "benchmark"],
+}
+OUTPUTS = {
+    "TorchRasterLoadMesh": [("mesh", "MESH"), ("trimesh", "TRIMESH"), ("info", "STRING")],
+    "TorchRasterRasterize": [("raster", "RASTER"), ("face_ids", "IMAGE"), ("mask", "MASK"), ("depth", "IMAGE")],
+    "TorchRasterInterpolate": [("image", "IMAGE"), ("mask", "MASK")],
+    "TorchRasterBackendInfo": [("info", "STRING"), ("backend", "STRING"), ("device", "STRING")],
+}
+
+
+def example() -> dict[str, Any]:
+    return json.loads((EXAMPLE.parent / "api" / EXAMPLE.name).read_text(encoding="utf-8"))
+
+
+def complaints(log: str) -> list[str]:
+    """Warnings, errors and tracebacks in a server's log that have to do with the pack."""
+    ours = re.compile(r"torch_rasterizer|TorchRaster", re.IGNORECASE)
+    bad = re.compile(r"\b(warn(ing)?|error|failed|cannot|skip(ping)?|deprecated)\b", re.IGNORECASE)
+    lines = [line for line in log.splitlines() if ours.search(line) and bad.search(line)]
+    tracebacks = re.findall(r"Traceback \(most recent call last\):\n(?:[ \t].*\n|\n)*.*", log)
+    return lines + [text for text in tracebacks if ours.search(text)]
+
+
+def picture(server: Any, entry: dict[str, Any], node: str) -> np.ndarray:
+    """``[H, W, 3]`` uint8 of the image that a preview node shows."""
+    return np.asarray(Image.open(io.BytesIO(server.image(entry, node))).convert("RGB"))
+
+
+def node_of(prompt: dict[str, Any], kind: str, **inputs: Any) -> str:
+    """Id of the only node of a class whose inputs have these values."""
+    (found,) = (
+        key
+        for key, node in prompt.items()
+        if node["class_type"] == kind and all(node["inputs"].get(name) == value for name, value in inputs.items())
+    )
+    return found
+
+
+@pytest.fixture(scope="session")
+def example_run(server: Any) -> SimpleNamespace:
+    """The example workflow, run once: its prompt, its history entry, and what the server printed meanwhile."""
+    prompt, before = example(), len(server.log())
+    entry = server.run(prompt)
+    return SimpleNamespace(prompt=prompt, entry=entry, log=server.log()[before:])
+
+
+@pytest.fixture(scope="session")
+def library_raster() -> Raster:
+    """What the library makes of the example's mesh and size."""
+    return rasterize_mesh(sample_mesh("trefoil knot"), None, (768, 768))
+
+
+class TestRegistration:
+    """What the server knows of the pack."""
+
+    def test_log_has_nothing_to_complain_about(self, server: Any) -> None:
+        assert "torch_rasterizer" in server.start_log, "the log does not mention the pack: was it loaded?"
+        assert complaints(server.start_log) == []
+
+    def test_all_nodes_and_no_others(self, server: Any) -> None:
+        ours = {key for key, info in server.object_info.items() if info["python_module"].endswith("torch_rasterizer")}
+        assert ours == set(INPUTS)
+
+    @pytest.mark.parametrize("node", INPUTS)
+    def test_interface(self, server: Any, node: str) -> None:
+        info = server.object_info[node]
+        assert [*info["input"].get("required", {}), *info["input"].get("optional", {})] == INPUTS[node]
+        assert list(zip(info["output_name"], info["output"], strict=True)) == OUTPUTS[node]
+        assert info["category"] == "Torch Rasterizer"
+        assert info["description"]
+
+    def test_defaults_and_sockets(self, server: Any) -> None:
+        required = server.object_info["TorchRasterRasterize"]["input"]["required"]
+        defaults = {name: spec[1]["default"] for name, spec in required.items() if "default" in spec[1]}
+        assert defaults == {
+            "width": 1024,
+            "height": 1024,
+            "space": "camera",
+            "mode": "auto",
+            "tile_size": 32,
+            "batch_size": 0,
+            "backend": "auto",
+            "layers": 1,
+        }
+        assert set(required["mesh"][0].split(",")) == {"MESH", "TRIMESH"}
+        cameras = server.object_info["TorchRasterRasterize"]["input"]["optional"]["cameras"]
+        assert set(cameras[0].split(",")) == {"LOAD3D_CAMERA", "HY3DCAMERA", "HY3D21CAMERA"}
+
+    def test_values_of_the_example_are_in_the_order_the_server_has(self, server: Any) -> None:
+        # Saved workflows keep widget values by position: an input in between would shift them.
+        for node in json.loads(EXAMPLE.read_text(encoding="utf-8"))["nodes"]:
+            if node["type"] in INPUTS:
+                widgets = [entry["widget"]["name"] for entry in node["inputs"] if "widget" in entry]
+                assert widgets == [name for name in INPUTS[node["type"]] if name in widgets]
+                assert len(widgets) == len(node["widgets_values"])
+
+    def test_help_pages_are_served(self, server: Any) -> None:
+        for node in INPUTS:
+            text = server.download(f"/extensions/torch_rasterizer/docs/{node}.md").decode()
+            assert text.startswith(f"# {server.object_info[node]['display_name']}\n")
+
+    def test_example_is_offered_as_a_template(self, server: Any) -> None:
+        assert EXAMPLE.stem in server.get("/workflow_templates")["torch_rasterizer"]
+        shown = server.get(f"/api/workflow_templates/torch_rasterizer/{EXAMPLE.name}")
+        assert shown == json.loads(EXAMPLE.read_text(encoding="utf-8"))
+
+
+class TestExample:
+    """The example workflow runs on a new installation and shows what the library computes."""
+
+    def test_succeeds_without_complaints(self, example_run: SimpleNamespace) -> None:
+        assert example_run.entry["status"]["status_str"] == "success"
+        assert complaints(example_run.log) == []
+
+    @pytest.mark.parametrize("attribute", ["normal", "position", "face id"])
+    def test_pictures_are_those_of_the_library(self, server: Any, example_run: SimpleNamespace, attribute: str) -> None:
+        raster = rasterize_mesh(sample_mesh("trefoil knot"), None, (768, 768))
+        background = (0.0, 0.0, 0.0) if attribute == "face id" else (1.0, 1.0, 1.0)
+        want = attribute_image(raster, attribute, background=background)[0, 0]
+        want = (want * 255).clamp(0, 255).to(torch.uint8).numpy()
+
+        prompt = example_run.prompt
+        if attribute == "face id":
+            source = [node_of(prompt, "TorchRasterRasterize"), 1]
+        else:
+            source = [node_of(prompt, "TorchRasterInterpolate", attribute=attribute), 0]
+        found = picture(server, example_run.entry, node_of(prompt, "PreviewImage", images=source))
+
+        assert found.shape == (768, 768, 3)
+        drawn = raster.mask[0, 0].bool().numpy()
+        assert 0.2 < drawn.mean() < 0.8
+        assert len(np.unique(found.reshape(-1, 3), axis=0)) > 500
+        row, column = (int(middle) for middle in np.argwhere(drawn)[drawn.sum() // 2])
+        assert np.abs(found[row, column].astype(int) - want[row, column]).max() <= 1
+        assert (found[0, 0] == want[0, 0]).all()
+        # The server may have another PyTorch, whose last bits of a camera may differ: a few pixels on edges may, too.
+        differing = (np.abs(found.astype(int) - want) > 1).any(axis=-1).mean()
+        assert differing < 1e-3
+
+    def test_self_test_passed(self, example_run: SimpleNamespace) -> None:
+        (text,) = example_run.entry["outputs"][node_of(example_run.prompt, "TorchRasterBackendInfo")]["text"]
+        passed, checks = re.search(r"Self-test: (\d+) of (\d+) checks passed", text).groups()
+        assert passed == checks
+        assert int(checks) >= 30
+        assert "Device: cpu" in text
+
+
+class TestErrors:
+    """A wrong workflow is answered with the pack's own words."""
+
+    def test_missing_file_is_refused_before_anything_runs(self, server: Any) -> None:
+        prompt = example()
+        node = node_of(prompt, "TorchRasterLoadMesh")
+        prompt[node]["inputs"]["mesh_file"] = "3d/nothing.glb"
+        text = json.dumps(server.submit(prompt)["node_errors"][node])
+        assert "no file '3d/nothing.glb' in ComfyUI's input folder" in text
+
+    def test_path_outside_is_refused(self, server: Any) -> None:
+        (server.base / "secret.glb").write_bytes(b"not for everybody")
+        prompt = example()
+        node = node_of(prompt, "TorchRasterLoadMesh")
+        prompt[node]["inputs"]["mesh_file"] = "../secret.glb"
+        text = json.dumps(server.submit(prompt)["node_errors"][node])
+        assert "lies outside ComfyUI's input, output and temp folders" in text
+
+    def test_error_while_running_reaches_the_history(self, server: Any) -> None:
+        prompt = example()
+        del prompt[node_of(prompt, "TorchRasterBackendInfo")]
+        prompt[node_of(prompt, "TorchRasterRasterize")]["inputs"].update(width=64, height=64)
+        node = node_of(prompt, "TorchRasterInterpolate", attribute="normal")
+        prompt[node]["inputs"]["attribute"] = "vertex color"
+        status = server.run(prompt)["status"]
+        assert status["status_str"] == "error"
+        (error,) = (content for kind, content in status["messages"] if kind == "execution_error")
+        assert error["node_id"] == node
+        assert error["exception_type"].endswith("ValueError")
+        assert "'vertex color' but the mesh has none" in error["exception_message"]
+
+
+class TestFiles:
+    """Files of the input folder."""
+
+    def test_new_glb_is_listed_and_loads(self, server: Any) -> None:
+        trimesh.creation.box((1, 2, 3)).export(server.base / "input" / "3d" / "box.glb")
+        listed = server.get("/object_info/TorchRasterLoadMesh")["TorchRasterLoadMesh"]["input"]["required"]
+        options = listed["mesh_file"][1].get("options") or listed["mesh_file"][0]
+        assert "3d/box.glb" in options
+        entry = server.run(
+            {
+                "1": {"class_type": "TorchRasterLoadMesh", "inputs": {"mesh_file": "3d/box.glb"}},
+                "2": {"class_type": "PreviewAny", "inputs": {"source": ["1", 2]}},
+            }
+        )
+        assert entry["status"]["status_str"] == "success"
+        (text,) = entry["outputs"]["2"]["text"]
+        assert "12 faces, size 1 x 2 x 3" in text
