@@ -48,7 +48,7 @@ def compute(call: Callable[[torch.device], T], need: int = 0) -> T:
     device = working_device(management.get_torch_device())
     if need and device.type != "cpu":
         management.free_memory(need, device)
-    return with_less_memory(lambda where, budget: call(where), device, 0)
+    return with_less_memory(lambda where, budget: call(where), device)
 
 
 def result_device() -> torch.device:

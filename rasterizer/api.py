@@ -11,7 +11,7 @@ from torch import Tensor
 from .backends import registry
 from .backends.eager.resolve import differentiable_barycentrics
 from .device import device_policy, working_device
-from .memory import default_budget, with_less_memory
+from .memory import with_less_memory
 from .types import Fragments, RasterInfo, RasterOptions
 from .validation import (
     as_tensor,
@@ -95,7 +95,7 @@ def rasterize(
             return chosen.rasterize(clip.detach().to(device), faces.to(device), request)
 
     device = working_device(home)
-    findices, barycentric, info = with_less_memory(run, device, default_budget(device))
+    findices, barycentric, info = with_less_memory(run, device)
     findices, barycentric = findices.to(home), barycentric.to(home)
     if clip.requires_grad and torch.is_grad_enabled():
         barycentric = differentiable_barycentrics(clip, faces, findices, device_policy(home).float64)

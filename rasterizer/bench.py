@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 from functools import partial
 
 import torch
+from torch.autograd import DeviceType
+from torch.profiler import ProfilerActivity, profile
 
 from . import scenes
 from .api import rasterize
@@ -40,6 +42,7 @@ class Row:
         case: scene and image size.
         backend, mode: what ran.
         milliseconds: median wall time of a call, synchronised.
+        busy: milliseconds that the GPU worked during a call, all its kernels and fills added up; None on a CPU.
         ratio: native milliseconds over these, where the native module ran in the same run; else None.
         differing: pixels whose face is not that of the first backend measured (torch).
         peak: largest amount of device memory allocated during a call beyond what was allocated before; None on a CPU.
@@ -49,6 +52,7 @@ class Row:
     backend: str
     mode: str
     milliseconds: float
+    busy: float | None
     ratio: float | None
     differing: int
     peak: int | None
@@ -93,6 +97,7 @@ def _measure_case(
             synchronize(device)
             times[key].append((time.perf_counter() - start) * 1e3)
     median = {key: statistics.median(values) for key, values in times.items()}
+    busy = {key: _busy(run, repeats) if device.type == "cuda" else None for key, run in runs.items()}
     native = median.get((_NATIVE, ""))
     return [
         Row(
@@ -100,12 +105,23 @@ def _measure_case(
             name,
             mode,
             median[name, mode],
+            busy[name, mode],
             native and native / median[name, mode],
             differing[name, mode],
             peaks.get((name, mode)),
         )
         for name, mode in runs
     ]
+
+
+def _busy(run: Callable[[], object], repeats: int) -> float:
+    """Milliseconds of GPU work per call, by the profiler's account of every kernel, copy and fill."""
+    with profile(activities=[ProfilerActivity.CUDA]) as record:
+        for _ in range(repeats):
+            run()
+        torch.cuda.synchronize()
+    events = record.profiler.kineto_results.events()
+    return sum(event.duration_ns() for event in events if event.device_type() == DeviceType.CUDA) / repeats / 1e6
 
 
 def synchronize(device: torch.device) -> None:
@@ -117,7 +133,8 @@ def synchronize(device: torch.device) -> None:
 def markdown(rows: list[Row]) -> str:
     """The rows as a Markdown table: a line per case, a column per backend and mode.
 
-    A cell holds milliseconds, in brackets how many times as fast as native, and how many pixels show another face.
+    A cell holds milliseconds of wall time, on a GPU also those that it worked, in brackets how many times as fast as
+    native in wall time, and how many pixels show another face.
     """
     columns = list(dict.fromkeys((row.backend, row.mode) for row in rows))
     cells = {(row.case, row.backend, row.mode): row for row in rows}
@@ -130,6 +147,7 @@ def markdown(rows: list[Row]) -> str:
 
 def _cell(row: Row) -> str:
     text = f"{row.milliseconds:.3g}" if row.milliseconds < 1000 else f"{row.milliseconds:.0f}"
+    text += "" if row.busy is None else f" / {row.busy:.3f}"
     if row.ratio is not None and row.backend != _NATIVE:
         text += f" ({row.ratio:.2f}x)"
     return text + (f", {row.differing} px differ" if row.differing else "")

@@ -30,26 +30,26 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
 
 
-def with_less_memory(call: Callable[[torch.device, int], T], device: torch.device, budget: int) -> T:
-    """Run ``call(device, budget)``; when memory runs out try a quarter, then a sixteenth of the budget, then the CPU.
+def with_less_memory(call: Callable[[torch.device, int], T], device: torch.device) -> T:
+    """Run ``call(device, 0)``, 0 meaning the default budget; when memory runs out with less, then on the CPU.
 
     Each step is one log line, and every step gives the same result. Other errors pass through.
     """
-    for attempt in (budget, budget // 4, budget // 16):
+    budget = 0
+    for less in (_MOST >> 3, _MOST >> 6, 0):
         try:
-            return call(device, attempt)
+            return call(device, budget)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            log.warning("Out of memory on %s with %d MiB of working memory; trying with less.", device, attempt >> 20)
         _release(device)  # outside the handler, whose traceback holds on to the tensors
+        if less:
+            log.warning("Out of memory on %s; trying again with %d MiB of working memory.", device, less >> 20)
+        budget = less
     if device.type == "cpu":
-        raise MemoryError(
-            f"Not enough memory on the CPU even with {budget >> 24} MiB of working memory; use a smaller image."
-        )
+        raise MemoryError(f"Not enough memory even with {_MOST >> 26} MiB of working memory; use a smaller image.")
     log.warning("Out of memory on %s even with little working memory; using the CPU, the result is the same.", device)
-    cpu = torch.device("cpu")
-    return call(cpu, default_budget(cpu))
+    return call(torch.device("cpu"), 0)
 
 
 def _release(device: torch.device) -> None:

@@ -22,7 +22,7 @@ class RasterOptions:
         mode: ``auto``, ``tiled`` or ``batched``.
         tile_size: side of the tiles of the tiled mode, in pixels.
         batch_size: triangles set up at once, 0 to follow ``budget``.
-        budget: bytes of working memory to stay below, beside inputs, outputs and the z-buffer.
+        budget: bytes of working memory to stay below, beside inputs, outputs and the z-buffer; 0 follows what is free.
         on_progress: called with the share done, 0..1; may raise to stop.
     """
 
@@ -32,7 +32,7 @@ class RasterOptions:
     mode: str = "auto"
     tile_size: int = 32
     batch_size: int = 0
-    budget: int = 1 << 28
+    budget: int = 0
     on_progress: Callable[[float], None] = field(default=lambda share: None, repr=False)
 
 
@@ -45,15 +45,20 @@ class RasterInfo:
         mode: ``tiled`` or ``batched`` where the backend has modes, else empty.
         reason: why that mode.
         device: where it ran.
-        invalid_faces: faces left out because a corner is NaN, infinite or at ``w = 0``; -1 where the backend does not
-        say.
+        invalid: faces left out because a corner is NaN, infinite or at ``w = 0``; -1 where the backend does not say.
+            May be a tensor on the device, so that nobody waits for a number that nobody reads.
     """
 
     backend: str
     mode: str
     reason: str
     device: str
-    invalid_faces: int
+    invalid: int | Tensor
+
+    @property
+    def invalid_faces(self) -> int:
+        """:attr:`invalid` as a number."""
+        return int(self.invalid)
 
 
 class _Pair(NamedTuple):

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..device import device_name
 from ..types import RasterInfo, RasterOptions
-from . import eager, native, nvdiffrast
+from . import eager, kernels, native, nvdiffrast
 
 log = logging.getLogger("torch_rasterizer")
 
@@ -44,7 +44,9 @@ class Backend:
     note: str
 
 
+# In order of priority.
 BACKENDS: tuple[Backend, ...] = (
+    Backend("kernels", 10, kernels.reason_against, kernels.rasterize, "GPU kernels compiled at run time, exact"),
     Backend("torch", 0, lambda device: "", eager.rasterize, "PyTorch operators, any device, exact"),
     Backend("custom_rasterizer", -1, native.reason_against, native.rasterize, "Hunyuan3D's compiled module"),
     Backend("nvdiffrast", -2, nvdiffrast.reason_against, nvdiffrast.rasterize, "other edge rule: not exact"),
@@ -72,7 +74,7 @@ def backend_statuses(device: torch.device) -> list[BackendStatus]:
     """What :func:`select` knows about every backend on ``device``."""
     forced, forbidden = _environment()
     reasons = {backend.name: _reason(backend, device, forbidden) for backend in BACKENDS}
-    active = forced or _best(reasons)
+    active = forced or _best(device, forbidden)
     rows = []
     for backend in BACKENDS:
         reason = reasons[backend.name]
@@ -99,7 +101,7 @@ def select(name: str, device: torch.device) -> Backend:
     """
     forced, forbidden = _environment()
     if name == "auto":
-        name = forced or _best({backend.name: _reason(backend, device, forbidden) for backend in BACKENDS})
+        name = forced or _best(device, forbidden)
         source = f" (asked for by {ENVIRONMENT})" if forced else ""
     else:
         source = ""
@@ -111,9 +113,12 @@ def select(name: str, device: torch.device) -> Backend:
     return backend
 
 
-def _best(reasons: dict[str, str]) -> str:
-    usable = [backend for backend in BACKENDS if backend.priority >= 0 and not reasons[backend.name]]
-    return max(usable, key=lambda backend: backend.priority).name if usable else "torch"
+def _best(device: torch.device, forbidden: set[str]) -> str:
+    """What ``auto`` means; asks no backend that comes after the first that works."""
+    for backend in BACKENDS:
+        if backend.priority >= 0 and not _reason(backend, device, forbidden):
+            return backend.name
+    return "torch"
 
 
 def _reason(backend: Backend, device: torch.device, forbidden: set[str]) -> str:

@@ -66,15 +66,14 @@ def test_ladder_tries_less_memory_then_the_cpu(caplog: pytest.LogCaptureFixture)
     tried = []
 
     def call(device: torch.device, budget: int) -> str:
-        tried.append((device.type, budget))
+        tried.append((device.type, budget >> 20))
         if device.type != "cpu":
             raise torch.OutOfMemoryError("HIP out of memory")
         return "done"
 
-    assert memory.with_less_memory(call, torch.device("meta"), 1600) == "done"
-    assert [budget for device, budget in tried if device == "meta"] == [1600, 400, 100]
-    assert tried[-1][0] == "cpu"
-    assert caplog.text.count("Out of memory") == 4
+    assert memory.with_less_memory(call, torch.device("meta")) == "done"
+    assert tried == [("meta", 0), ("meta", 128), ("meta", 16), ("cpu", 0)]
+    assert caplog.text.count("Out of memory") == 3 and "using the CPU" in caplog.text
 
 
 def test_ladder_ends_with_advice_and_passes_other_errors_on() -> None:
@@ -82,13 +81,13 @@ def test_ladder_ends_with_advice_and_passes_other_errors_on() -> None:
         raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory")
 
     with pytest.raises(MemoryError, match="smaller image"):
-        memory.with_less_memory(full, torch.device("cpu"), 1 << 30)
+        memory.with_less_memory(full, torch.device("cpu"))
 
     def broken(device: torch.device, budget: int) -> None:
         raise RuntimeError("an illegal memory access was encountered")
 
     with pytest.raises(RuntimeError, match="illegal"):
-        memory.with_less_memory(broken, torch.device("meta"), 1 << 30)
+        memory.with_less_memory(broken, torch.device("meta"))
 
 
 @pytest.mark.parametrize("text", ["CUDA out of memory.", "MPS backend out of memory (MPS allocated: 18 GB)"])

@@ -34,7 +34,7 @@ TRI = torch.tensor([[0, 1, 2]], dtype=torch.int32)
         ({"tile_size": 4}, ("tile_size", "4", "8 to 512")),
         ({"tile_size": 32.5}, ("tile_size", "32.5", "whole number")),
         ({"batch_size": -1}, ("batch_size", "-1")),
-        ({"backend": "vulkan"}, ("backend", "vulkan", "auto, torch")),
+        ({"backend": "vulkan"}, ("backend", "vulkan", "auto, kernels, torch")),
     ],
 )
 def test_refusals(change: dict, words: tuple[str, ...]) -> None:

@@ -8,7 +8,7 @@ Triangles are set up in bounded batches (:mod:`.boxes`), their candidate pixels 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ...arithmetic import MAX_DEPTH, depth_threshold
 from ...device import DevicePolicy, device_policy
+from ...memory import default_budget
 from ...types import RasterInfo, RasterOptions
 from .boxes import BYTES_PER_TRIANGLE, X0, ZA, ZC, Boxes, count_tiles, cut, set_up, touched
 from .fragments import BYTES_PER_PIXEL, draw
@@ -60,6 +61,7 @@ def rasterize(pos: Tensor, tri: Tensor, options: RasterOptions) -> tuple[Tensor,
     views, vertices, _ = pos.shape
     height, width = options.resolution
     policy = device_policy(pos.device)
+    options = replace(options, budget=options.budget or default_budget(pos.device))
     threshold = None
     if options.depth_prior is not None:
         threshold = depth_threshold(options.depth_prior, options.occlusion_truncation).reshape(-1)

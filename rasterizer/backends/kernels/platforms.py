@@ -1,0 +1,188 @@
+"""The same few calls on CUDA and HIP: compile, load, launch, fill. A thin ctypes layer over stable C interfaces."""
+
+from __future__ import annotations
+
+import ctypes
+from ctypes import byref, c_char_p, c_int, c_size_t, c_uint, c_void_p
+from typing import Protocol
+
+import torch
+
+from . import libraries
+
+
+class CompileError(RuntimeError):
+    """The run-time compiler refused the source; the text is its log."""
+
+
+class Platform(Protocol):
+    """What the backend needs of a GPU platform."""
+
+    name: str
+
+    def version(self) -> str:
+        """Name and version of the compiler."""
+
+    def architecture(self, device: torch.device) -> str:
+        """What to compile for."""
+
+    def options(self, architecture: str) -> list[str]:
+        """Compiler options; part of the cache key."""
+
+    def compile(self, source: str, options: list[str]) -> bytes:
+        """Machine code."""
+
+    def load(self, code: bytes) -> c_void_p:
+        """A module in the current context."""
+
+    def function(self, module: c_void_p, name: str) -> c_void_p:
+        """A kernel of a module."""
+
+    def launch(self, function: c_void_p, blocks: int, threads: int, stream: int, arguments: ctypes.Array) -> None:
+        """Launch on a stream; ``arguments`` is an array of pointers."""
+
+    def fill(self, pointer: int, value: int, size: int, stream: int) -> None:
+        """Set bytes on a stream."""
+
+
+class _Compiler:
+    """NVRTC and hipRTC have the same interface but for the prefix and the name of the result."""
+
+    def __init__(self, library: ctypes.CDLL, prefix: str, result: str) -> None:
+        self._library, self._prefix, self._result = library, prefix, result
+        self._call("GetErrorString").restype = c_char_p
+
+    def _call(self, name: str) -> ctypes._CFuncPtr:
+        return getattr(self._library, self._prefix + name)
+
+    def _check(self, status: int, what: str) -> None:
+        if status:
+            text = self._call("GetErrorString")(status).decode(errors="replace")
+            raise CompileError(f"{self._prefix}{what}: {text}")
+
+    def version(self) -> str:
+        major, minor = c_int(), c_int()
+        self._check(self._call("Version")(byref(major), byref(minor)), "Version")
+        return f"{self._prefix} {major.value}.{minor.value}"
+
+    def compile(self, source: str, options: list[str]) -> bytes:
+        program = c_void_p()
+        status = self._call("CreateProgram")(byref(program), source.encode(), b"raster.cu", 0, None, None)
+        self._check(status, "CreateProgram")
+        try:
+            words = (c_char_p * len(options))(*(option.encode() for option in options))
+            if self._call("CompileProgram")(program, len(options), words):
+                log = self._text(program, "GetProgramLogSize", "GetProgramLog").decode(errors="replace")
+                raise CompileError(log.strip() or f"{self._prefix}CompileProgram failed without a log")
+            return self._text(program, f"Get{self._result}Size", f"Get{self._result}")
+        finally:
+            self._call("DestroyProgram")(byref(program))
+
+    def _text(self, program: c_void_p, size_of: str, get: str) -> bytes:
+        size = c_size_t()
+        self._check(self._call(size_of)(program, byref(size)), size_of)
+        buffer = ctypes.create_string_buffer(size.value)
+        self._check(self._call(get)(program, buffer), get)
+        return buffer.raw
+
+
+class Cuda:
+    """NVRTC and the CUDA driver."""
+
+    name = "cuda"
+
+    def __init__(self) -> None:
+        self._compiler = _Compiler(libraries.load_nvrtc(), "nvrtc", "CUBIN")
+        self._driver: ctypes.CDLL | None = None
+
+    def version(self) -> str:
+        return self._compiler.version()
+
+    def architecture(self, device: torch.device) -> str:
+        return "sm_{}{}".format(*torch.cuda.get_device_capability(device))
+
+    def options(self, architecture: str) -> list[str]:
+        return [f"--gpu-architecture={architecture}", "--fmad=false", "--std=c++14"]
+
+    def compile(self, source: str, options: list[str]) -> bytes:
+        return self._compiler.compile(source, options)
+
+    def load(self, code: bytes) -> c_void_p:
+        self._driver = self._driver or libraries.load_cuda_driver()
+        module = c_void_p()
+        self._check(self._driver.cuModuleLoadData(byref(module), code), "cuModuleLoadData")
+        return module
+
+    def function(self, module: c_void_p, name: str) -> c_void_p:
+        function = c_void_p()
+        self._check(self._driver.cuModuleGetFunction(byref(function), module, name.encode()), "cuModuleGetFunction")
+        return function
+
+    def launch(self, function: c_void_p, blocks: int, threads: int, stream: int, arguments: ctypes.Array) -> None:
+        self._check(
+            self._driver.cuLaunchKernel(
+                function, c_uint(blocks), 1, 1, c_uint(threads), 1, 1, 0, c_void_p(stream), arguments, None
+            ),
+            "cuLaunchKernel",
+        )
+
+    def fill(self, pointer: int, value: int, size: int, stream: int) -> None:
+        status = self._driver.cuMemsetD8Async(c_void_p(pointer), c_uint(value), c_size_t(size), c_void_p(stream))
+        self._check(status, "cuMemsetD8Async")
+
+    def _check(self, status: int, what: str) -> None:
+        if status:
+            text = c_char_p()
+            self._driver.cuGetErrorString(status, byref(text))
+            raise RuntimeError(f"{what}: {(text.value or b'unknown error').decode()} ({status})")
+
+
+class Hip:
+    """hipRTC and the HIP runtime."""
+
+    name = "hip"
+
+    def __init__(self) -> None:
+        self._compiler = _Compiler(libraries.load_hiprtc(), "hiprtc", "Code")
+        self._runtime: ctypes.CDLL | None = None
+
+    def version(self) -> str:
+        return self._compiler.version()
+
+    def architecture(self, device: torch.device) -> str:
+        return torch.cuda.get_device_properties(device).gcnArchName
+
+    def options(self, architecture: str) -> list[str]:
+        return [f"--gpu-architecture={architecture}", "-ffp-contract=off", "-std=c++14"]
+
+    def compile(self, source: str, options: list[str]) -> bytes:
+        return self._compiler.compile(source, options)
+
+    def load(self, code: bytes) -> c_void_p:
+        if self._runtime is None:
+            self._runtime = libraries.load_hip_runtime()
+            self._runtime.hipGetErrorString.restype = c_char_p
+        module = c_void_p()
+        self._check(self._runtime.hipModuleLoadData(byref(module), code), "hipModuleLoadData")
+        return module
+
+    def function(self, module: c_void_p, name: str) -> c_void_p:
+        function = c_void_p()
+        self._check(self._runtime.hipModuleGetFunction(byref(function), module, name.encode()), "hipModuleGetFunction")
+        return function
+
+    def launch(self, function: c_void_p, blocks: int, threads: int, stream: int, arguments: ctypes.Array) -> None:
+        self._check(
+            self._runtime.hipModuleLaunchKernel(
+                function, c_uint(blocks), 1, 1, c_uint(threads), 1, 1, 0, c_void_p(stream), arguments, None
+            ),
+            "hipModuleLaunchKernel",
+        )
+
+    def fill(self, pointer: int, value: int, size: int, stream: int) -> None:
+        status = self._runtime.hipMemsetAsync(c_void_p(pointer), c_int(value), c_size_t(size), c_void_p(stream))
+        self._check(status, "hipMemsetAsync")
+
+    def _check(self, status: int, what: str) -> None:
+        if status:
+            raise RuntimeError(f"{what}: {self._runtime.hipGetErrorString(status).decode(errors='replace')} ({status})")

@@ -1,0 +1,246 @@
+"""GPU kernels: the same bits as the eager path on a GPU, and the compile step for both vendors without one."""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import rasterizer
+from rasterizer import scenes
+from rasterizer.backends import kernels, registry
+from rasterizer.backends.kernels import cache, platforms
+from rasterizer.device import PORTABLE, force_policy
+
+CUDA = torch.device("cuda", 0)
+gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA or ROCm device")
+
+SCENES = {
+    "sub-pixel": (scenes.sphere(200_000), 100, 120),
+    "small": (scenes.soup(20_000, 0.03, seed=1), 300, 200),
+    "medium": (scenes.soup(3_000, 0.3, seed=2, behind=0.1), 500, 400),
+    "screen-sized": (scenes.soup(60, 2.5, seed=3), 700, 900),
+    "beyond the screen": (scenes.soup(40, 40.0, seed=4), 333, 777),
+    "behind the camera": (scenes.soup(500, 0.8, seed=5, behind=0.4), 256, 256),
+    "pixels on edges": (scenes.uv_grid(20_000), 1024, 1024),
+    "one column": (scenes.soup(200, 1.0, seed=6), 64, 1),
+}
+
+
+def _same(one: rasterizer.Fragments, other: rasterizer.Fragments) -> None:
+    assert int((one.findices.cpu() != other.findices.cpu()).sum()) == 0
+    torch.testing.assert_close(
+        one.barycentric.cpu(), other.barycentric.cpu(), rtol=0, atol=2e-7, equal_nan=True, check_device=False
+    )
+
+
+@gpu
+def test_kernels_are_what_auto_uses() -> None:
+    assert kernels.reason_against(CUDA) == ""
+    assert rasterizer.rasterize(*(t.to(CUDA) for t in scenes.sphere(100)), (32, 32)).info.backend == "kernels"
+
+
+@gpu
+def test_golden_files(golden_raster: dict[str, np.ndarray]) -> None:
+    pos, tri = torch.from_numpy(golden_raster["V"]).to(CUDA), torch.from_numpy(golden_raster["F"]).to(CUDA)
+    size = int(golden_raster["height"]), int(golden_raster["width"])
+    priors = [None, *(torch.from_numpy(prior).to(CUDA) for prior in golden_raster["depth_prior"])]
+    for prior, findices, weights in zip(priors, golden_raster["findices"], golden_raster["barycentric"], strict=True):
+        found, got = rasterizer.rasterize(pos, tri, size, depth_prior=prior, backend="kernels")
+        np.testing.assert_array_equal(found.cpu().numpy(), findices)
+        np.testing.assert_allclose(got.cpu().numpy(), weights, rtol=0, atol=2e-7)
+
+
+@gpu
+@pytest.mark.parametrize("scene", SCENES)
+@pytest.mark.parametrize("prior", [None, -3.0, 0.2, float("nan")])
+def test_scenes(scene: str, prior: float | None) -> None:
+    (pos, tri), height, width = SCENES[scene]
+    depth = None if prior is None else torch.full((height, width), prior)
+    moved = None if depth is None else depth.to(CUDA)
+    want = rasterizer.rasterize(pos, tri, (height, width), depth_prior=depth)
+    _same(rasterizer.rasterize(pos.to(CUDA), tri.to(CUDA), (height, width), depth_prior=moved, backend="kernels"), want)
+
+
+@gpu
+@pytest.mark.parametrize("seed", range(30))
+def test_random_scenes(seed: int) -> None:
+    random = torch.Generator().manual_seed(seed)
+    size = float(10 ** (torch.rand(1, generator=random) * 2.5 - 1.5))
+    pos, tri = scenes.soup(int(400 / size) + 3, size, seed=seed, behind=0.1 * (seed % 4))
+    pos[torch.rand(len(pos), generator=random) < 0.01] = float("nan")
+    if seed % 3 == 0:
+        pos[:, :2] = (pos[:, :2] * 16).round() / 16  # corners on pixel centres, edges through them
+    tri = torch.cat((tri, tri.flip(0)[:50], tri[:20, [0, 0, 1]]))  # duplicates and degenerate ones
+    want = rasterizer.rasterize(pos, tri, (211, 307))
+    got = rasterizer.rasterize(pos.to(CUDA), tri.to(CUDA).long(), (211, 307), backend="kernels")
+    _same(got, want)
+    assert got.info.invalid_faces == want.info.invalid_faces
+
+
+@gpu
+def test_views_and_layouts() -> None:
+    pos, tri = SCENES["medium"][0]
+    views = torch.stack([pos * torch.tensor([1.0, s, 1.0, 1.0]) for s in (1.0, 0.5, -0.7)]).to(CUDA)
+    tri = tri.to(CUDA)
+    both = rasterizer.rasterize(views, tri, (130, 150), backend="kernels")
+    _same(both, rasterizer.rasterize(views, tri, (130, 150), backend="torch"))
+    shifted = torch.empty(views.numel() + 1, device=CUDA)[1:].view(views.shape).copy_(views)  # not on 16 bytes
+    _same(rasterizer.rasterize(shifted, tri, (130, 150), backend="kernels"), both)
+    _same(rasterizer.rasterize(views, tri.to(torch.int16), (130, 150), backend="kernels"), both)
+
+
+@gpu
+@pytest.mark.parametrize("queue", ["_RECORDS", "_REGIONS", "_HUGES"])
+def test_full_queues_lose_nothing(queue: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels, queue, 3)
+    for name in ("medium", "screen-sized"):
+        (pos, tri), height, width = SCENES[name]
+        pos, tri = pos.to(CUDA), tri.to(CUDA)
+        got = rasterizer.rasterize(pos, tri, (height, width), backend="kernels")
+        _same(got, rasterizer.rasterize(pos, tri, (height, width), backend="torch"))
+
+
+@gpu
+def test_more_faces_than_nvdiffrast_can_count() -> None:
+    pos, tri = (tensor.to(CUDA) for tensor in scenes.sphere(30_000_000))
+    assert len(tri) > 1 << 24
+    got = rasterizer.rasterize(pos, tri, (512, 512), backend="kernels")
+    assert int(got.findices.max()) > 1 << 24
+    _same(got, rasterizer.rasterize(pos, tri, (512, 512), backend="torch"))
+
+
+@gpu
+def test_stream_and_graph() -> None:
+    (pos, tri), height, width = SCENES["medium"]
+    pos, tri = pos.to(CUDA), tri.to(CUDA)
+    want = rasterizer.rasterize(pos, tri, (height, width), backend="kernels")
+    torch.cuda.synchronize()
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        _same(rasterizer.rasterize(pos, tri, (height, width), backend="kernels"), want)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):  # fails if anything synchronised or ran on another stream
+        got = rasterizer.rasterize(pos, tri, (height, width), backend="kernels")
+    graph.replay()
+    torch.cuda.synchronize()
+    _same(got, want)
+
+
+@gpu
+def test_a_failed_launch_falls_back(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    (pos, tri), height, width = SCENES["medium"]
+    pos, tri = pos.to(CUDA), tri.to(CUDA)
+    want = rasterizer.rasterize(pos, tri, (height, width), backend="torch")
+    kernels.reason_against(CUDA)
+    monkeypatch.setitem(kernels._reasons, 0, "")
+    monkeypatch.setattr(kernels, "_launch", lambda *a: (_ for _ in ()).throw(RuntimeError("cuLaunchKernel: no")))
+    got = rasterizer.rasterize(pos, tri, (height, width))
+    assert got.info.backend == "torch" and "cuLaunchKernel: no" in caplog.text
+    _same(got, want)
+    assert "cuLaunchKernel: no" in kernels.reason_against(CUDA)
+
+
+@gpu
+def test_wrong_pixels_are_noticed(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    real = kernels._run
+
+    def wrong(*arguments):
+        findices, weights, info = real(*arguments)
+        return findices.roll(1), weights, info
+
+    monkeypatch.setattr(kernels, "_run", wrong)
+    monkeypatch.setattr(kernels, "_modules", {})
+    assert "self-test" in kernels._prepare(CUDA) and "using PyTorch operators instead" in caplog.text
+
+
+@gpu
+def test_portable_policy_does_not_change_the_kernels() -> None:
+    (pos, tri), height, width = SCENES["small"]
+    with force_policy(PORTABLE):
+        got = rasterizer.rasterize(pos.to(CUDA), tri.to(CUDA), (height, width), backend="kernels")
+    _same(got, rasterizer.rasterize(pos, tri, (height, width)))
+
+
+def test_without_a_gpu_the_reason_is_said() -> None:
+    assert kernels.reason_against(torch.device("cpu")) == "for CUDA and ROCm devices, not cpu"
+    assert registry.BACKENDS[0].name == "kernels"
+
+
+@pytest.mark.parametrize("architecture", ["sm_75", "sm_90"])
+def test_compiles_for_nvidia(architecture: str) -> None:
+    try:
+        cuda = platforms.Cuda()
+    except OSError as error:
+        pytest.skip(f"no NVRTC here: {error}")
+    code = cuda.compile(kernels.SOURCE.read_text(encoding="utf-8"), cuda.options(architecture))
+    assert code[:4] == b"\x7fELF" and all(name in code for name in (b"draw", b"expand", b"regions", b"resolve"))
+
+
+@pytest.mark.parametrize("architecture", ["gfx906", "gfx1030"])
+def test_compiles_for_amd(architecture: str) -> None:
+    try:
+        hip = platforms.Hip()
+        hip.version()
+    except (OSError, AttributeError) as error:
+        pytest.skip(f"no hipRTC here: {error}")
+    code = hip.compile(kernels.SOURCE.read_text(encoding="utf-8"), hip.options(architecture))
+    assert b"amdgcn" in code and all(name in code for name in (b"draw", b"expand", b"regions", b"resolve"))
+
+
+@pytest.mark.parametrize(("make", "architecture"), [(platforms.Cuda, "sm_75"), (platforms.Hip, "gfx1030")])
+def test_compile_errors_carry_the_log(make: type, architecture: str) -> None:
+    try:
+        target = make()
+    except OSError as error:
+        pytest.skip(f"no run-time compiler here: {error}")
+    with pytest.raises(platforms.CompileError, match="undeclared_name"):
+        source = 'extern "C" __global__ void f(int* p) { *p = undeclared_name; }'
+        target.compile(source, target.options(architecture))
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache folder of the test's own."""
+    monkeypatch.setattr(cache, "cache_folder", lambda: tmp_path / "kernels")
+    return tmp_path / "kernels"
+
+
+def test_cache_keeps_code_and_ignores_what_is_not_intact(folder: Path) -> None:
+    made = []
+
+    def make() -> bytes:
+        made.append(1)
+        return b"code %d" % len(made)
+
+    assert [cache.cached(["a"], make), cache.cached(["a"], make)] == [b"code 1"] * 2
+    assert cache.cached(["b"], make) == b"code 2"
+    file = next(path for path in folder.iterdir() if path.read_bytes().endswith(b"code 1"))
+    for damaged in (b"", b"short", file.read_bytes()[:-1], hashlib.sha256(b"other").digest() + b"code 1"):
+        file.write_bytes(damaged)
+        assert cache.cached(["a"], make).startswith(b"code ")
+    assert len(made) == 6 and len(list(folder.iterdir())) == 2
+
+
+def test_cache_that_cannot_be_written_costs_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setattr(cache, "cache_folder", lambda: tmp_path / "file" / "kernels")
+    assert cache.cached(["a"], lambda: b"code") == b"code"
+
+
+def _race(root: str, number: int) -> bool:
+    cache.cache_folder = lambda: Path(root)
+    return all(
+        cache.cached([str(k)], lambda k=k: b"x" * 100_000 + bytes([k])) == b"x" * 100_000 + bytes([k])
+        for k in range(20)
+    )
+
+
+def test_cache_with_several_processes(tmp_path: Path) -> None:
+    with multiprocessing.get_context("spawn").Pool(3) as pool:
+        assert all(pool.starmap(_race, [(str(tmp_path), number) for number in range(6)]))
+    assert len(list(tmp_path.iterdir())) == 20
