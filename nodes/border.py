@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from ..rasterizer.cameras import Camera, look_at, orbit_camera
+from ..rasterizer.cameras import Camera, look_at, orbit_camera, turned
 from ..rasterizer.mesh import Mesh
 from ..rasterizer.mesh_io import from_trimesh
 from ..rasterizer.raster import Raster
@@ -137,11 +137,24 @@ def _item(value: Any, number: int, name: str) -> Mesh:
         name,
         lambda: Mesh(
             vertices=vertices,
-            faces=faces.detach().to(device=home, dtype=torch.int32),
+            faces=_narrow(faces.detach().to(home), len(vertices)),
             texture=None if texture is None else texture[..., :3].to(home),
             **{key: None if tensor is None else tensor.to(home) for key, tensor in others.items()},
         ),
     )
+
+
+def _narrow(faces: Tensor, vertices: int) -> Tensor:
+    """Faces of any dtype as int32, checked while nothing can have been cut off."""
+    whole = faces.to(torch.int64)
+    if faces.is_floating_point() and not torch.equal(whole.to(faces.dtype), faces):
+        raise ValueError("faces are not whole numbers, expected vertex indices")
+    if len(whole) and not (int(whole.min()) >= 0 and int(whole.max()) < vertices):
+        raise ValueError(
+            f"faces name vertices {int(whole.min())} to {int(whole.max())}, expected 0 to {vertices - 1}, "
+            f"the mesh has {vertices}"
+        )
+    return whole.to(torch.int32)
 
 
 def _check(mesh: Mesh, name: str) -> None:
@@ -154,25 +167,27 @@ def _check(mesh: Mesh, name: str) -> None:
         raise ValueError(
             f"{name}: {broken} of {len(mesh.vertices)} vertices are NaN or infinite, expected finite positions"
         )
-    low, high = int(mesh.faces.min()), int(mesh.faces.max())
-    if low < 0 or high >= len(mesh.vertices):
-        raise ValueError(
-            f"{name}: faces name vertices {low} to {high}, expected 0 to {len(mesh.vertices) - 1}, "
-            f"the mesh has {len(mesh.vertices)}"
-        )
 
 
 def _hunyuan_cameras(value: Mapping[str, Any], name: str) -> list[Camera]:
-    azimuths, elevations = list(value["selected_camera_azims"]), list(value.get("selected_camera_elevs", ()))
-    weights = list(value.get("selected_view_weights") or [1.0] * len(azimuths))
+    def numbers(key: str) -> list[float]:
+        try:
+            return [float(number) for number in value.get(key) or ()]
+        except (TypeError, ValueError):
+            raise ValueError(f"{name}: {key} is {value[key]!r}, expected a list of numbers") from None
+
+    azimuths, elevations = numbers("selected_camera_azims"), numbers("selected_camera_elevs")
+    weights = numbers("selected_view_weights") or [1.0] * len(azimuths)
     if not azimuths or len(azimuths) != len(elevations) or len(azimuths) != len(weights):
         raise ValueError(
             f"{name}: has {len(azimuths)} azimuths, {len(elevations)} elevations and {len(weights)} weights, "
             "expected the same number of each, at least one"
         )
-    distance, scale = float(value.get("camera_distance", 1.45)), float(value.get("ortho_scale", 1.2))
+    distance, scale = _number(value, "camera_distance", name, 1.45), _number(value, "ortho_scale", name, 1.2)
+    if not scale > 0:
+        raise ValueError(f"{name}: ortho_scale is {scale}, expected more than 0")
     return [
-        orbit_camera(float(azimuth), float(elevation), distance, ortho_scale=scale, weight=float(weight))
+        orbit_camera(azimuth, elevation, distance, ortho_scale=scale, weight=weight)
         for azimuth, elevation, weight in zip(azimuths, elevations, weights, strict=True)
     ]
 
@@ -180,17 +195,33 @@ def _hunyuan_cameras(value: Mapping[str, Any], name: str) -> list[Camera]:
 def _viewer_camera(value: Mapping[str, Any], name: str) -> Camera:
     """ComfyUI's viewer camera; keys that older versions do not send have its viewer's defaults."""
     position, target = _vector(value, "position", name), _vector(value, "target", name, (0.0, 0.0, 0.0))
+    quaternion = value.get("quaternion")
+    if quaternion is not None:  # says more than the target: a roll, too
+        rotation = tuple(_number(_mapping(quaternion, f"{name}: quaternion"), axis, name, 0.0) for axis in "xyzw")
+        target = tuple(here + 1.0 for here in position)  # any direction does, it is replaced
     # 0 is no setting of a viewer either: it stands for the default, as a missing key does.
     zoom = _number(value, "zoom", name, 1.0) or 1.0
+    if not zoom > 0:
+        raise ValueError(f"{name}: zoom is {zoom}, expected more than 0")
     near, far = _number(value, "near", name, 0.01) or 0.01, _number(value, "far", name, 1000.0) or 1000.0
     if value.get("cameraType") == "orthographic":
-        frustum = value.get("frustum") or {}
+        frustum = _mapping(value.get("frustum") or {}, f"{name}: frustum")
         top = _number(frustum, "top", f"{name} frustum", _ORTHO_HEIGHT / 2)
         height = top - _number(frustum, "bottom", f"{name} frustum", -_ORTHO_HEIGHT / 2)
-        return _named(name, lambda: look_at(position, target, half_height=height / 2 / zoom, near=near, far=far))
-    angle = _number(value, "fov", name, 40.0) or 40.0
-    fov = 2 * math.degrees(math.atan(math.tan(math.radians(angle) / 2) / zoom))
-    return _named(name, lambda: look_at(position, target, fov=fov, near=near, far=far))
+        lens = {"half_height": height / 2 / zoom}
+    else:
+        angle = _number(value, "fov", name, 40.0) or 40.0
+        if not 0 < angle < 180:
+            raise ValueError(f"{name}: fov is {angle}, expected degrees between 0 and 180")
+        lens = {"fov": 2 * math.degrees(math.atan(math.tan(math.radians(angle) / 2) / zoom))}
+    camera = _named(name, lambda: look_at(position, target, near=near, far=far, **lens))
+    return camera if quaternion is None else _named(name, lambda: turned(camera, rotation))
+
+
+def _mapping(value: Any, name: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{name} is {value!r}, expected named numbers")
+    return value
 
 
 def _number(value: Mapping[str, Any], key: str, name: str, default: float) -> float:
@@ -202,7 +233,8 @@ def _number(value: Mapping[str, Any], key: str, name: str, default: float) -> fl
 
 
 def _vector(value: Mapping[str, Any], key: str, name: str, default: Any = None) -> tuple[float, float, float]:
-    found = value.get(key, default)
+    found = value.get(key)
+    found = default if found is None else found
     try:
         x, y, z = (found[axis] for axis in "xyz") if isinstance(found, Mapping) else found
         return float(x), float(y), float(z)

@@ -63,7 +63,7 @@ class BackendInfoNode(io.ComfyNode):
             checks = []
             for check in selftest.run(device):
                 checks.append(check)
-                progress(min(1.0, len(checks) / 35))
+                progress(min(1.0, len(checks) / selftest.CHECKS))
             progress.next_stage()
             failed = [f"  {check.name}: {check.detail}" for check in checks if not check.passed]
             parts.append("\n".join([f"Self-test: {len(checks) - len(failed)} of {len(checks)} checks passed", *failed]))

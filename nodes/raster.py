@@ -11,8 +11,8 @@ from ..rasterizer.api import TILE_SIZE
 from ..rasterizer.backends.registry import backend_names
 from ..rasterizer.colors import parse_color
 from ..rasterizer.raster import SPACES, Raster, rasterize_mesh
+from ..rasterizer.raster_types import MODES
 from ..rasterizer.shading import ATTRIBUTES, ENCODINGS, SHADINGS, attribute_image
-from ..rasterizer.types import MODES
 from . import compat
 from .border import RasterValue, read_cameras, read_meshes
 from .runtime import Progress, compute, result_device
@@ -111,8 +111,12 @@ class RasterizeNode(io.ComfyNode):
         """Rasterize every mesh in every view."""
         meshes, views = read_meshes(mesh), read_cameras(cameras)
         progress = Progress(len(meshes))
+
+        def stop(share: float) -> None:
+            progress(1.0)  # the pictures take little of the time, but a stop is answered there too
+
         need = len(views or [None]) * layers * width * height * _BYTES_PER_PIXEL
-        rasters, faces, masks, depths = [], [], [], []
+        rasters, pictures, masks, depths = [], [], [], []
         for item in meshes:
 
             def draw(device: torch.device, item=item) -> tuple[Raster, torch.Tensor, torch.Tensor]:
@@ -128,20 +132,21 @@ class RasterizeNode(io.ComfyNode):
                     backend=backend,
                     on_progress=progress,
                 )
-                depth = attribute_image(raster, "depth") if space == "camera" else torch.zeros_like(raster.barycentric)
-                return (
-                    raster.to(result_device()),
-                    _flat(attribute_image(raster, "face id", background=(0, 0, 0))),
-                    _flat(depth),
+                faces = attribute_image(
+                    raster, "face id", background=(0, 0, 0), on_progress=lambda share: progress(1.0)
                 )
+                depth = torch.zeros_like(raster.barycentric)
+                if space == "camera":
+                    depth = attribute_image(raster, "depth", on_progress=stop)
+                return raster.to(result_device()), _flat(faces), _flat(depth)
 
             raster, face_image, depth = compute(draw, need)
             rasters.append(raster)
-            faces.append(face_image)
+            pictures.append(face_image)
             masks.append(raster.mask.flatten(0, 1))
             depths.append(depth)
             progress.next_stage()
-        return io.NodeOutput(RasterValue(tuple(rasters)), torch.cat(faces), torch.cat(masks), torch.cat(depths))
+        return io.NodeOutput(RasterValue(tuple(rasters)), torch.cat(pictures), torch.cat(masks), torch.cat(depths))
 
 
 class InterpolateNode(io.ComfyNode):
@@ -205,7 +210,7 @@ class InterpolateNode(io.ComfyNode):
             images.append(
                 compute(
                     lambda device, item=item: _flat(
-                        attribute_image(item.to(device), attribute, shading, encoding, color)
+                        attribute_image(item.to(device), attribute, shading, encoding, color, progress)
                     ),
                     4 * item.barycentric.numel() * 4,
                 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -10,7 +11,9 @@ import comfy.utils
 import torch
 
 from ..rasterizer.device import working_device
-from ..rasterizer.memory import with_less_memory
+from ..rasterizer.memory import is_out_of_memory
+
+log = logging.getLogger("torch_rasterizer")
 
 T = TypeVar("T")
 
@@ -41,6 +44,8 @@ class Progress:
 def compute(call: Callable[[torch.device], T], need: int = 0) -> T:
     """Run ``call`` on ComfyUI's device, on the CPU if memory runs out there.
 
+    The rasterizer itself already tries with less memory first; this is for what is made of its results.
+
     Args:
         call: what to run, given the device.
         need: bytes to ask ComfyUI to free first.
@@ -48,7 +53,14 @@ def compute(call: Callable[[torch.device], T], need: int = 0) -> T:
     device = working_device(management.get_torch_device())
     if need and device.type != "cpu":
         management.free_memory(need, device)
-    return with_less_memory(lambda where, budget: call(where), device)
+    try:
+        return call(device)
+    except Exception as error:
+        if device.type == "cpu" or not is_out_of_memory(error):
+            raise
+    log.warning("Torch Rasterizer: out of memory on %s; using the CPU, the result is the same.", device)
+    management.soft_empty_cache()
+    return call(torch.device("cpu"))
 
 
 def result_device() -> torch.device:

@@ -12,7 +12,7 @@ The rule is stated in :mod:`rasterizer.arithmetic`; it is that of Hunyuan3D's ``
 from .api import barycentrics, interpolate, rasterize, rasterize_image
 from .facade import PyTorchRasterizer, RasterizerWrapper, create_optimized_rasterizer
 from .info import BackendInfo, backend_info
-from .types import Fragments, RasterInfo
+from .raster_types import Fragments, RasterInfo
 from .version import __version__
 
 __all__ = [

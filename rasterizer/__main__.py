@@ -1,7 +1,12 @@
-"""``python -m rasterizer``."""
+"""``python -m rasterizer``, or ``python path/to/rasterizer`` for Pythons that ignore the current folder."""
 
 import sys
 
-from .cli import main
+if not __package__:
+    from pathlib import Path
+
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from rasterizer.cli import main
 
 sys.exit(main())

@@ -12,12 +12,13 @@ from .backends import registry
 from .backends.eager.resolve import differentiable_barycentrics
 from .device import device_policy, working_device
 from .memory import with_less_memory
-from .types import Fragments, RasterInfo, RasterOptions
+from .raster_types import Fragments, RasterInfo, RasterOptions
 from .validation import (
     as_tensor,
     check_faces,
     check_integer,
     check_mode,
+    check_number,
     check_positions,
     check_prior,
     check_resolution,
@@ -60,10 +61,10 @@ def rasterize(
         on_progress: called now and then with the share done, 0..1; an exception it raises stops the call.
 
     Returns:
-        :class:`~rasterizer.types.Fragments`, on ``pos``'s device: ``findices [H, W]`` int32 (1-based, 0 = background)
-        and ``barycentric [H, W, 3]`` float32, with a leading ``[B]`` if ``pos`` has one. The barycentrics are
-        differentiable with respect to ``pos``. Faces with a vertex that is not finite on the screen draw nothing and
-        are counted in ``.info.invalid_faces``.
+        :class:`~rasterizer.raster_types.Fragments`, on ``pos``'s device: ``findices [H, W]`` int32 (1-based, 0 =
+        background) and ``barycentric [H, W, 3]`` float32, with a leading ``[B]`` if ``pos`` has one. The barycentrics
+        are differentiable with respect to ``pos``. Faces with a vertex that is not finite on the screen draw nothing
+        and are counted in ``.info.invalid_faces``.
 
     Raises:
         ValueError: an argument is unusable; the text names it, what was found and what is expected.
@@ -80,7 +81,7 @@ def rasterize(
     options = RasterOptions(
         resolution=(height, width),
         depth_prior=prior,
-        occlusion_truncation=float(occlusion_truncation),
+        occlusion_truncation=check_number(occlusion_truncation, "occlusion_truncation"),
         mode=check_mode(mode),
         tile_size=check_integer(tile_size, 8, 512, "tile_size"),
         batch_size=check_integer(batch_size, 0, 2**31 - 1, "batch_size"),
@@ -145,6 +146,9 @@ def barycentrics(pos: Tensor, tri: Tensor, findices: Tensor) -> Tensor:
     clip = (pos if pos.ndim == 3 else pos[None]) if double else clip
     faces = check_faces(tri, clip.shape[1], clip.device)
     images = _check_findices(findices, faces)
+    if clip.shape[0] not in (1, images.shape[0]):
+        raise ValueError(f"pos: is a batch of {clip.shape[0]} views, expected 1 or the {images.shape[0]} of findices")
+    clip = clip.expand(images.shape[0], -1, -1)
     out = differentiable_barycentrics(clip, faces, images, device_policy(clip.device).float64)
     return out if findices.ndim == 3 else out[0]
 
@@ -163,6 +167,9 @@ def interpolate(col: Tensor, findices: Tensor, barycentric: Tensor, tri: Tensor)
         ``[H, W, C]`` if neither ``col`` nor ``findices`` has a batch dimension, else ``[B, H, W, C]``: the sum over the
         corners of ``barycentric * col[corner]``, zeros on background. Differentiable in ``col`` and ``barycentric``.
     """
+    col, findices, barycentric = (
+        as_tensor(value, name) for value, name in ((col, "col"), (findices, "findices"), (barycentric, "barycentric"))
+    )
     single = col.ndim == 2 and findices.ndim == 2
     col = col if col.ndim == 3 else col[None]
     if col.ndim != 3 or not col.is_floating_point():
@@ -174,6 +181,8 @@ def interpolate(col: Tensor, findices: Tensor, barycentric: Tensor, tri: Tensor)
     weights = barycentric if barycentric.ndim == 4 else barycentric[None]
     if weights.shape != (*images.shape, 3):
         raise ValueError(f"barycentric: shape is {list(barycentric.shape)}, expected {[*findices.shape, 3]}")
+    if weights.device != col.device:
+        raise ValueError(f"barycentric: is on {weights.device} but col is on {col.device}")
     views = images.shape[0]
     if col.shape[0] not in (1, views):
         raise ValueError(f"col: is a batch of {col.shape[0]}, expected 1 or the {views} images of findices")
@@ -186,7 +195,7 @@ def interpolate(col: Tensor, findices: Tensor, barycentric: Tensor, tri: Tensor)
     for start in range(0, flat.numel(), _INTERPOLATE_CHUNK):
         stop = min(start + _INTERPOLATE_CHUNK, flat.numel())
         face = (flat[start:stop].to(torch.int64) - 1).clamp_(0, faces.shape[0] - 1)
-        index = faces.index_select(0, face).to(torch.int64)
+        index = faces.index_select(0, face).to(torch.int64).clamp_(0, col.shape[1] - 1)
         if step:
             view = torch.div(torch.arange(start, stop, device=index.device), pixels, rounding_mode="floor")
             index += (view * step)[:, None]

@@ -127,7 +127,7 @@ def _busy(run: Callable[[], object], repeats: int) -> float:
 def synchronize(device: torch.device) -> None:
     """Wait until the device has done all it was given."""
     if device.type in ("cuda", "xpu", "mps"):
-        getattr(torch, device.type).synchronize()
+        getattr(torch, device.type).synchronize(*(() if device.type == "mps" else (device,)))
 
 
 def markdown(rows: list[Row]) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -24,16 +24,20 @@ Vector = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Camera:
-    """A camera. All vectors are unit length and in the frame the camera looks at.
+    """A camera, in the frame it looks at.
 
     Attributes:
         position: where it stands.
-        right, up, forward: its axes, pairwise perpendicular.
+        right, up, forward: its axes, of unit length and pairwise perpendicular.
         half_height: half of what an orthographic camera sees vertically, in mesh units; None for perspective.
         fov: vertical angle of a perspective camera, degrees.
-        near, far: distances that map to NDC depth -1 and +1. What is nearer than ``near`` is not drawn.
+        near: what is nearer is not drawn.
+        far: what is farther is drawn all the same; together with ``near`` it sets the depth range, see :func:`to_clip`.
         normalized: whether it looks at the normalised mesh.
         weight: weight of this view when baking.
+
+    Raises:
+        ValueError: a number that no camera can have.
     """
 
     position: Vector
@@ -46,6 +50,17 @@ class Camera:
     far: float = 100.0
     normalized: bool = True
     weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        numbers = (*self.position, *self.right, *self.up, *self.forward, self.near, self.far, self.weight)
+        if not all(math.isfinite(number) for number in numbers):
+            raise ValueError("camera: a position, direction, near, far or weight is not finite, expected numbers")
+        if self.half_height is not None and not 0 < self.half_height < math.inf:
+            raise ValueError(f"camera: an orthographic height of {2 * self.half_height}, expected more than 0")
+        if self.half_height is None and not 0 < self.fov < 180:
+            raise ValueError(f"camera: a fov of {self.fov} degrees, expected more than 0 and less than 180")
+        if not self.near < self.far or (self.half_height is None and not self.near > 0):
+            raise ValueError(f"camera: near {self.near} and far {self.far}, expected near below far, and above 0")
 
 
 def orbit_camera(
@@ -102,6 +117,21 @@ def look_at(
     return Camera(tuple(position), right, up, forward, half_height, fov, near, far, normalized=False)
 
 
+def turned(camera: Camera, quaternion: tuple[float, float, float, float]) -> Camera:
+    """The camera with its axes given by a rotation ``(x, y, z, w)`` of right +X, up +Y, looking along -Z.
+
+    Raises:
+        ValueError: the quaternion is zero or not finite.
+    """
+    length = math.hypot(*quaternion)
+    if not 0 < length < math.inf:
+        raise ValueError(f"camera: quaternion {quaternion}, expected a rotation")
+    x, y, z, w = (value / length for value in quaternion)
+    right = (1 - 2 * (y * y + z * z), 2 * (x * y + z * w), 2 * (x * z - y * w))
+    up = (2 * (x * y - z * w), 1 - 2 * (x * x + z * z), 2 * (y * z + x * w))
+    return replace(camera, right=right, up=up, forward=_cross(up, right))
+
+
 def normalization(vertices: Tensor) -> tuple[Tensor, Tensor]:
     """Centre ``[3]`` and scale ``[]`` that normalise a mesh: ``(vertices - centre) * scale``."""
     finite = torch.where(torch.isfinite(vertices), vertices, torch.zeros_like(vertices))
@@ -135,25 +165,39 @@ def to_clip(vertices: Tensor, cameras: Sequence[Camera], width: int, height: int
 
     A vertex nearer than ``near`` becomes NaN, so that the faces it belongs to draw nothing instead of smearing over the
     image: the rasterizer does not clip.
+
+    Depth has 2**18 steps. Hunyuan3D's cameras spread them from their near to their far plane, as it does; other cameras
+    from the nearest to the farthest vertex they see, because a viewer's planes may lie a thousand meshes apart.
     """
     # NDC -1 and +1 are the centres of the outermost pixels, so square pixels need the ratio of the gaps between pixels.
     aspect = max(width - 1, 1) / max(height - 1, 1)
     x, y, toward = to_camera(look_frame(vertices, cameras), cameras).unbind(-1)
     distance = -toward
-    planes = []
-    for camera in cameras:
-        near, far = camera.near, camera.far
-        if camera.half_height is not None:
-            up = 1 / camera.half_height
-            planes.append((up / aspect, -up, 2 / (far - near), -(far + near) / (far - near), 0.0, 1.0))
-        else:
-            up = 1 / math.tan(math.radians(camera.fov) / 2)
-            planes.append((up / aspect, -up, (far + near) / (far - near), -2 * far * near / (far - near), 1.0, 0.0))
-    scale_x, scale_y, z_scale, z_shift, w_scale, w_shift = x.new_tensor(planes).t()[:, :, None]
-    near = x.new_tensor([camera.near for camera in cameras])[:, None]
-    z = distance * z_scale + z_shift
-    w = torch.where(distance >= near, distance * w_scale + w_shift, torch.nan)
-    return torch.stack((x * scale_x, y * scale_y, z, w), dim=-1).to(torch.float32)
+
+    def column(values: list[float]) -> Tensor:
+        return distance.new_tensor(values)[:, None]
+
+    cut = column([camera.near for camera in cameras])
+    near, far = cut, column([camera.far for camera in cameras])
+    fitted = column([not camera.normalized for camera in cameras]) > 0
+    seen = distance >= cut
+    nearest = torch.where(seen, distance, torch.inf).amin(dim=1, keepdim=True)
+    farthest = torch.where(seen, distance, -torch.inf).amax(dim=1, keepdim=True)
+    margin = (farthest - nearest) * 0.01 + farthest.abs() * 1e-4
+    fitted = fitted & torch.isfinite(margin)
+    near = torch.where(fitted, torch.maximum(nearest - margin, nearest * 0.5), near)
+    far = torch.where(fitted, farthest + margin, far)
+
+    flat = column([camera.half_height is not None for camera in cameras]) > 0
+    scale = column([1 / (camera.half_height or math.tan(math.radians(camera.fov) / 2)) for camera in cameras])
+    depth = torch.where(
+        flat,
+        distance * (2 / (far - near)) - (far + near) / (far - near),
+        distance * ((far + near) / (far - near)) - 2 * far * near / (far - near),
+    )
+    w = torch.where(flat, torch.ones_like(distance), distance)
+    w = torch.where(seen, w, torch.nan)
+    return torch.stack((x * (scale / aspect), y * -scale, depth, w), dim=-1).to(torch.float32)
 
 
 def _cos_sin(degrees: float) -> tuple[float, float]:

@@ -25,9 +25,9 @@ from .images import save_image
 from .info import backend_info
 from .mesh import Mesh
 from .raster import rasterize_mesh
+from .raster_types import MODES
 from .samples import SAMPLES, sample_mesh
 from .shading import ATTRIBUTES, ENCODINGS, SHADINGS, attribute_image
-from .types import MODES
 from .version import __version__
 
 
@@ -105,6 +105,8 @@ def _device(options: argparse.Namespace) -> torch.device:
         return default_device()
     try:
         device = torch.device(options.device)
+        if device.type not in ("cpu", "cuda", "xpu", "mps"):
+            raise RuntimeError("expected cpu, cuda, xpu or mps")
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise ValueError(f"--device: {options.device!r} cannot be used: {str(error).splitlines()[0]}") from None
@@ -206,8 +208,8 @@ def _view(text: str) -> tuple[float, float]:
 def _size(text: str) -> tuple[int, int]:
     try:
         sides = [int(value) for value in text.lower().split("x")]
-        width, height = sides if len(sides) == 2 else (sides[0], sides[0])
-    except (ValueError, IndexError):
+        width, height = sides * 2 if len(sides) == 1 else sides
+    except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r}, expected N or WIDTHxHEIGHT in pixels") from None
     return width, height
 

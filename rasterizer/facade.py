@@ -7,7 +7,7 @@ from torch import Tensor
 
 from .api import TILE_SIZE, interpolate, rasterize
 from .device import default_device, platform_name, working_device
-from .types import Fragments
+from .raster_types import Fragments
 from .validation import check_mode
 
 

@@ -58,7 +58,8 @@ class Mesh:
             called = f" '{self.name}'" if self.name else ""
             raise ValueError(
                 f"{input_name}{called} has no UV coordinates: {len(self.vertices)} vertices and no uvs, expected uvs "
-                f"[{len(self.vertices)}, 2]. Pass it through Unwrap UV first, or load a file that has UVs."
+                f"[{len(self.vertices)}, 2]. Unwrap it first (ComfyUI and the Hunyuan3D packs have nodes for that), or "
+                "load a file that has UVs."
             )
         return self.uvs
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ from torch import Tensor
 from .api import TILE_SIZE, interpolate, rasterize
 from .cameras import Camera, look_frame, orbit_camera, to_camera, to_clip
 from .mesh import Mesh
-from .types import RasterInfo
+from .raster_types import RasterInfo, shares
 from .validation import check_choice, check_integer, check_resolution
 
 SPACES = ("camera", "uv")
@@ -58,10 +58,23 @@ class Raster:
         toward = to_camera(look_frame(self.mesh.vertices, self.cameras), self.cameras)[..., 2:]
         return -self.interpolate(toward)[..., 0]
 
+    def view(self, number: int) -> Raster:
+        """One view of it, as a raster of its own."""
+        part = slice(number, number + 1)
+        return replace(
+            self,
+            findices=self.findices[part],
+            barycentric=self.barycentric[part],
+            cameras=self.cameras[part],
+        )
+
     def to(self, device: torch.device | str) -> Raster:
         """The same raster on another device."""
-        return Raster(
-            self.findices.to(device), self.barycentric.to(device), self.mesh.to(device), self.cameras, self.info
+        return replace(
+            self,
+            findices=self.findices.to(device),
+            barycentric=self.barycentric.to(device),
+            mesh=self.mesh.to(device),
         )
 
 
@@ -99,10 +112,9 @@ def rasterize_mesh(
     else:
         views = tuple(cameras) if cameras else (orbit_camera(0, 0),)
         clip = to_clip(mesh.vertices, views, width, height)
-    report = on_progress or (lambda share: None)
     results = []
     prior = None
-    for layer in range(layers):
+    for layer, report in enumerate(shares(on_progress or (lambda share: None), layers)):
         drawn = rasterize(
             clip,
             mesh.faces,
@@ -112,7 +124,7 @@ def rasterize_mesh(
             tile_size=tile_size,
             batch_size=batch_size,
             backend=backend,
-            on_progress=lambda share, layer=layer: report((layer + share) / layers),
+            on_progress=report,
         )
         results.append(drawn)
         if layer + 1 < layers:

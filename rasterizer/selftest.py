@@ -30,6 +30,10 @@ class Check:
     detail: str
 
 
+CHECKS = 7 * len(_SCENES)
+"""How many comparisons :func:`run` makes."""
+
+
 def run(device: torch.device, backend: str = "auto") -> Iterator[Check]:
     """Compare every scene in every mode on ``device`` with the reference, then a second layer and interpolation."""
     for name, ((pos, tri), height, width) in _SCENES.items():
@@ -45,7 +49,7 @@ def run(device: torch.device, backend: str = "auto") -> Iterator[Check]:
             yield _compare(f"{name}, {mode}, second layer", *second, want2, weights2)
         image = interpolate(clip[:, :3], *first, faces).cpu().numpy()
         plain = (weights[..., None] * pos[:, :3].numpy()[tri.numpy()[np.maximum(want - 1, 0)]]).sum(axis=2)
-        error = float(np.nanmax(np.abs(image - plain)))
+        error = _difference(image, plain)
         yield Check(f"{name}, interpolation", error < 1e-5, f"largest difference {error:.1e}")
 
 
@@ -56,9 +60,16 @@ def _ndc_depth(pos: torch.Tensor, tri: torch.Tensor, findices: np.ndarray, weigh
         return np.where(findices > 0, z / w, 1e9).astype(np.float32)
 
 
+def _difference(found: np.ndarray, want: np.ndarray) -> float:
+    """Largest difference; infinite where only one of the two is NaN."""
+    if (np.isnan(found) != np.isnan(want)).any():
+        return float("inf")
+    return float(np.nanmax(np.abs(found - want), initial=0.0))
+
+
 def _compare(name: str, findices: torch.Tensor, weights: torch.Tensor, want: np.ndarray, bary: np.ndarray) -> Check:
     wrong = int((findices.cpu().numpy() != want).sum())
-    error = float(np.nanmax(np.abs(weights.cpu().numpy() - bary), initial=0.0))
+    error = _difference(weights.cpu().numpy(), bary)
     detail = f"{int((want > 0).sum())} of {want.size} pixels drawn"
     if wrong or not error <= 2e-7:
         detail = f"{wrong} of {want.size} pixels show another face, barycentrics off by up to {error:.1e}"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -20,8 +23,9 @@ def attribute_image(
     shading: str = "smooth",
     encoding: str = "hunyuan3d",
     background: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    on_progress: Callable[[float], None] | None = None,
 ) -> Tensor:
-    """One attribute as an image per view and layer.
+    """One attribute as an image per view and layer, made view by view.
 
     Args:
         raster: what :func:`rasterizer.raster.rasterize_mesh` returned.
@@ -37,6 +41,7 @@ def attribute_image(
 
             Depth is 1 at the nearest and 0 at the farthest visible point of a view, unless ``raw``.
         background: colour where nothing is drawn; depth is 0 there whatever the colour.
+        on_progress: called before each view with the share done, 0..1; an exception it raises stops the call.
 
     Returns:
         ``[V, L, H, W, 3]`` float32; 0..1 unless ``raw``.
@@ -46,6 +51,19 @@ def attribute_image(
     check_choice(encoding, ENCODINGS, "encoding")
     if encoding == "camera" and attribute in ("position", "normal") and not raster.cameras:
         raise ValueError("encoding: is 'camera' but the raster is in UV space; expected hunyuan3d, world or raw")
+    if attribute == "normal" and shading == "smooth" and raster.mesh.normals is None:
+        raster = replace(raster, mesh=replace(raster.mesh, normals=raster.mesh.vertex_normals()))  # once for all views
+    images = []
+    for number in range(len(raster.findices)):
+        if on_progress:
+            on_progress(number / len(raster.findices))
+        images.append(_image(raster.view(number), attribute, shading, encoding, background))
+    return torch.cat(images)
+
+
+def _image(
+    raster: Raster, attribute: str, shading: str, encoding: str, background: tuple[float, float, float]
+) -> Tensor:
     if attribute == "depth":
         image = _depth(raster, encoding)
         background = (0.0, 0.0, 0.0)
@@ -101,8 +119,7 @@ def _normal(raster: Raster, shading: str, encoding: str) -> Tensor:
         face = (raster.findices.to(torch.int64) - 1).clamp(min=0)
         normal = raster.mesh.face_normals()[face]
     else:
-        normals = raster.mesh.normals if raster.mesh.normals is not None else raster.mesh.vertex_normals()
-        normal = raster.interpolate(normals)
+        normal = raster.interpolate(raster.mesh.normals)
     if encoding == "raw":
         return torch.nn.functional.normalize(normal, dim=-1)
     if encoding == "camera":

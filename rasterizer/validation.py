@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
-from .types import MODES
+from .raster_types import MODES
 
 MAX_SIDE = 32768
 """Largest image side: pixel coordinates and their halves stay exact in float32 with room to spare."""
+
+_INTEGERS = (torch.int32, torch.int64, torch.int16, torch.int8, torch.uint8)
 
 _checked_faces: Any = WeakIdKeyDictionary()  # tensor -> (version, lowest, highest index): a face list is read once
 
@@ -34,7 +37,7 @@ def check_faces(tri: Tensor, vertices: int, device: torch.device, name: str = "t
     Reading the range costs one synchronisation, and is remembered for as long as the tensor lives unchanged.
     """
     tri = as_tensor(tri, name)
-    if tri.is_floating_point() or tri.is_complex() or tri.dtype == torch.bool:
+    if tri.dtype not in _INTEGERS:
         raise ValueError(f"{name}: dtype is {tri.dtype}, expected an integer dtype (int32 or int64)")
     if tri.ndim != 2 or tri.shape[1] != 3:
         raise ValueError(f"{name}: shape is {list(tri.shape)}, expected [M, 3] vertex indices of triangles")
@@ -67,8 +70,11 @@ def check_resolution(resolution: Any) -> tuple[int, int]:
     """``(height, width)`` as two ints of at least 1."""
     try:
         height, width = (int(side) for side in resolution)
-    except (TypeError, ValueError):
-        raise ValueError(f"resolution: is {resolution!r}, expected (height, width) in pixels") from None
+        whole = not isinstance(resolution, str) and all(int(side) == side for side in resolution)
+    except (TypeError, ValueError, OverflowError):
+        whole = False
+    if not whole:
+        raise ValueError(f"resolution: is {resolution!r}, expected (height, width) in whole pixels")
     if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
         raise ValueError(f"resolution: is {height} x {width} (height x width), expected 1 to {MAX_SIDE} pixels a side")
     return height, width
@@ -101,9 +107,17 @@ def check_mode(mode: Any) -> str:
 
 def check_integer(value: Any, low: int, high: int, name: str) -> int:
     """An int in ``low .. high``."""
-    if isinstance(value, bool) or int(value) != value or not low <= value <= high:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not low <= value <= high or int(value) != value:
         raise ValueError(f"{name}: is {value!r}, expected a whole number from {low} to {high}")
     return int(value)
+
+
+def check_number(value: Any, name: str) -> float:
+    """A finite float."""
+    if not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise ValueError(f"{name}: is {value!r}, expected a finite number")
+    return float(value)
 
 
 def as_tensor(value: Any, name: str) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,12 @@ from rasterizer import device as device_module
 
 GOLDEN = Path(__file__).parent / "golden"
 
-POLICIES = {"cpu": None, "gpu": device_module._GPU, "portable": device_module.PORTABLE}
+POLICIES = {
+    "cpu": None,
+    "gpu": device_module._GPU,
+    "portable": device_module.PORTABLE,
+    "tiles": replace(device_module._CPU, box_sizes=(2, 4)),  # small boxes count as large, so that tiles are cut
+}
 
 
 def golden_files(pattern: str) -> list[Path]:

@@ -11,17 +11,19 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-from ..types import RasterInfo, RasterOptions
+from ..raster_types import RasterInfo, RasterOptions, shares
+from .finite import only_finite
 
-_MODULE = "custom_rasterizer_kernel"
+MODULE = "custom_rasterizer_kernel"
+"""Name of the native module."""
 
 
 def _load() -> ModuleType:
-    module = importlib.import_module(_MODULE)
+    module = importlib.import_module(MODULE)
     if not hasattr(module, "rasterize_image"):
-        raise ImportError(f"{_MODULE} has no rasterize_image")
+        raise ImportError(f"{MODULE} has no rasterize_image")
     if not str(getattr(module, "__file__", "")).endswith((".so", ".pyd")):
-        raise ImportError(f"{_MODULE} is not a compiled module")
+        raise ImportError(f"{MODULE} is not a compiled module")
     return module
 
 
@@ -42,16 +44,18 @@ def rasterize(pos: Tensor, tri: Tensor, options: RasterOptions) -> tuple[Tensor,
     """Rasterize view by view with the native module."""
     module = _load()
     height, width = options.resolution
-    faces = tri.to(torch.int32).contiguous()
-    results = []
-    for view, vertices in enumerate(pos.contiguous().unbind(0)):
-        prior = vertices.new_empty(0)
-        if options.depth_prior is not None:
-            prior = options.depth_prior[view].contiguous()
+    results, invalid = [], 0
+    for view, report in enumerate(shares(options.on_progress, len(pos))):
+        vertices, faces, bad = only_finite(pos[view], tri, width, height)
+        faces = faces.to(torch.int32).contiguous()
+        prior = pos.new_empty(0) if options.depth_prior is None else options.depth_prior[view].contiguous()
         used = int(options.depth_prior is not None)
         results.append(
-            module.rasterize_image(vertices, faces, prior, width, height, options.occlusion_truncation, used)
+            module.rasterize_image(
+                vertices.contiguous(), faces, prior, width, height, options.occlusion_truncation, used
+            )
         )
-        options.on_progress((view + 1) / pos.shape[0])
+        invalid += bad
+        report(1.0)
     findices, barycentric = (torch.stack(parts) for parts in zip(*results, strict=True))
-    return findices, barycentric, RasterInfo("custom_rasterizer", "", "", str(pos.device), -1)
+    return findices, barycentric, RasterInfo("custom_rasterizer", "", "", str(pos.device), invalid)

@@ -8,21 +8,22 @@ and has no depth prior. Face indices on edges therefore differ from the exact ba
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..types import RasterInfo, RasterOptions
+from ..raster_types import RasterInfo, RasterOptions, shares
+from .finite import only_finite
+from .presence import installed
 
 _contexts: dict[torch.device, Any] = {}
 
 
 def reason_against(device: torch.device) -> str:
     """Why nvdiffrast cannot be used on ``device``; empty if it can."""
-    if importlib.util.find_spec("nvdiffrast") is None:
+    if not installed("nvdiffrast"):
         return "not installed"
     if device.type != "cuda":
         return f"needs CUDA, not {device.type}"
@@ -34,26 +35,36 @@ def reason_against(device: torch.device) -> str:
 
 
 def rasterize(pos: Tensor, tri: Tensor, options: RasterOptions) -> tuple[Tensor, Tensor, RasterInfo]:
-    """Rasterize all views in one nvdiffrast call."""
+    """Rasterize view by view with nvdiffrast."""
     import nvdiffrast.torch as dr
 
     if options.depth_prior is not None:
         raise ValueError("backend: 'nvdiffrast' has no depth prior; use 'auto' or 'torch' for depth peeling")
     height, width = options.resolution
-    x, y, z, w = pos.unbind(-1)
-    ratio = torch.nan_to_num(z / w, nan=1.0, posinf=1.0).max().clamp(min=1.0)
-    z = (z + w) * (2.0 / (ratio + 1.0)) - w  # the far plane moves behind the mesh: ours has none
     columns, rows = (math.ceil(side / 8) * 8 for side in (width, height))  # it renders whole 8 x 8 tiles
-    x = x * ((width - 1) / columns) + w * (width / columns - 1.0)
-    y = y * ((height - 1) / rows) + w * (height / rows - 1.0)
-    clip = torch.stack((x, y, z, w), dim=-1).contiguous()
     context = _contexts.get(pos.device)
     if context is None:
         context = _contexts[pos.device] = dr.RasterizeCudaContext(device=pos.device)
-    out, _ = dr.rasterize(context, clip, tri.to(torch.int32).contiguous(), resolution=[rows, columns], grad_db=False)
-    out = out[:, :height, :width]
+    parts, invalid = [], 0
+    for view, report in zip(pos, shares(options.on_progress, len(pos)), strict=True):
+        safe, faces, bad = only_finite(view, tri, width, height)
+        clip = _to_its_pixels(safe, width, height, columns, rows)
+        out, _ = dr.rasterize(context, clip[None], faces.to(torch.int32).contiguous(), [rows, columns], grad_db=False)
+        parts.append(out[0, :height, :width])
+        invalid += bad
+        report(1.0)
+    out = torch.stack(parts)
     findices = out[..., 3].to(torch.int32)
     u, v = out[..., 0], out[..., 1]
     barycentric = torch.stack((u, v, 1.0 - u - v), dim=-1) * (findices > 0)[..., None]
-    options.on_progress(1.0)
-    return findices, barycentric, RasterInfo("nvdiffrast", "", "", str(pos.device), -1)
+    return findices, barycentric, RasterInfo("nvdiffrast", "", "", str(pos.device), invalid)
+
+
+def _to_its_pixels(pos: Tensor, width: int, height: int, columns: int, rows: int) -> Tensor:
+    """Clip space in which its ``columns x rows`` pixels sample what ours do, and nothing is beyond the far plane."""
+    x, y, z, w = pos.unbind(-1)
+    farthest = (z / w).max().clamp(min=1.0)
+    z = (z + w) * (2.0 / (farthest + 1.0)) - w
+    x = x * ((width - 1) / columns) + w * (width / columns - 1.0)
+    y = y * ((height - 1) / rows) + w * (height / rows - 1.0)
+    return torch.stack((x, y, z, w), dim=-1).contiguous()

@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 
 from ..device import device_name
-from ..types import RasterInfo, RasterOptions
+from ..raster_types import RasterInfo, RasterOptions
 from . import eager, kernels, native, nvdiffrast
+from .presence import installed
 
 log = logging.getLogger("torch_rasterizer")
 
@@ -35,6 +36,7 @@ class Backend:
         reason_against: why it does not work on a device, or an empty string.
         rasterize: the implementation.
         note: one line for people.
+        module: the third-party module it needs, if any.
     """
 
     name: str
@@ -42,14 +44,19 @@ class Backend:
     reason_against: Callable[[torch.device], str]
     rasterize: Callable[[Tensor, Tensor, RasterOptions], tuple[Tensor, Tensor, RasterInfo]]
     note: str
+    module: str = ""
 
 
 # In order of priority.
 BACKENDS: tuple[Backend, ...] = (
     Backend("kernels", 10, kernels.reason_against, kernels.rasterize, "GPU kernels compiled at run time, exact"),
     Backend("torch", 0, lambda device: "", eager.rasterize, "PyTorch operators, any device, exact"),
-    Backend("custom_rasterizer", -1, native.reason_against, native.rasterize, "Hunyuan3D's compiled module"),
-    Backend("nvdiffrast", -2, nvdiffrast.reason_against, nvdiffrast.rasterize, "other edge rule: not exact"),
+    Backend(
+        "custom_rasterizer", -1, native.reason_against, native.rasterize, "Hunyuan3D's compiled module", native.MODULE
+    ),
+    Backend(
+        "nvdiffrast", -2, nvdiffrast.reason_against, nvdiffrast.rasterize, "other edge rule: not exact", "nvdiffrast"
+    ),
 )
 
 
@@ -79,7 +86,7 @@ def backend_statuses(device: torch.device) -> list[BackendStatus]:
     for backend in BACKENDS:
         reason = reasons[backend.name]
         if not reason and backend.name != active:
-            reason = "used only when asked for" if backend.priority < 0 else f"{active} comes first"
+            reason = "used only when asked for" if backend.priority < 0 else f"{active} is used instead"
         rows.append(
             BackendStatus(
                 name=backend.name,
@@ -108,8 +115,10 @@ def select(name: str, device: torch.device) -> Backend:
     backend = _by_name(name, "backend")
     reason = _reason(backend, device, forbidden)
     if reason:
-        raise ValueError(f"backend: {name!r}{source} cannot be used on {device}: {reason}; use 'auto' or 'torch'")
-    _announce_once(device)
+        others = [other.name for other in BACKENDS if not _reason(other, device, forbidden)]
+        advice = f"what works here: {', '.join(others)}" if others else "no backend is left"
+        raise ValueError(f"backend: {name!r}{source} cannot be used on {device}: {reason}; {advice}")
+    _announce_once(backend.name, device)
     return backend
 
 
@@ -147,12 +156,20 @@ def _environment() -> tuple[str, set[str]]:
 _announced: set[str] = set()
 
 
-def _announce_once(device: torch.device) -> None:
-    """One log line per device: the backend in use, and why not the others."""
+def _announce_once(active: str, device: torch.device) -> None:
+    """One log line per device: the backend in use, and why not the others. Imports nobody's module for it."""
     if str(device) in _announced:
         return
     _announced.add(str(device))
-    rows = backend_statuses(device)
-    active = next((row.name for row in rows if row.active), "none")
-    others = "; ".join(f"{row.name}: {row.reason}" for row in rows if not row.active)
-    log.info("Torch Rasterizer: backend '%s' on %s (%s). Not in use: %s", active, device, device_name(device), others)
+    _, forbidden = _environment()
+    others = []
+    for backend in BACKENDS:
+        if backend.name == active:
+            continue
+        if backend.module and backend.name not in forbidden:
+            reason = "used only when asked for" if installed(backend.module) else "not installed"
+        else:
+            reason = _reason(backend, device, forbidden) or f"{active} comes first"
+        others.append(f"{backend.name}: {reason}")
+    name = device_name(device)
+    log.info("Torch Rasterizer: backend '%s' on %s (%s). Not in use: %s", active, device, name, "; ".join(others))

@@ -112,7 +112,7 @@ def test_facades() -> None:
 
 def test_selftest_passes_here(policy: str) -> None:
     checks = list(selftest.run(CPU))
-    assert len(checks) == 35 and all(check.passed for check in checks)
+    assert len(checks) == selftest.CHECKS and all(check.passed for check in checks)
 
 
 def test_selftest_notices_a_wrong_pixel(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,3 +131,31 @@ def test_version_is_said_once() -> None:
 
     text = (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
     assert f'version = "{rasterizer.__version__}"' in text
+
+
+def test_selftest_notices_nan(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(pos, tri, options):
+        findices, weights, info = rasterizer.backends.eager.rasterize(pos, tri, options)
+        return findices, weights * float("nan"), info
+
+    monkeypatch.setattr(registry, "BACKENDS", (registry.Backend("torch", 0, lambda device: "", wrong, ""),))
+    assert not any(check.passed for check in selftest.run(CPU) if "drawn" not in check.detail)
+
+
+def test_choosing_a_backend_imports_nobody_elses(monkeypatch: pytest.MonkeyPatch) -> None:
+    registry._announced.clear()
+    monkeypatch.setattr(native, "_load", lambda: pytest.fail("imported for a log line"))
+    assert rasterizer.rasterize(POS, TRI, (8, 8)).info.backend == "torch"
+
+
+def test_a_stand_in_without_a_spec_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "nvdiffrast", types.ModuleType("nvdiffrast"))
+    assert "nvdiffrast (other edge rule: not exact): off: not installed" in str(rasterizer.backend_info("cpu"))
+
+
+def test_memory_shared_with_numpy_cannot_crash() -> None:
+    array = TRI.numpy().copy()
+    tri = torch.from_numpy(array)
+    rasterizer.rasterize(POS, tri, (8, 8))
+    array[0, 0] = 10**6  # behind the back of PyTorch, which counts changes
+    assert rasterizer.rasterize(POS, tri, (8, 8)).findices.shape == (8, 8)

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from rasterizer.cameras import DIAMETER, Camera, look_at, normalization, orbit_camera, to_clip
+from rasterizer.cameras import DIAMETER, Camera, look_at, normalization, orbit_camera, to_clip, turned
 from rasterizer.mesh import Mesh
 from rasterizer.raster import rasterize_mesh, uv_to_clip
 from rasterizer.samples import sample_mesh
@@ -126,7 +126,7 @@ def test_uv_space_lies_on_the_texture_texel_for_texel() -> None:
 def test_uv_space_needs_uvs_and_has_one_layer() -> None:
     torus = sample_mesh("torus")
     bare = Mesh(torus.vertices, torus.faces)
-    with pytest.raises(ValueError, match="has no UV coordinates.*Unwrap UV"):
+    with pytest.raises(ValueError, match="has no UV coordinates.*Unwrap it first"):
         rasterize_mesh(bare, None, (16, 16), space="uv")
     with pytest.raises(ValueError, match="layers: is 2, expected 1 in UV space"):
         rasterize_mesh(torus, None, (16, 16), space="uv", layers=2)
@@ -134,3 +134,47 @@ def test_uv_space_needs_uvs_and_has_one_layer() -> None:
     with pytest.raises(ValueError, match="UV space"):
         raster.distance()
     assert math.isclose(float(raster.mask.max()), 1.0)
+
+
+@pytest.mark.parametrize("size", [0.01, 1.0, 300.0])
+@pytest.mark.parametrize("orthographic", [False, True])
+def test_a_viewer_camera_resolves_depth_at_any_scale(size: float, orthographic: bool) -> None:
+    torus = sample_mesh("torus")
+    mesh = Mesh(torus.vertices * size, torus.faces, torus.uvs, torus.normals)
+    lens = {"half_height": 1.2 * size} if orthographic else {"fov": 40.0}
+    near, far = (0.01, 1000.0) if size < 100 else (0.01, 10_000.0)
+    camera = look_at((1.5 * size, 1.5 * size, 2 * size), (0, 0, 0), near=near * min(1.0, size), far=far, **lens)
+    raster = rasterize_mesh(mesh, [camera], (160, 160))
+    toward = attribute_image(raster, "normal", "flat", "camera")[..., 2]
+    away = (toward < 0.4) & (raster.findices > 0)  # a face seen from behind has won over the one in front
+    assert int((raster.findices > 0).sum()) > 2000
+    assert int(away.sum()) <= 0.003 * int((raster.findices > 0).sum())
+
+
+def test_a_quaternion_is_a_direction_and_a_roll() -> None:
+    straight = look_at((0, 0, 5), (0, 0, 0))
+    same = turned(straight, (0, 0, 0, 1))
+    assert (same.right, same.up, same.forward) == ((1, 0, 0), (0, 1, 0), (0, 0, -1))
+    half = math.sqrt(0.5)
+    rolled = turned(straight, (0, 0, half, half))  # a quarter turn about the line of sight
+    assert rolled.right == pytest.approx((0, 1, 0)) and rolled.up == pytest.approx((-1, 0, 0))
+    assert rolled.forward == pytest.approx((0, 0, -1))
+    down = turned(straight, (-half, 0, 0, half))
+    assert down.forward == pytest.approx((0, -1, 0))
+    with pytest.raises(ValueError, match="quaternion"):
+        turned(straight, (0, 0, 0, 0))
+
+
+@pytest.mark.parametrize(
+    ("numbers", "words"),
+    [
+        ({"fov": 0.0}, "fov of 0"),
+        ({"fov": 180.0}, "fov of 180"),
+        ({"half_height": 0.0}, "height of 0"),
+        ({"near": 5.0, "far": 5.0}, "near 5.0 and far 5.0"),
+        ({"near": float("nan")}, "not finite"),
+    ],
+)
+def test_numbers_no_camera_can_have(numbers: dict, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        look_at((0, 0, 5), (0, 0, 0), **numbers)

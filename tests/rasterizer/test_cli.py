@@ -117,3 +117,13 @@ def test_demo_as_the_readme_says(tmp_path: Path) -> None:
     assert len(pictures) == 25
     sheet = np.asarray(Image.open(out / "contact_sheet.png"))
     assert sheet.shape[1] > sheet.shape[0] > 500 and sheet.std() > 20
+
+
+def test_runs_by_its_path_where_python_ignores_the_folder(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-I", str(ROOT / "rasterizer"), "info", "--device", "cpu"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0 and "Backends:" in done.stdout, done.stderr

@@ -95,7 +95,7 @@ def test_views_and_layouts() -> None:
 
 
 @gpu
-@pytest.mark.parametrize("queue", ["_RECORDS", "_REGIONS", "_HUGES"])
+@pytest.mark.parametrize("queue", ["_LARGER", "_RECORDS", "_REGIONS", "_HUGES"])
 def test_full_queues_lose_nothing(queue: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernels, queue, 3)
     for name in ("medium", "screen-sized"):
@@ -178,7 +178,7 @@ def test_compiles_for_nvidia(architecture: str) -> None:
     except OSError as error:
         pytest.skip(f"no NVRTC here: {error}")
     code = cuda.compile(kernels.SOURCE.read_text(encoding="utf-8"), cuda.options(architecture))
-    assert code[:4] == b"\x7fELF" and all(name in code for name in (b"draw", b"expand", b"regions", b"resolve"))
+    assert code[:4] == b"\x7fELF" and all(name in code for name in (b"prepare", b"draw", b"resolve"))
 
 
 @pytest.mark.parametrize("architecture", ["gfx906", "gfx1030"])
@@ -189,7 +189,7 @@ def test_compiles_for_amd(architecture: str) -> None:
     except (OSError, AttributeError) as error:
         pytest.skip(f"no hipRTC here: {error}")
     code = hip.compile(kernels.SOURCE.read_text(encoding="utf-8"), hip.options(architecture))
-    assert b"amdgcn" in code and all(name in code for name in (b"draw", b"expand", b"regions", b"resolve"))
+    assert b"amdgcn" in code and all(name in code for name in (b"prepare", b"draw", b"resolve"))
 
 
 @pytest.mark.parametrize(("make", "architecture"), [(platforms.Cuda, "sm_75"), (platforms.Hip, "gfx1030")])

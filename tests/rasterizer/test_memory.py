@@ -11,7 +11,7 @@ from torch.profiler import ProfilerActivity, profile
 import rasterizer
 from rasterizer import memory, scenes
 from rasterizer.backends import eager
-from rasterizer.types import RasterOptions
+from rasterizer.raster_types import RasterOptions
 
 SIZE = 384
 FIXED = SIZE * SIZE * (16 + 12 + 13)  # outputs, z-buffer, and what one merge of the two-pass z-buffer copies

@@ -67,7 +67,7 @@ def test_to_moves_every_tensor_and_keeps_the_rest():
 
 
 def test_require_uvs_names_the_input_and_the_cure():
-    with pytest.raises(ValueError, match=r"(?s)target_mesh 'box' has no UV.*expected uvs \[4, 2\].*Unwrap UV"):
+    with pytest.raises(ValueError, match=r"(?s)target_mesh 'box' has no UV.*expected uvs \[4, 2\].*Unwrap it first"):
         Mesh(SQUARE, TWO_FACES, name="box").require_uvs("target_mesh")
     uvs = torch.rand(4, 2)
     assert Mesh(SQUARE, TWO_FACES, uvs=uvs).require_uvs() is uvs

@@ -26,3 +26,13 @@ def test_random_scenes(seed: int, prior: float | None) -> None:
     assert torch.equal(ours.findices, theirs.findices)
     torch.testing.assert_close(ours.barycentric, theirs.barycentric, rtol=0, atol=0, equal_nan=True)
     assert theirs.info.backend == "custom_rasterizer"
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_what_is_not_finite_never_reaches_it(bad: float) -> None:
+    pos, tri = scenes.soup(30, 0.5, seed=1)
+    pos[5, 0] = bad
+    ours = rasterizer.rasterize(pos, tri, (64, 64), backend="torch")
+    theirs = rasterizer.rasterize(pos, tri, (64, 64), backend="custom_rasterizer")
+    assert torch.equal(ours.findices, theirs.findices)
+    assert ours.info.invalid_faces == theirs.info.invalid_faces == 1

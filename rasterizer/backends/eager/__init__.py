@@ -17,7 +17,7 @@ from torch import Tensor
 from ...arithmetic import MAX_DEPTH, depth_threshold
 from ...device import DevicePolicy, device_policy
 from ...memory import default_budget
-from ...types import RasterInfo, RasterOptions
+from ...raster_types import RasterInfo, RasterOptions, shares
 from .boxes import BYTES_PER_TRIANGLE, X0, ZA, ZC, Boxes, count_tiles, cut, set_up, touched
 from .fragments import BYTES_PER_PIXEL, draw
 from .resolve import BYTES_PER_PIXEL as BYTES_PER_RESULT
@@ -45,11 +45,16 @@ class _Frame:
     large_pixels: int = 0
     all_pixels: int = 0
     used_tiles: bool = False
-    share: float = 0.0
+    done: float = 0.0
+    span: float = 0.0
+    batch_pixels: int = 0
+    batch_drawn: int = 0
 
-    def tick(self) -> None:
-        """Let the caller see, and stop, a call between two chunks."""
-        self.options.on_progress(self.share)
+    def tick(self, pixels: int = 0) -> None:
+        """Let the caller see, and stop, a call between two chunks; ``pixels`` are about to be evaluated."""
+        part = min(1.0, self.batch_drawn / max(1, self.batch_pixels))
+        self.options.on_progress(self.done + self.span * part)
+        self.batch_drawn += pixels
 
 
 def rasterize(pos: Tensor, tri: Tensor, options: RasterOptions) -> tuple[Tensor, Tensor, RasterInfo]:
@@ -61,6 +66,8 @@ def rasterize(pos: Tensor, tri: Tensor, options: RasterOptions) -> tuple[Tensor,
     views, vertices, _ = pos.shape
     height, width = options.resolution
     policy = device_policy(pos.device)
+    if views > 1 and not policy.int64_min:
+        return _view_by_view(pos, tri, options)  # every merge of the two-pass z-buffer reads all of it
     options = replace(options, budget=options.budget or default_budget(pos.device))
     threshold = None
     if options.depth_prior is not None:
@@ -76,9 +83,11 @@ def rasterize(pos: Tensor, tri: Tensor, options: RasterOptions) -> tuple[Tensor,
     screen = ScreenVertices(pos, width, height, options.budget)
     faces = tri.shape[0]
     batch = options.batch_size or max(1024, min(policy.batch, options.budget // 2 // BYTES_PER_TRIANGLE))
+    frame.span = min(1.0, batch / (views * faces))
     for start in range(0, views * faces, batch):
+        frame.done, frame.batch_drawn = start / (views * faces), 0
         _draw_batch(_corners(screen, tri, vertices, start, min(start + batch, views * faces)), frame)
-        frame.share = min(1.0, (start + batch) / (views * faces))
+    frame.done, frame.span = 1.0, 0.0
 
     findices = torch.empty((views, height, width), dtype=torch.int32, device=pos.device)
     barycentric = torch.empty((views, height, width, 3), dtype=torch.float32, device=pos.device)
@@ -92,6 +101,17 @@ def rasterize(pos: Tensor, tri: Tensor, options: RasterOptions) -> tuple[Tensor,
     return findices, barycentric, _account(frame, pos.device)
 
 
+def _view_by_view(pos: Tensor, tri: Tensor, options: RasterOptions) -> tuple[Tensor, Tensor, RasterInfo]:
+    results = []
+    for view, report in enumerate(shares(options.on_progress, len(pos))):
+        prior = None if options.depth_prior is None else options.depth_prior[view : view + 1]
+        results.append(rasterize(pos[view : view + 1], tri, replace(options, depth_prior=prior, on_progress=report)))
+    findices, barycentric, infos = zip(*results, strict=True)
+    tiled = next((info for info in infos if info.mode == "tiled"), infos[0])
+    info = replace(tiled, invalid=sum(info.invalid_faces for info in infos))
+    return torch.cat(findices), torch.cat(barycentric), info
+
+
 def _corners(
     screen: ScreenVertices, tri: Tensor, vertices: int, start: int, stop: int
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -100,7 +120,7 @@ def _corners(
     flat = torch.arange(start, stop, device=tri.device)
     view = torch.div(flat, faces, rounding_mode="floor")
     face = flat - view * faces
-    index = tri.index_select(0, face).to(torch.int64) + (view * vertices)[:, None]
+    index = tri.index_select(0, face).to(torch.int64).clamp_(0, vertices - 1) + (view * vertices)[:, None]
     rows = screen.rows(index.view(-1)).view(stop - start, 3, 4)
     return rows.permute(1, 2, 0).contiguous(), face, view
 
@@ -154,6 +174,7 @@ def _sort_by_class(boxes: Boxes, invalid: Tensor, classes: int, frame: _Frame) -
     frame.invalid += n_invalid
     frame.large_pixels += large_pixels
     frame.all_pixels += all_pixels
+    frame.batch_pixels = all_pixels
     return boxes.take(order[: bounds[-1]]), bounds, bool(far), large_pixels / max(1, all_pixels)
 
 
@@ -167,8 +188,8 @@ def _draw_class(boxes: Boxes, wide: int, high: int, frame: _Frame, far: bool) ->
     """Draw boxes none of which is larger than ``wide x high``, in chunks."""
     most = max(1, frame.chunk // (wide * high))
     for start in range(0, len(boxes), most):
-        frame.tick()
         run = boxes.slice(start, min(start + most, len(boxes)))
+        frame.tick(len(run) * wide * high)
         if frame.policy.pad_shapes:  # repeating a box changes nothing, a minimum is idempotent
             padded = min(most, 1 << (len(run) - 1).bit_length())
             run = run.take(torch.arange(padded, device=run.face.device).clamp_(max=len(run) - 1))
@@ -211,8 +232,9 @@ def _touched_only(boxes: Boxes) -> Boxes:
 
 
 def _account(frame: _Frame, device: torch.device) -> RasterInfo:
-    reason = "asked for"
+    mode, reason = frame.options.mode, "asked for"
     if frame.options.mode == "auto":
         share = frame.large_pixels / max(1, frame.all_pixels)
         reason = f"{share:.0%} of the candidate pixels lie in boxes above {frame.policy.box_sizes[-1]} pixels"
-    return RasterInfo("torch", "tiled" if frame.used_tiles else "batched", reason, str(device), frame.invalid)
+        mode = "tiled" if frame.used_tiles else "batched"
+    return RasterInfo("torch", mode, reason, str(device), frame.invalid)

@@ -72,7 +72,8 @@ def resolve(
 def differentiable_barycentrics(pos: Tensor, tri: Tensor, findices: Tensor, float64: bool) -> Tensor:
     """Barycentrics as a differentiable function of ``pos [B, N, 4]``, for given ``findices [B, H, W]``.
 
-    Visibility is piecewise constant, so the gradient covers the interior of faces, not their silhouettes.
+    Visibility is piecewise constant, so the gradient covers the interior of faces, not their silhouettes. Not part of
+    the portable path: it selects the drawn pixels with ``nonzero``.
     """
     views, height, width = findices.shape
     screen = to_screen(pos, width, height).reshape(-1, 4)
@@ -91,5 +92,6 @@ def _locate(
     """Vertex indices ``[P, 3]`` of each pixel's face (face 0 where empty), and the pixel's row and column."""
     line = torch.div(pixel, width, rounding_mode="floor")
     view = torch.div(line, height, rounding_mode="floor")
-    index = tri.index_select(0, (face.to(torch.int64) - 1).clamp_(min=0)).to(torch.int64) + (view * vertices)[:, None]
+    face = (face.to(torch.int64) - 1).clamp_(0, tri.shape[0] - 1)
+    index = tri.index_select(0, face).to(torch.int64).clamp_(0, vertices - 1) + (view * vertices)[:, None]
     return index, (line - view * height).to(dtype), (pixel - line * width).to(dtype)

@@ -18,8 +18,6 @@ _EMPTY32 = 2**31 - 1
 class PackedZBuffer:
     """One int64 word per pixel: depth step above face index."""
 
-    bytes_per_pixel = 8
-
     def __init__(self, pixels: int, device: torch.device) -> None:
         self.words = torch.zeros(pixels, dtype=torch.int64, device=device)
 
@@ -39,8 +37,6 @@ class PackedZBuffer:
 
 class TwoPassZBuffer:
     """Two int32 words per pixel, for devices without an int64 minimum: first the nearest step, then its lowest face."""
-
-    bytes_per_pixel = 12
 
     def __init__(self, pixels: int, device: torch.device) -> None:
         self.steps = torch.zeros(pixels, dtype=torch.int32, device=device)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ... import scenes
 from ...memory import default_budget, is_out_of_memory
-from ...types import RasterInfo, RasterOptions
+from ...raster_types import RasterInfo, RasterOptions
 from .. import eager
 from .cache import cached
 from .platforms import Cuda, Hip, Platform
@@ -27,23 +27,36 @@ log = logging.getLogger("torch_rasterizer")
 
 SOURCE = Path(__file__).with_name("raster.cu")
 
+KERNELS = ("prepare", "draw", "split", "expand", "regions", "resolve")
+"""Names of the kernels, in the order they run."""
+
 _THREADS = 256
+_VERTICES = 1 << 28  # bytes of screen-space vertices that are kept; beyond, vertices are mapped wherever they are used
 _FREE_WORDS = 1 << 28  # a z-buffer up to this size is made without asking how much memory is free
-_HEADER = 256  # bytes of counters before the words, so that one fill clears both
+_TILE = 16  # as in raster.cu
+_COUNTERS = 32  # bytes
 _RECORD, _REGION, _HUGE = 64, 12, 4  # bytes of an entry of each queue, as in raster.cu
-_RECORDS, _REGIONS, _HUGES = 1 << 20, 1 << 21, 1 << 16  # entries at most; full queues cost time, not pixels
+_LARGER, _RECORDS, _REGIONS, _HUGES = (
+    1 << 22,
+    1 << 20,
+    1 << 21,
+    1 << 16,
+)  # entries at most; full queues cost time, not pixels
 
 
 class _Params(ctypes.Structure):
     """``struct Params`` of raster.cu, field for field."""
 
     _fields_ = [
-        *((name, ctypes.c_void_p) for name in ("pos", "tri", "prior", "words", "counters", "records", "queue", "huge")),
-        *((name, ctypes.c_void_p) for name in ("invalid", "findices", "barycentric")),
-        *((name, ctypes.c_uint64) for name in ("total", "pixels")),
-        *((name, ctypes.c_uint32) for name in ("faces", "vertices")),
-        *((name, ctypes.c_int32) for name in ("width", "height", "tri_is_64", "small_box")),
-        *((name, ctypes.c_uint32) for name in ("record_capacity", "region_capacity", "huge_capacity")),
+        *((name, ctypes.c_void_p) for name in ("pos", "screen", "tri", "prior", "words", "counters", "larger")),
+        *((name, ctypes.c_void_p) for name in ("records", "queue", "huge", "invalid", "findices", "barycentric")),
+        *((name, ctypes.c_uint64) for name in ("corners",)),
+        *((name, ctypes.c_uint32) for name in ("total", "pixels", "faces", "vertices")),
+        *((name, ctypes.c_int32) for name in ("width", "height", "tri_is_64", "small_box", "look_first")),
+        *(
+            (name, ctypes.c_uint32)
+            for name in ("larger_capacity", "record_capacity", "region_capacity", "huge_capacity")
+        ),
         ("truncation", ctypes.c_float),
     ]
 
@@ -53,7 +66,9 @@ class _Module:
     """The kernels on one device."""
 
     platform: Platform
+    prepare: ctypes.c_void_p
     draw: ctypes.c_void_p
+    split: ctypes.c_void_p
     expand: ctypes.c_void_p
     regions: ctypes.c_void_p
     resolve: ctypes.c_void_p
@@ -97,7 +112,7 @@ def _prepare(device: torch.device) -> str:
             torch.empty(1, device=device)  # the driver needs PyTorch's context to load into
             target = platform()
             code = target.load(compile_kernels(target, target.architecture(device)))
-            kernels = {name: target.function(code, name) for name in ("draw", "expand", "regions", "resolve")}
+            kernels = {name: target.function(code, name) for name in KERNELS}
             processors = torch.cuda.get_device_properties(device).multi_processor_count
             _modules[device.index] = _Module(platform=target, processors=processors, **kernels)
             _self_test(device)
@@ -156,9 +171,9 @@ def _run(module: _Module, pos: Tensor, tri: Tensor, options: RasterOptions) -> t
     findices = torch.empty((views, height, width), dtype=torch.int32, device=device)
     barycentric = torch.empty((views, height, width, 3), dtype=torch.float32, device=device)
     invalid = torch.empty(1, dtype=torch.int32, device=device)
-    group = views
-    if views * height * width * 8 > _FREE_WORDS:
-        group = max(1, min(views, (options.budget or default_budget(device)) // (height * width * 8)))
+    group = min(views, max(1, (2**31 - 1) // max(height * width, tri.shape[0])))  # kernels count in 32 bits
+    if group * height * width * 8 > _FREE_WORDS:
+        group = max(1, min(group, (options.budget or default_budget(device)) // (height * width * 8)))
     counts = []
     for start in range(0, views, group):
         options.on_progress(start / views)
@@ -189,9 +204,12 @@ def _launch(
     views, height, width = findices.shape
     faces, vertices = tri.shape[0], pos.shape[1]
     total, pixels = views * faces, findices.numel()
-    records, regions, huge = min(total, _RECORDS), min(4 * total + (1 << 16), _REGIONS), min(total, _HUGES)
-    cleared = _HEADER + 8 * pixels
-    sizes = (cleared, records * _RECORD, regions * _REGION, huge * _HUGE)
+    tiles = (height // _TILE + 1) * (width // _TILE + 1)
+    records, regions, huge = min(total, _RECORDS), min(total * tiles, _REGIONS), min(total, _HUGES)
+    screen = 16 * views * vertices
+    screen = screen if screen <= _VERTICES else 0
+    larger = min(total, _LARGER)
+    sizes = (_COUNTERS, 8 * pixels, records * _RECORD, regions * _REGION, huge * _HUGE, screen, larger * _HUGE)
     starts = [0]
     for size in sizes:
         starts.append(starts[-1] + (size + 255) // 256 * 256)
@@ -201,22 +219,27 @@ def _launch(
         pos=pos.data_ptr(),
         tri=tri.data_ptr(),
         prior=None if prior is None else prior.data_ptr(),
-        words=base + _HEADER,
+        screen=base + starts[5] if screen else None,
         counters=base,
-        records=base + starts[1],
-        queue=base + starts[2],
-        huge=base + starts[3],
+        words=base + starts[1],
+        records=base + starts[2],
+        queue=base + starts[3],
+        huge=base + starts[4],
+        larger=base + starts[6],
         invalid=invalid.data_ptr(),
         findices=findices.data_ptr(),
         barycentric=barycentric.data_ptr(),
         total=total,
         pixels=pixels,
+        corners=views * vertices,
         faces=faces,
         vertices=vertices,
         width=width,
         height=height,
         tri_is_64=tri.dtype == torch.int64,
         small_box=_small_box(total),
+        look_first=_look_first(total, pixels),
+        larger_capacity=larger,
         record_capacity=records,
         region_capacity=regions,
         huge_capacity=huge,
@@ -225,8 +248,9 @@ def _launch(
     arguments = (ctypes.c_void_p * 1)(ctypes.addressof(params))
     stream = torch.cuda.current_stream(pos.device).cuda_stream
     target = module.platform
-    target.fill(base, 0xFF, cleared, stream)
+    target.launch(module.prepare, 8 * module.processors, _THREADS, stream, arguments)
     target.launch(module.draw, -(-total // _THREADS), _THREADS, stream, arguments)
+    target.launch(module.split, module.processors, _THREADS, stream, arguments)
     target.launch(module.expand, 2 * module.processors, _THREADS, stream, arguments)
     target.launch(module.regions, 8 * module.processors, _THREADS, stream, arguments)
     target.launch(module.resolve, -(-pixels // _THREADS), _THREADS, stream, arguments)
@@ -237,6 +261,11 @@ def _small_box(triangles: int) -> int:
     if triangles >= 150_000:
         return 64
     return 16 if triangles >= 40_000 else 4
+
+
+def _look_first(triangles: int, pixels: int) -> bool:
+    """Whether a pixel gets so many fragments that most of them lose."""
+    return triangles > 4 * pixels
 
 
 def _aligned(pos: Tensor) -> Tensor:

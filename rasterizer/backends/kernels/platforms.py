@@ -1,4 +1,4 @@
-"""The same few calls on CUDA and HIP: compile, load, launch, fill. A thin ctypes layer over stable C interfaces."""
+"""The same few calls on CUDA and HIP: compile, load, launch. A thin ctypes layer over stable C interfaces."""
 
 from __future__ import annotations
 
@@ -40,9 +40,6 @@ class Platform(Protocol):
 
     def launch(self, function: c_void_p, blocks: int, threads: int, stream: int, arguments: ctypes.Array) -> None:
         """Launch on a stream; ``arguments`` is an array of pointers."""
-
-    def fill(self, pointer: int, value: int, size: int, stream: int) -> None:
-        """Set bytes on a stream."""
 
 
 class _Compiler:
@@ -126,10 +123,6 @@ class Cuda:
             "cuLaunchKernel",
         )
 
-    def fill(self, pointer: int, value: int, size: int, stream: int) -> None:
-        status = self._driver.cuMemsetD8Async(c_void_p(pointer), c_uint(value), c_size_t(size), c_void_p(stream))
-        self._check(status, "cuMemsetD8Async")
-
     def _check(self, status: int, what: str) -> None:
         if status:
             text = c_char_p()
@@ -178,10 +171,6 @@ class Hip:
             ),
             "hipModuleLaunchKernel",
         )
-
-    def fill(self, pointer: int, value: int, size: int, stream: int) -> None:
-        status = self._runtime.hipMemsetAsync(c_void_p(pointer), c_int(value), c_size_t(size), c_void_p(stream))
-        self._check(status, "hipMemsetAsync")
 
     def _check(self, status: int, what: str) -> None:
         if status:

@@ -3,9 +3,11 @@
 // The rule is that of rasterizer/arithmetic.py, bit for bit: compiled without contraction of multiply-adds, every
 // operation below rounds once. A pixel is one 64-bit word, depth step above face index, merged by atomicMin.
 //
-//   draw     a thread per triangle: draws small boxes itself, hands medium ones over as one region, cuts large ones
-//            into tiles and hands over those the triangle may touch, passes huge ones on
-//   expand   a thread block per huge triangle, doing the same with all its threads
+//   prepare  clears words and counters, maps vertices to the screen
+//   draw     a thread per triangle: draws small boxes itself, passes larger ones on
+//   split    a thread per larger triangle: hands medium boxes over as one region, cuts large ones into tiles and hands
+//            over those the triangle may touch, passes huge ones on
+//   expand   a thread block per huge triangle, cutting with all its threads
 //   regions  32 threads per region
 //   resolve  a thread per pixel: face index and perspective-correct barycentrics of the winner
 //
@@ -18,28 +20,31 @@
 typedef unsigned int u32;
 typedef unsigned long long u64;
 
-// All counters start at 0xFFFFFFFF, so that one memset clears them together with the words.
-enum { N_RECORDS, N_REGIONS, N_HUGE, N_INVALID };
+enum { N_LARGER, N_RECORDS, N_REGIONS, N_HUGE, N_INVALID, COUNTERS };
 
 struct Params {
     const float4* pos;        // [views * vertices] clip space
+    float4* screen;           // [views * vertices] (sx, sy, sz, w), or null where that would take too much memory
     const void* tri;          // [faces, 3] int32 or int64
     const float* prior;       // [views * height * width] NDC depth, or null
     u64* words;               // [views * height * width]
-    u32* counters;
+    u32* counters;            // [COUNTERS]
+    u32* larger;              // views * faces + face of triangles that draw passes on
     struct Record* records;   // triangles that regions refer to
     struct Region* queue;
     u32* huge;                // indices of records
-    u32* invalid;             // [1] faces with a corner that is not finite
+    u32* invalid;             // [1] faces with a corner that is not finite on the screen
     int* findices;            // [views * height * width]
     float* barycentric;       // [views * height * width, 3]
-    u64 total;                // views * faces
-    u64 pixels;               // views * height * width
+    u64 corners;              // views * vertices
+    u32 total;                // views * faces
+    u32 pixels;               // views * height * width
     u32 faces, vertices;
     int width, height;
     int tri_is_64;
     int small_box;            // pixels that a single thread draws
-    u32 record_capacity, region_capacity, huge_capacity;
+    int look_first;           // whether draw reads a word before its atomic
+    u32 larger_capacity, record_capacity, region_capacity, huge_capacity;
     float truncation;
 };
 
@@ -59,16 +64,15 @@ struct Region {
 #define MEDIUM_SIDE 64
 #define DIRECT 32             // tiles that the thread of a triangle tests itself
 
-__device__ inline bool finite4(float4 v) {
-    return v.x - v.x == 0.0f && v.y - v.y == 0.0f && v.z - v.z == 0.0f && v.w - v.w == 0.0f;
-}
-
+// A vertex on the screen, sx being NaN unless all of it is finite.
 __device__ inline float4 to_screen(float4 v, int width, int height) {
     float4 s;
     s.x = (v.x / v.w * 0.5f + 0.5f) * (float)(width - 1) + 0.5f;
     s.y = (0.5f + (0.5f * v.y) / v.w) * (float)(height - 1) + 0.5f;
     s.z = v.z / v.w * 0.49999f + 0.5f;
     s.w = v.w;
+    float none = (s.x - s.x) + (s.y - s.y) + (s.z - s.z) + (s.w - s.w);  // 0, or NaN
+    s.x += none;
     return s;
 }
 
@@ -80,10 +84,17 @@ __device__ inline void corners(const Params& p, u32 face, u32 view, u32 index[3]
         const u32* row = (const u32*)p.tri + (u64)face * 3;
         index[0] = row[0], index[1] = row[1], index[2] = row[2];
     }
+    // Faces were checked at the door; memory shared with NumPy can change behind its back.
+    for (int k = 0; k < 3; k++) index[k] = index[k] < p.vertices ? index[k] : p.vertices - 1;
 }
 
 __device__ inline float least(float a, float b) { return a < b ? a : b; }
 __device__ inline float most(float a, float b) { return a > b ? a : b; }
+
+__device__ inline float4 vertex(const Params& p, u32 view, u32 index) {
+    u64 place = (u64)view * p.vertices + index;
+    return p.screen ? p.screen[place] : to_screen(p.pos[place], p.width, p.height);
+}
 
 // First pixel and one past the last whose centre [low, high] may cover; see backends/eager/boxes.py for the slack.
 __device__ inline void pixel_range(float low, float high, float slack, int size, short& first, short& stop) {
@@ -97,17 +108,15 @@ __device__ inline void pixel_range(float low, float high, float slack, int size,
 }
 
 // Triangle setup; false if nothing can be covered.
-__device__ inline bool set_up(const Params& p, u32 face, u32 view, Record& t) {
-    u32 index[3];
+__device__ inline bool set_up(const Params& p, u32 flat, Record& t) {
+    u32 view = p.total == p.faces ? 0 : flat / p.faces, face = flat - view * p.faces, index[3];
     corners(p, face, view, index);
-    const float4* pos = p.pos + (u64)view * p.vertices;
-    float4 a = to_screen(pos[index[0]], p.width, p.height);
-    float4 b = to_screen(pos[index[1]], p.width, p.height);
-    float4 c = to_screen(pos[index[2]], p.width, p.height);
-    if (!(finite4(a) && finite4(b) && finite4(c))) {
-        atomicAdd(&p.counters[N_INVALID], 1u);
+    float4 a = vertex(p, view, index[0]), b = vertex(p, view, index[1]), c = vertex(p, view, index[2]);
+    if (!((a.x - a.x) + (b.x - b.x) + (c.x - c.x) == 0.0f)) {
+        t.face = ~0u;
         return false;
     }
+    t.face = face, t.view = view;
     t.ax = a.x, t.ay = a.y;
     t.acx = c.x - a.x, t.acy = c.y - a.y, t.abx = b.x - a.x, t.aby = b.y - a.y;
     float area = t.acx * t.aby - t.abx * t.acy;
@@ -115,33 +124,29 @@ __device__ inline bool set_up(const Params& p, u32 face, u32 view, Record& t) {
     float low_x = least(least(a.x, b.x), c.x), high_x = most(most(a.x, b.x), c.x);
     float low_y = least(least(a.y, b.y), c.y), high_y = most(most(a.y, b.y), c.y);
     float wide = high_x - low_x, high = high_y - low_y;
-    float slack = (wide * high + wide + high) * 7.62939453125e-6f / fabsf(area);
+    t.inv = 1.0f / area;
+    float slack = (wide * high + wide + high) * 7.62939453125e-6f * fabsf(t.inv);
     bool sound = slack < 0.125f && area - area == 0.0f;
     pixel_range(low_x, high_x, sound ? wide * slack : 2.0f, p.width, t.x0, t.x1);
     pixel_range(low_y, high_y, sound ? high * slack : 2.0f, p.height, t.y0, t.y1);
     if (t.x1 <= t.x0 || t.y1 <= t.y0) return false;
-    t.inv = 1.0f / area;
     t.za = a.z, t.zb = b.z, t.zc = c.z;
-    t.face = face, t.view = view;
     return true;
 }
 
-// Coverage and depth test at one pixel, and its word if it is the nearest so far.
-__device__ inline void fragment(const Params& p, const Record& t, int x, int y) {
-    float dx = (float)x + 0.5f - t.ax, dy = (float)y + 0.5f - t.ay;
-    float beta = (t.acx * dy - dx * t.acy) * t.inv;
-    float gamma = (dx * t.aby - t.abx * dy) * t.inv;
-    if (!(beta >= 0.0f && gamma >= 0.0f)) return;
+// Depth test at a pixel where beta and gamma are not negative, and its word if it is the nearest so far.
+// Where few fragments lose, looking first costs more than it saves: an atomic without a result is not waited for.
+__device__ inline void fragment(const Params& p, const Record& t, int x, int y, float beta, float gamma, bool look) {
     float alpha = (float)((1.0 - (double)beta) - (double)gamma);
     if (!(alpha >= 0.0f)) return;
     float depth = (t.za * alpha + t.zb * beta) + t.zc * gamma;
-    u64 pixel = ((u64)t.view * p.height + y) * p.width + x;
+    u32 pixel = (t.view * p.height + y) * p.width + x;
     float threshold = 0.0f;
     if (p.prior) threshold = (p.prior[pixel] * 0.49999f + 0.5f) + p.truncation;
     float step = depth * 262144.0f;
     if (depth < threshold || !(step > -1.0f) || !(depth < 8192.0f)) return;
     u64 word = (u64)(u32)(int)step << 32 | t.face;
-    if (word < p.words[pixel]) atomicMin(&p.words[pixel], word);
+    if (!look || word < p.words[pixel]) atomicMin(&p.words[pixel], word);
 }
 
 // False where an edge proves that the triangle covers no pixel of the box; see touched() in backends/eager/boxes.py.
@@ -163,9 +168,16 @@ __device__ inline bool touches(const Record& t, int x0, int x1, int y0, int y1) 
              || both_least > fabsf(area) + beta_slack + gamma_slack);
 }
 
-__device__ inline void draw_box(const Params& p, const Record& t, int x0, int x1, int y0, int y1) {
-    for (int y = y0; y < y1; y++)
-        for (int x = x0; x < x1; x++) fragment(p, t, x, y);
+__device__ inline void draw_box(const Params& p, const Record& t, int x0, int x1, int y0, int y1, bool look = true) {
+    for (int y = y0; y < y1; y++) {
+        float dy = (float)y + 0.5f - t.ay, row_beta = t.acx * dy, row_gamma = t.abx * dy;
+        float centre = (float)x0 + 0.5f;  // counts up without rounding
+        for (int x = x0; x < x1; x++, centre += 1.0f) {
+            float dx = centre - t.ax;
+            float beta = (row_beta - dx * t.acy) * t.inv, gamma = (dx * t.aby - row_gamma) * t.inv;
+            if (beta >= 0.0f && gamma >= 0.0f) fragment(p, t, x, y, beta, gamma, look);
+        }
+    }
 }
 
 __device__ inline int tile_count(const Record& t, int& across) {
@@ -190,36 +202,49 @@ __device__ inline u32 reserve(u32* counter, u32 count, u32* shared) {
     __syncthreads();
     u32 local = count ? atomicAdd(&shared[0], count) : 0;
     __syncthreads();
-    if (threadIdx.x == 0 && shared[0]) shared[1] = atomicAdd(counter, shared[0]) + 1u;
+    if (threadIdx.x == 0 && shared[0]) shared[1] = atomicAdd(counter, shared[0]);
     __syncthreads();
     u32 place = shared[1] + local;
     __syncthreads();
     return place;
 }
 
+extern "C" __global__ void __launch_bounds__(256) prepare(Params p) {
+    u64 first = (u64)blockIdx.x * blockDim.x + threadIdx.x, stride = (u64)gridDim.x * blockDim.x;
+    if (first < COUNTERS) p.counters[first] = 0;
+    for (u64 i = first; i < p.pixels; i += stride) p.words[i] = ~0ull;
+    if (p.screen)
+        for (u64 i = first; i < p.corners; i += stride) p.screen[i] = to_screen(p.pos[i], p.width, p.height);
+}
+
 extern "C" __global__ void __launch_bounds__(256) draw(Params p) {
     __shared__ u32 shared[2];
-    u64 flat = (u64)blockIdx.x * blockDim.x + threadIdx.x;
+    u32 flat = blockIdx.x * blockDim.x + threadIdx.x;
     Record t;
-    bool drawable = false;
-    if (flat < p.total) {
-        u32 view = p.total == p.faces ? 0 : (u32)(flat / p.faces);
-        drawable = set_up(p, (u32)(flat - (u64)view * p.faces), view, t);
-    }
-    int wide = 0, high = 0, pixels = 0;
-    if (drawable) wide = t.x1 - t.x0, high = t.y1 - t.y0, pixels = wide * high;
-    bool large = pixels > p.small_box;
+    t.face = 0;
+    bool drawable = flat < p.total && set_up(p, flat, t);
+    if (t.face == ~0u) atomicAdd(&p.counters[N_INVALID], 1u);
+    bool larger = drawable && (t.x1 - t.x0) * (t.y1 - t.y0) > p.small_box;
     if (threadIdx.x == 0) shared[1] = 0;
     __syncthreads();
-    if (large) shared[1] = 1;
-    if (drawable && !large) draw_box(p, t, t.x0, t.x1, t.y0, t.y1);
+    if (larger) shared[1] = 1;
+    if (drawable && !larger) draw_box(p, t, t.x0, t.x1, t.y0, t.y1, p.look_first);
     __syncthreads();
     if (!shared[1]) return;
     __syncthreads();
+    u32 place = reserve(&p.counters[N_LARGER], larger, shared);
+    if (!larger) return;
+    if (place < p.larger_capacity) p.larger[place] = flat;
+    else draw_box(p, t, t.x0, t.x1, t.y0, t.y1);
+}
 
-    bool medium = large && pixels <= MEDIUM && wide <= MEDIUM_SIDE && high <= MEDIUM_SIDE;
+// What split does with one larger triangle; every thread of the block must call it.
+__device__ inline void hand_over(const Params& p, const Record& t, bool larger, u32* shared) {
+    int wide = 0, high = 0;
+    if (larger) wide = t.x1 - t.x0, high = t.y1 - t.y0;
+    bool medium = larger && wide * high <= MEDIUM && wide <= MEDIUM_SIDE && high <= MEDIUM_SIDE;
     int across = 1, tiles = 0;
-    if (large && !medium) tiles = tile_count(t, across);
+    if (larger && !medium) tiles = tile_count(t, across);
     bool is_huge = tiles > DIRECT;
     u32 keep = 0, regions = medium;
     for (int number = 0; number < tiles && !is_huge; number++) {
@@ -232,8 +257,6 @@ extern "C" __global__ void __launch_bounds__(256) draw(Params p) {
     if (stored) p.records[record] = t;
     u32 place = reserve(&p.counters[N_REGIONS], stored ? regions : 0, shared);
     u32 huge = reserve(&p.counters[N_HUGE], stored && is_huge, shared);
-    if (!needs_record) return;
-
     if (is_huge) {
         if (stored && huge < p.huge_capacity) p.huge[huge] = record;
         else draw_box(p, t, t.x0, t.x1, t.y0, t.y1);
@@ -250,9 +273,22 @@ extern "C" __global__ void __launch_bounds__(256) draw(Params p) {
     }
 }
 
+extern "C" __global__ void __launch_bounds__(256) split(Params p) {
+    __shared__ u32 shared[2];
+    u32 count = p.counters[N_LARGER];
+    if (count > p.larger_capacity) count = p.larger_capacity;
+    for (u32 start = blockIdx.x * blockDim.x; start < count; start += gridDim.x * blockDim.x) {
+        u32 entry = start + threadIdx.x;
+        Record t;
+        bool larger = entry < count && set_up(p, p.larger[entry], t);
+        hand_over(p, t, larger, shared);
+        __syncthreads();
+    }
+}
+
 extern "C" __global__ void __launch_bounds__(256) expand(Params p) {
     __shared__ u32 shared[2];
-    u32 count = p.counters[N_HUGE] + 1u;
+    u32 count = p.counters[N_HUGE];
     if (count > p.huge_capacity) count = p.huge_capacity;
     for (u32 entry = blockIdx.x; entry < count; entry += gridDim.x) {
         u32 record = p.huge[entry];
@@ -272,7 +308,7 @@ extern "C" __global__ void __launch_bounds__(256) expand(Params p) {
 
 extern "C" __global__ void __launch_bounds__(256) regions(Params p) {
     u32 lane = threadIdx.x & 31u, groups = gridDim.x * (blockDim.x >> 5);
-    u32 count = p.counters[N_REGIONS] + 1u;
+    u32 count = p.counters[N_REGIONS];
     if (count > p.region_capacity) count = p.region_capacity;
     for (u32 entry = blockIdx.x * (blockDim.x >> 5) + (threadIdx.x >> 5); entry < count; entry += groups) {
         Region r = p.queue[entry];
@@ -281,29 +317,29 @@ extern "C" __global__ void __launch_bounds__(256) regions(Params p) {
         u32 magic = 65536u / wide + 1u;  // i * magic >> 16 is i / wide for i < 1024 and wide <= 64
         for (u32 i = lane; i < pixels; i += 32u) {
             u32 row = i * magic >> 16;
-            fragment(p, t, r.x0 + (int)(i - row * wide), r.y0 + (int)row);
+            int x = r.x0 + (int)(i - row * wide), y = r.y0 + (int)row;
+            float dx = (float)x + 0.5f - t.ax, dy = (float)y + 0.5f - t.ay;
+            float beta = (t.acx * dy - dx * t.acy) * t.inv, gamma = (dx * t.aby - t.abx * dy) * t.inv;
+            if (beta >= 0.0f && gamma >= 0.0f) fragment(p, t, x, y, beta, gamma, true);
         }
     }
 }
 
 extern "C" __global__ void __launch_bounds__(256) resolve(Params p) {
-    u64 pixel = (u64)blockIdx.x * blockDim.x + threadIdx.x;
-    if (pixel == 0) *p.invalid = p.counters[N_INVALID] + 1u;
+    u32 pixel = blockIdx.x * blockDim.x + threadIdx.x;
+    if (pixel == 0) *p.invalid = p.counters[N_INVALID];
     if (pixel >= p.pixels) return;
     u64 word = p.words[pixel];
     float a = 0.0f, b = 0.0f, c = 0.0f;
     int found = 0;
     if (word != ~0ull) {
-        u32 face = (u32)word, line = (u32)(pixel / p.width), view = line / p.height, index[3];
+        u32 face = (u32)word, line = pixel / p.width, view = line / p.height, index[3];
         found = (int)face + 1;
         corners(p, face, view, index);
-        const float4* pos = p.pos + (u64)view * p.vertices;
-        float4 u = to_screen(pos[index[0]], p.width, p.height);
-        float4 v = to_screen(pos[index[1]], p.width, p.height);
-        float4 w = to_screen(pos[index[2]], p.width, p.height);
+        float4 u = vertex(p, view, index[0]), v = vertex(p, view, index[1]), w = vertex(p, view, index[2]);
         float acx = w.x - u.x, acy = w.y - u.y, abx = v.x - u.x, aby = v.y - u.y;
         float inv = 1.0f / (acx * aby - abx * acy);
-        float dx = (float)(u32)(pixel - (u64)line * p.width) + 0.5f - u.x;
+        float dx = (float)(pixel - line * p.width) + 0.5f - u.x;
         float dy = (float)(line - view * p.height) + 0.5f - u.y;
         float beta = (acx * dy - dx * acy) * inv, gamma = (dx * aby - abx * dy) * inv;
         float alpha = (float)((1.0 - (double)beta) - (double)gamma);
@@ -312,7 +348,6 @@ extern "C" __global__ void __launch_bounds__(256) resolve(Params p) {
         a *= scale, b *= scale, c *= scale;
     }
     p.findices[pixel] = found;
-    p.barycentric[pixel * 3] = a;
-    p.barycentric[pixel * 3 + 1] = b;
-    p.barycentric[pixel * 3 + 2] = c;
+    float* out = p.barycentric + (u64)pixel * 3;
+    out[0] = a, out[1] = b, out[2] = c;
 }
