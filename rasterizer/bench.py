@@ -1,4 +1,7 @@
-"""Speed, measured: every available backend on the same scenes in one run, interleaved, results compared."""
+"""Speed, measured: every available backend on the same scenes in one run, interleaved, results compared.
+
+Other people's rasterizers are timed as their own users call them.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from torch.autograd import DeviceType
@@ -14,6 +18,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from . import scenes
 from .api import rasterize
+from .backends import native, nvdiffrast
 from .backends.registry import backend_statuses
 
 CASES: dict[str, tuple[Callable[[], scenes.Scene], int]] = {
@@ -32,6 +37,9 @@ QUICK = ("sphere 5 k, 512²", "sphere 10 k, 1024²", "50 screen-sized, 512²")
 """Cases of a quick run."""
 
 _NATIVE = "custom_rasterizer"
+_PEERS = {_NATIVE: native.bare_call, "nvdiffrast": nvdiffrast.bare_call}
+
+Run = Callable[[], Any]
 
 
 @dataclass(frozen=True)
@@ -68,37 +76,40 @@ def measure(device: torch.device, cases: tuple[str, ...], repeats: int = 7) -> I
     for case in cases:
         make, size = CASES[case]
         pos, tri = (tensor.to(device) for tensor in make())
-        runs: dict[tuple[str, str], Callable[[], object]] = {}
+        runs: dict[tuple[str, str], tuple[Run, Run]] = {}
         for name in names:
             for mode in ("auto", "batched", "tiled") if name == "torch" else ("",):
-                runs[name, mode] = partial(rasterize, pos, tri, (size, size), mode=mode or "auto", backend=name)
+                ours = partial(rasterize, pos, tri, (size, size), mode=mode or "auto", backend=name)
+                runs[name, mode] = (ours, _PEERS[name](pos, tri, (size, size)) if name in _PEERS else ours)
         yield _measure_case(case, device, runs, repeats)
 
 
 def _measure_case(
-    case: str, device: torch.device, runs: dict[tuple[str, str], Callable[[], object]], repeats: int
+    case: str, device: torch.device, runs: dict[tuple[str, str], tuple[Run, Run]], repeats: int
 ) -> list[Row]:
+    """``runs`` hold two calls each: one whose result is compared, and one that is timed."""
     first, peaks, differing = None, {}, {}
-    for key, run in runs.items():
+    for key, (check, run) in runs.items():
+        run()  # compiles, loads and allocates what stays
         if device.type == "cuda":
             before = torch.cuda.memory_allocated(device)
             torch.cuda.reset_peak_memory_stats(device)
-        findices = run().findices
-        if device.type == "cuda":
+            run()
             peaks[key] = torch.cuda.max_memory_allocated(device) - before
+        findices = check().findices
         first = findices if first is None else first
         differing[key] = int((findices != first).sum())
     times: dict[tuple[str, str], list[float]] = {key: [] for key in runs}
     for _ in range(repeats):
-        for key, run in runs.items():  # interleaved, so that a change of clock or load meets all alike
+        for key, (_, run) in runs.items():  # interleaved, so that a change of clock or load meets all alike
             synchronize(device)
             start = time.perf_counter()
             run()
             synchronize(device)
             times[key].append((time.perf_counter() - start) * 1e3)
     median = {key: statistics.median(values) for key, values in times.items()}
-    busy = {key: _busy(run, repeats) if device.type == "cuda" else None for key, run in runs.items()}
-    native = median.get((_NATIVE, ""))
+    busy = {key: _busy(run, repeats) if device.type == "cuda" else None for key, (_, run) in runs.items()}
+    reference = median.get((_NATIVE, ""))
     return [
         Row(
             case,
@@ -106,7 +117,7 @@ def _measure_case(
             mode,
             median[name, mode],
             busy[name, mode],
-            native and native / median[name, mode],
+            reference and reference / median[name, mode],
             differing[name, mode],
             peaks.get((name, mode)),
         )

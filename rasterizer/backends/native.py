@@ -6,6 +6,7 @@ Its CPU build gives the same bits as ours; its CUDA build contracts multiply-add
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from types import ModuleType
 
 import torch
@@ -38,6 +39,14 @@ def reason_against(device: torch.device) -> str:
     except Exception as error:  # a wheel for another Python, PyTorch or CUDA fails in many ways
         return f"installed but broken ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''})"
     return ""
+
+
+def bare_call(pos: Tensor, tri: Tensor, resolution: tuple[int, int]) -> Callable[[], object]:
+    """One view as its own users call it, with nothing of ours around it; for the benchmark."""
+    module = _load()
+    height, width = resolution
+    faces, none = tri.to(torch.int32).contiguous(), pos.new_empty(0)
+    return lambda: module.rasterize_image(pos, faces, none, width, height, 1e-6, 0)
 
 
 def rasterize(pos: Tensor, tri: Tensor, options: RasterOptions) -> tuple[Tensor, Tensor, RasterInfo]:

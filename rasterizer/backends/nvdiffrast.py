@@ -9,6 +9,7 @@ and has no depth prior. Face indices on edges therefore differ from the exact ba
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -32,6 +33,14 @@ def reason_against(device: torch.device) -> str:
     except Exception as error:  # its extension may be built for another PyTorch
         return f"installed but broken ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''})"
     return ""
+
+
+def bare_call(pos: Tensor, tri: Tensor, resolution: tuple[int, int]) -> Callable[[], object]:
+    """One view as its own users call it, with nothing of ours around it; for the benchmark."""
+    import nvdiffrast.torch as dr
+
+    context, faces, clip = dr.RasterizeCudaContext(device=pos.device), tri.to(torch.int32).contiguous(), pos[None]
+    return lambda: dr.rasterize(context, clip, faces, list(resolution), grad_db=False)
 
 
 def rasterize(pos: Tensor, tri: Tensor, options: RasterOptions) -> tuple[Tensor, Tensor, RasterInfo]:
