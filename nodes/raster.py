@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -9,7 +10,9 @@ from comfy_api.latest import io
 
 from ..rasterizer.api import TILE_SIZE
 from ..rasterizer.backends.registry import backend_names
+from ..rasterizer.cameras import Camera
 from ..rasterizer.colors import parse_color
+from ..rasterizer.mesh import Mesh
 from ..rasterizer.raster import SPACES, Raster, rasterize_mesh
 from ..rasterizer.raster_types import MODES
 from ..rasterizer.shading import ATTRIBUTES, ENCODINGS, SHADINGS, attribute_image
@@ -111,42 +114,42 @@ class RasterizeNode(io.ComfyNode):
         """Rasterize every mesh in every view."""
         meshes, views = read_meshes(mesh), read_cameras(cameras)
         progress = Progress(len(meshes))
-
-        def stop(share: float) -> None:
-            progress(1.0)  # the pictures take little of the time, but a stop is answered there too
-
+        settings = {
+            "resolution": (height, width),
+            "space": space,
+            "layers": layers,
+            "mode": mode,
+            "tile_size": tile_size,
+            "batch_size": batch_size,
+            "backend": backend,
+        }
         need = len(views or [None]) * layers * width * height * _BYTES_PER_PIXEL
-        rasters, pictures, masks, depths = [], [], [], []
+        rasters, faces, depths = [], [], []
         for item in meshes:
-
-            def draw(device: torch.device, item=item) -> tuple[Raster, torch.Tensor, torch.Tensor]:
-                raster = rasterize_mesh(
-                    item.to(device),
-                    views,
-                    (height, width),
-                    space=space,
-                    layers=layers,
-                    mode=mode,
-                    tile_size=tile_size,
-                    batch_size=batch_size,
-                    backend=backend,
-                    on_progress=progress,
-                )
-                faces = attribute_image(
-                    raster, "face id", background=(0, 0, 0), on_progress=lambda share: progress(1.0)
-                )
-                depth = torch.zeros_like(raster.barycentric)
-                if space == "camera":
-                    depth = attribute_image(raster, "depth", on_progress=stop)
-                return raster.to(result_device()), _flat(faces), _flat(depth)
-
-            raster, face_image, depth = compute(draw, need)
+            raster, face_image, depth = compute(partial(_draw, item, views, settings, progress), need)
             rasters.append(raster)
-            pictures.append(face_image)
-            masks.append(raster.mask.flatten(0, 1))
+            faces.append(face_image)
             depths.append(depth)
             progress.next_stage()
-        return io.NodeOutput(RasterValue(tuple(rasters)), torch.cat(pictures), torch.cat(masks), torch.cat(depths))
+        masks = [raster.mask.flatten(0, 1) for raster in rasters]
+        return io.NodeOutput(RasterValue(tuple(rasters)), torch.cat(faces), torch.cat(masks), torch.cat(depths))
+
+
+def _draw(
+    mesh: Mesh, views: list[Camera] | None, settings: dict[str, Any], progress: Progress, device: torch.device
+) -> tuple[Raster, torch.Tensor, torch.Tensor]:
+    """Raster, face ids and depth of one mesh."""
+
+    def stop(share: float) -> None:
+        progress(1.0)  # the pictures take little of the time, but a stop is answered there too
+
+    raster = rasterize_mesh(mesh.to(device), views, **settings, on_progress=progress)
+    faces = attribute_image(raster, "face id", background=(0, 0, 0), on_progress=stop)
+    if raster.cameras:
+        depth = attribute_image(raster, "depth", on_progress=stop)
+    else:
+        depth = torch.zeros_like(raster.barycentric)
+    return raster.to(result_device()), _flat(faces), _flat(depth)
 
 
 class InterpolateNode(io.ComfyNode):

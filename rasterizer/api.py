@@ -90,8 +90,9 @@ def rasterize(
 
     def run(device: torch.device, budget: int) -> tuple[Tensor, Tensor, RasterInfo]:
         chosen = registry.select(backend, device)
-        moved = None if prior is None else prior.to(device)
-        request = replace(options, budget=budget, depth_prior=moved)
+        request = options
+        if budget or device != home:
+            request = replace(options, budget=budget, depth_prior=None if prior is None else prior.to(device))
         with torch.no_grad():
             return chosen.rasterize(clip.detach().to(device), faces.to(device), request)
 

@@ -151,7 +151,9 @@ def rasterize(pos: Tensor, tri: Tensor, options: RasterOptions) -> tuple[Tensor,
     """As :func:`rasterizer.backends.eager.rasterize`; falls back to it when a launch fails."""
     number = pos.device.index
     try:
-        with torch.cuda.device(pos.device):
+        if number == torch.cuda.current_device():
+            return _run(_modules[number], pos, tri, options)
+        with torch.cuda.device(number):
             return _run(_modules[number], pos, tri, options)
     except RuntimeError as error:
         if is_out_of_memory(error):

@@ -10,6 +10,9 @@ import torch
 
 from . import libraries
 
+# Function, three block counts, three thread counts, shared memory, stream, arguments, extra: the same on both.
+_LAUNCH_ARGUMENTS = [c_void_p, *[c_uint] * 7, c_void_p, c_void_p, c_void_p]
+
 
 class CompileError(RuntimeError):
     """The run-time compiler refused the source; the text is its log."""
@@ -106,6 +109,7 @@ class Cuda:
 
     def load(self, code: bytes) -> c_void_p:
         self._driver = self._driver or libraries.load_cuda_driver()
+        self._driver.cuLaunchKernel.argtypes = _LAUNCH_ARGUMENTS
         module = c_void_p()
         self._check(self._driver.cuModuleLoadData(byref(module), code), "cuModuleLoadData")
         return module
@@ -116,12 +120,8 @@ class Cuda:
         return function
 
     def launch(self, function: c_void_p, blocks: int, threads: int, stream: int, arguments: ctypes.Array) -> None:
-        self._check(
-            self._driver.cuLaunchKernel(
-                function, c_uint(blocks), 1, 1, c_uint(threads), 1, 1, 0, c_void_p(stream), arguments, None
-            ),
-            "cuLaunchKernel",
-        )
+        status = self._driver.cuLaunchKernel(function, blocks, 1, 1, threads, 1, 1, 0, stream, arguments, None)
+        self._check(status, "cuLaunchKernel")
 
     def _check(self, status: int, what: str) -> None:
         if status:
@@ -155,6 +155,7 @@ class Hip:
         if self._runtime is None:
             self._runtime = libraries.load_hip_runtime()
             self._runtime.hipGetErrorString.restype = c_char_p
+            self._runtime.hipModuleLaunchKernel.argtypes = _LAUNCH_ARGUMENTS
         module = c_void_p()
         self._check(self._runtime.hipModuleLoadData(byref(module), code), "hipModuleLoadData")
         return module
@@ -165,12 +166,8 @@ class Hip:
         return function
 
     def launch(self, function: c_void_p, blocks: int, threads: int, stream: int, arguments: ctypes.Array) -> None:
-        self._check(
-            self._runtime.hipModuleLaunchKernel(
-                function, c_uint(blocks), 1, 1, c_uint(threads), 1, 1, 0, c_void_p(stream), arguments, None
-            ),
-            "hipModuleLaunchKernel",
-        )
+        status = self._runtime.hipModuleLaunchKernel(function, blocks, 1, 1, threads, 1, 1, 0, stream, arguments, None)
+        self._check(status, "hipModuleLaunchKernel")
 
     def _check(self, status: int, what: str) -> None:
         if status:
