@@ -27,6 +27,7 @@ class DevicePolicy:
         pad_shapes: round the size of chunks up to powers of two, for devices that compile a graph per shape.
         box_sizes: sides of the box classes in which small triangles are evaluated, ascending.
         square_boxes: only square classes: fewer launches for more pixels, which pays where launches are dear.
+        by_column: gather coordinates one by one: on a CPU contiguous arithmetic outweighs the extra gathers.
         chunk: most pixels evaluated at once; on a CPU it follows the cache, elsewhere the launch cost.
         batch: most triangles set up at once, likewise.
     """
@@ -36,14 +37,15 @@ class DevicePolicy:
     pad_shapes: bool
     box_sizes: tuple[int, ...]
     square_boxes: bool
+    by_column: bool
     chunk: int
     batch: int
 
 
-_CPU = DevicePolicy(True, True, False, (2, 3, 4, 6, 8, 12, 16, 24, 32), False, 1 << 17, 1 << 17)
-_GPU = DevicePolicy(True, True, False, (2, 4, 8, 16), True, 1 << 23, 1 << 22)
+_CPU = DevicePolicy(True, True, False, (2, 3, 4, 6, 8, 12, 16, 24, 32), False, True, 1 << 17, 1 << 17)
+_GPU = DevicePolicy(True, True, False, (2, 4, 8, 16), True, False, 1 << 23, 1 << 22)
 
-PORTABLE = DevicePolicy(False, False, True, (2, 4, 8, 16), True, 1 << 23, 1 << 20)
+PORTABLE = DevicePolicy(False, False, True, (2, 4, 8, 16), True, False, 1 << 23, 1 << 20)
 """The least any supported device offers: what MPS has, and Intel GPUs without float64."""
 
 _forced: DevicePolicy | None = None

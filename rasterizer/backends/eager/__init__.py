@@ -21,7 +21,7 @@ from ...raster_types import RasterInfo, RasterOptions, shares
 from .boxes import BYTES_PER_TRIANGLE, X0, ZA, ZC, Boxes, count_tiles, cut, set_up, touched
 from .fragments import BYTES_PER_PIXEL, draw
 from .resolve import BYTES_PER_PIXEL as BYTES_PER_RESULT
-from .resolve import ScreenVertices, resolve
+from .resolve import Corners, resolve
 from .zbuffer import PackedZBuffer, TwoPassZBuffer, make_zbuffer
 
 SUB_TILE = 8
@@ -63,7 +63,7 @@ def rasterize(pos: Tensor, tri: Tensor, options: RasterOptions) -> tuple[Tensor,
     Returns:
         ``findices [B, H, W]`` int32, ``barycentric [B, H, W, 3]`` float32, and an account.
     """
-    views, vertices, _ = pos.shape
+    views = pos.shape[0]
     height, width = options.resolution
     policy = device_policy(pos.device)
     if views > 1 and not policy.int64_min:
@@ -80,24 +80,24 @@ def rasterize(pos: Tensor, tri: Tensor, options: RasterOptions) -> tuple[Tensor,
         policy=policy,
         chunk=max(256, min(policy.chunk, options.budget // 2 // BYTES_PER_PIXEL)),
     )
-    screen = ScreenVertices(pos, width, height, options.budget)
+    corners = Corners(pos, tri, (height, width), options.budget, policy.by_column)
     faces = tri.shape[0]
     batch = options.batch_size or max(1024, min(policy.batch, options.budget // 2 // BYTES_PER_TRIANGLE))
     frame.span = min(1.0, batch / (views * faces))
     for start in range(0, views * faces, batch):
         frame.done, frame.batch_drawn = start / (views * faces), 0
-        _draw_batch(_corners(screen, tri, vertices, start, min(start + batch, views * faces)), frame)
+        _draw_batch(_triangles(corners, start, min(start + batch, views * faces)), frame)
     frame.done, frame.span = 1.0, 0.0
 
     findices = torch.empty((views, height, width), dtype=torch.int32, device=pos.device)
     barycentric = torch.empty((views, height, width, 3), dtype=torch.float32, device=pos.device)
-    flat, rows = findices.view(-1), barycentric.view(-1, 3)
-    step = min(policy.chunk, max(256, options.budget // BYTES_PER_RESULT))
-    for start in range(0, flat.numel(), step):
-        stop = min(start + step, flat.numel())
+    lines, results = findices.view(-1, width), barycentric.view(-1, width, 3)
+    step = max(1, min(policy.chunk, options.budget // BYTES_PER_RESULT) // width)
+    for start in range(0, views * height, step):
+        stop = min(start + step, views * height)
         frame.tick()
-        flat[start:stop] = frame.zbuffer.findices(start, stop)
-        resolve(findices, screen, tri, vertices, start, policy.float64, rows[start:stop])
+        lines[start:stop] = frame.zbuffer.findices(start * width, stop * width).view(-1, width)
+        resolve(findices, corners, start, policy.float64, results[start:stop])
     return findices, barycentric, _account(frame, pos.device)
 
 
@@ -112,17 +112,13 @@ def _view_by_view(pos: Tensor, tri: Tensor, options: RasterOptions) -> tuple[Ten
     return torch.cat(findices), torch.cat(barycentric), info
 
 
-def _corners(
-    screen: ScreenVertices, tri: Tensor, vertices: int, start: int, stop: int
-) -> tuple[Tensor, Tensor, Tensor]:
+def _triangles(corners: Corners, start: int, stop: int) -> tuple[Tensor, Tensor, Tensor]:
     """``[3, 4, T]`` screen-space corners, face index and view of the triangles ``start`` to ``stop`` of all views."""
-    faces = tri.shape[0]
-    flat = torch.arange(start, stop, device=tri.device)
-    view = torch.div(flat, faces, rounding_mode="floor")
-    face = flat - view * faces
-    index = tri.index_select(0, face).to(torch.int64).clamp_(0, vertices - 1) + (view * vertices)[:, None]
-    rows = screen.rows(index.view(-1)).view(stop - start, 3, 4)
-    return rows.permute(1, 2, 0).contiguous(), face, view
+    flat = torch.arange(start, stop, device=corners.device)
+    view = torch.div(flat, corners.faces, rounding_mode="floor")
+    face = flat - view * corners.faces
+    found = corners.at(face, view if corners.views > 1 else None, (0, 1, 2, 3))
+    return torch.stack([torch.stack(corner) for corner in found]), face, view
 
 
 def _draw_batch(batch: tuple[Tensor, Tensor, Tensor], frame: _Frame) -> None:

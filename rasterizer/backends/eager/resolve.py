@@ -11,62 +11,98 @@ BYTES_PER_PIXEL = 200
 """Peak working memory of resolving one pixel; ``tests/rasterizer/test_memory.py`` measures it."""
 
 
-class ScreenVertices:
-    """Screen-space vertices by index: mapped once where they fit the budget, else mapped again whenever asked for."""
+class Corners:
+    """Screen-space corners of faces. Vertices are mapped once where they fit the budget, else whenever asked for."""
 
-    def __init__(self, pos: Tensor, width: int, height: int, budget: int) -> None:
-        """``pos [B, N, 4]``; vertex n of view b has index ``b*N + n``."""
-        self._flat, self._size = pos.reshape(-1, 4), (width, height)
-        self._mapped = to_screen(self._flat, width, height) if self._flat.shape[0] * 64 <= budget else None
+    def __init__(self, pos: Tensor, tri: Tensor, size: tuple[int, int], budget: int, by_column: bool) -> None:
+        """``pos [B, N, 4]``, ``tri [M, 3]``, image size ``(height, width)``."""
+        self.views, self.vertices, _ = pos.shape
+        self.faces, self.device = tri.shape[0], tri.device
+        self._flat, self._size = pos.reshape(-1, 4), size[::-1]
+        self._tri, self._rows, self._columns, self._tri_columns = tri, None, None, None
+        if self._flat.shape[0] * 64 <= budget:
+            self._rows = to_screen(self._flat, *self._size)
+            if by_column:
+                self._columns = self._rows.t().contiguous()
+        if by_column and self.faces * 64 <= budget:
+            self._tri_columns = tri.t().to(torch.int64).contiguous()
 
-    def rows(self, index: Tensor) -> Tensor:
-        """``[P, 4]`` for ``[P]`` int64 indices, as :func:`~rasterizer.arithmetic.to_screen` gives them."""
-        if self._mapped is not None:
-            return self._mapped.index_select(0, index)
-        return to_screen(self._flat.index_select(0, index), *self._size)
+    def at(self, face: Tensor, view: Tensor | None, quantities: tuple[int, ...]) -> list[tuple[Tensor, ...]]:
+        """Corners a, b and c of ``face [P]`` int64, indices out of range taken to the nearest.
+
+        Args:
+            face: 0-based.
+            view: ``[P]`` int64, or None where there is one view.
+            quantities: which of ``sx, sy, sz, w`` (0 to 3).
+
+        Returns:
+            For each corner the quantities, ``[P]`` each.
+        """
+        face = face.clamp(0, self.faces - 1)
+        if self._tri_columns is not None:
+            index = [column.index_select(0, face) for column in self._tri_columns]
+        else:
+            index = self._tri.index_select(0, face).to(torch.int64).unbind(1)
+        # Faces were checked at the door, but memory shared with NumPy can change behind PyTorch's back.
+        index = [corner.clamp(0, self.vertices - 1) for corner in index]
+        if view is not None:
+            index = [corner + view * self.vertices for corner in index]
+        return [self._gather(corner, quantities) for corner in index]
+
+    def _gather(self, index: Tensor, quantities: tuple[int, ...]) -> tuple[Tensor, ...]:
+        if self._columns is not None:
+            return tuple(self._columns[quantity].index_select(0, index) for quantity in quantities)
+        if self._rows is not None:
+            rows = self._rows.index_select(0, index)
+        else:
+            rows = to_screen(self._flat.index_select(0, index), *self._size)
+        return tuple(rows[:, quantity] for quantity in quantities)
 
 
-def barycentrics_at(a: Tensor, b: Tensor, c: Tensor, row: Tensor, column: Tensor, float64: bool) -> tuple[Tensor, ...]:
+def barycentrics_at(
+    corners: list[tuple[Tensor, ...]], row: Tensor, column: Tensor, float64: bool
+) -> tuple[Tensor, ...]:
     """Perspective-correct barycentrics at pixel centres.
 
     Args:
-        a, b, c: ``[P, 4]`` screen-space corners of the face at each pixel.
-        row, column: ``[P]`` pixel coordinates, in the corners' dtype.
+        corners: of the face at each pixel, a, b and c, as screen-space ``sx, sy, w`` of one shape.
+        row, column: pixel coordinates that broadcast with it, in the corners' dtype.
         float64: whether the device has float64.
 
     Returns:
-        Three ``[P]`` tensors.
+        Three tensors of that shape.
     """
-    ax, ay = a[:, 0], a[:, 1]
-    acx, acy, abx, aby = c[:, 0] - ax, c[:, 1] - ay, b[:, 0] - ax, b[:, 1] - ay
+    (ax, ay, aw), (bx, by, bw), (cx, cy, cw) = corners
+    acx, acy, abx, aby = cx - ax, cy - ay, bx - ax, by - ay
     inv = 1.0 / (acx * aby - abx * acy)
     dx, dy = column + 0.5 - ax, row + 0.5 - ay
     beta = (acx * dy - dx * acy) * inv
     gamma = (dx * aby - abx * dy) * inv
-    return perspective(complement(beta, gamma, float64), beta, gamma, a[:, 3], b[:, 3], c[:, 3])
+    return perspective(complement(beta, gamma, float64), beta, gamma, aw, bw, cw)
 
 
-def resolve(
-    findices: Tensor, screen: Tensor, tri: Tensor, vertices: int, start: int, float64: bool, out: Tensor
-) -> None:
-    """Write the barycentrics of a run of pixels into ``out``, zeros where ``findices`` is 0.
+def resolve(findices: Tensor, corners: Corners, start: int, float64: bool, out: Tensor) -> None:
+    """Write the barycentrics of a run of rows into ``out``, zeros where ``findices`` is 0.
 
     Args:
         findices: ``[V, H, W]`` winning faces.
-        screen: vertices of all views.
-        tri: ``[M, 3]`` faces.
-        vertices: vertices per view.
-        start: first of the flat pixels to do; as many as ``out`` has rows.
-        out: ``[P, 3]``.
+        corners: of the mesh in all views.
+        start: first of the rows to do, counted through all views; as many as ``out`` has.
+        float64: whether the device has float64.
+        out: ``[R, W, 3]``.
     """
     _, height, width = findices.shape
-    stop = start + out.shape[0]
-    face = findices.view(-1)[start:stop]
-    pixel = torch.arange(start, stop, device=face.device)
-    index, row, column = _locate(face, pixel, tri, vertices, height, width, out.dtype)
-    corners = (screen.rows(corner) for corner in index.unbind(1))
-    triple = torch.stack(barycentrics_at(*corners, row, column, float64), dim=-1)
-    out.copy_(torch.where((face > 0)[:, None], triple, 0.0))  # the background evaluated face 0, which may be degenerate
+    rows = out.shape[0]
+    face = findices.view(-1, width)[start : start + rows]
+    line = torch.arange(start, start + rows, device=face.device)[:, None]
+    view = torch.div(line, height, rounding_mode="floor")
+    column = torch.arange(width, dtype=out.dtype, device=face.device)
+    of_pixel = view.expand(rows, width).reshape(-1) if corners.views > 1 else None
+    found = corners.at(face.reshape(-1).to(torch.int64) - 1, of_pixel, (0, 1, 3))
+    shaped = [tuple(quantity.view(rows, width) for quantity in corner) for corner in found]
+    drawn = face > 0
+    for place, weight in enumerate(barycentrics_at(shaped, (line - view * height).to(out.dtype), column, float64)):
+        out[..., place] = torch.where(drawn, weight, 0.0)  # the background evaluated face 0, which may be degenerate
 
 
 def differentiable_barycentrics(pos: Tensor, tri: Tensor, findices: Tensor, float64: bool) -> Tensor:
@@ -76,22 +112,13 @@ def differentiable_barycentrics(pos: Tensor, tri: Tensor, findices: Tensor, floa
     the portable path: it selects the drawn pixels with ``nonzero``.
     """
     views, height, width = findices.shape
-    screen = to_screen(pos, width, height).reshape(-1, 4)
     face = findices.reshape(-1)
     pixel = torch.nonzero(face).view(-1)  # only what is drawn: a background pixel must not bring NaN into the gradient
-    index, row, column = _locate(face[pixel], pixel, tri, pos.shape[1], height, width, pos.dtype)
-    corners = (screen.index_select(0, corner) for corner in index.unbind(1))
-    triple = torch.stack(barycentrics_at(*corners, row, column, float64), dim=-1)
-    out = triple.new_zeros((face.numel(), 3)).index_put((pixel,), triple)
-    return out.view(views, height, width, 3)
-
-
-def _locate(
-    face: Tensor, pixel: Tensor, tri: Tensor, vertices: int, height: int, width: int, dtype: torch.dtype
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Vertex indices ``[P, 3]`` of each pixel's face (face 0 where empty), and the pixel's row and column."""
     line = torch.div(pixel, width, rounding_mode="floor")
     view = torch.div(line, height, rounding_mode="floor")
-    face = (face.to(torch.int64) - 1).clamp_(0, tri.shape[0] - 1)
-    index = tri.index_select(0, face).to(torch.int64).clamp_(0, vertices - 1) + (view * vertices)[:, None]
-    return index, (line - view * height).to(dtype), (pixel - line * width).to(dtype)
+    row, column = (line - view * height).to(pos.dtype), (pixel - line * width).to(pos.dtype)
+    corners = Corners(pos, tri, (height, width), 1 << 62, by_column=False)
+    found = corners.at(face[pixel].to(torch.int64) - 1, view, (0, 1, 3))
+    triple = torch.stack(barycentrics_at(found, row, column, float64), dim=-1)
+    out = triple.new_zeros((face.numel(), 3)).index_put((pixel,), triple)
+    return out.view(views, height, width, 3)
