@@ -56,8 +56,7 @@ def set_up(corners: Tensor, face: Tensor, view: Tensor, width: int, height: int)
         Boxes of candidate pixels, empty (``x1 <= x0``) where nothing can be covered, and a ``[T]`` bool tensor of the
         faces left out because a corner is not finite on the screen.
     """
-    finite = torch.isfinite(corners).all(dim=0).all(dim=0)
-    corners = torch.where(finite, corners, 0.0)  # leaves a triangle without area, and no NaN to convert to integers
+    finite = (corners - corners).sum(dim=(0, 1)) == 0  # a number less itself is 0, infinity and NaN are not
     (ax, ay, az, _), (bx, by, bz, _), (cx, cy, cz, _) = (corner.unbind(0) for corner in corners)
     acx, acy, abx, aby = cx - ax, cy - ay, bx - ax, by - ay
     area = acx * aby - abx * acy
@@ -65,15 +64,17 @@ def set_up(corners: Tensor, face: Tensor, view: Tensor, width: int, height: int)
     low_y, high_y = torch.minimum(torch.minimum(ay, by), cy), torch.maximum(torch.maximum(ay, by), cy)
     wide, high = high_x - low_x, high_y - low_y
 
-    # A covered pixel centre lies within `slack` bounding-box sizes of the bounding box (derivation: 74 u (w h + w +
-    # h)).
-    slack = (wide * high + wide + high) * 2.0**-17 / area.abs()
-    sound = (slack < 0.125) & torch.isfinite(area)
+    # A covered pixel centre lies within `slack` bounding-box sizes of the bounding box: 74 u (w h + w + h) / area.
+    inv = 1.0 / area
+    slack = (wide * high + wide + high) * 2.0**-17 * inv.abs()
+    sound = (slack < 0.125) & (inv != 0)
     x0, x1 = _pixel_range(low_x, high_x, wide * slack, sound, width)
     y0, y1 = _pixel_range(low_y, high_y, high * slack, sound, height)
 
-    x1 = torch.where((area != 0) & (y1 > y0), x1, x0)
-    rows = torch.stack((ax, ay, acx, acy, abx, aby, 1.0 / area, az, bz, cz, x0, x1, y0, y1))
+    usable = finite & (area != 0) & (y1 > y0)
+    x0, x1 = (torch.where(usable, bound, 0.0) for bound in (x0, x1))
+    y0, y1 = (torch.where(finite, bound, 0.0) for bound in (y0, y1))  # no NaN that is converted to an integer later
+    rows = torch.stack((ax, ay, acx, acy, abx, aby, inv, az, bz, cz, x0, x1, y0, y1))
     return Boxes(rows, face, view), ~finite
 
 
