@@ -146,8 +146,8 @@ def _render(options: argparse.Namespace) -> None:
     save_image(image[0, 0], options.output)
     seconds = time.perf_counter() - start
     print(
-        f"{options.output}: {options.attribute} of {len(mesh.faces)} faces, {width} x {height}, {seconds:.2f} s on "
-        f"{raster.info.device} ({raster.info.backend}, {raster.info.mode}: {raster.info.reason})"
+        f"{options.output}: {options.attribute} of {len(mesh.faces)} faces, {width} x {height}, {seconds:.2f} s "
+        f"({raster.info})"
     )
     if raster.info.invalid_faces > 0:
         print(f"{raster.info.invalid_faces} faces with a NaN or infinite vertex were left out")

@@ -36,7 +36,7 @@ def run(output: Path, device: torch.device) -> None:
     seconds = time.perf_counter() - start
     print(
         f"Rasterized '{mesh.name}' ({len(mesh.faces)} faces) in six {_SIZE} x {_SIZE} views in {seconds * 1e3:.0f} ms: "
-        f"{drawn} pixels, backend {raster.info.backend}, mode {raster.info.mode} ({raster.info.reason})."
+        f"{drawn} pixels ({raster.info})."
     )
     rows = []
     for attribute in tqdm(_ATTRIBUTES, desc="Pictures", unit="attribute", delay=1.0, leave=False):

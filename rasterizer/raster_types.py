@@ -55,6 +55,10 @@ class RasterInfo:
     device: str
     invalid: int | Tensor
 
+    def __str__(self) -> str:
+        mode = f", {self.mode}: {self.reason}" if self.mode else ""
+        return f"{self.backend} on {self.device}{mode}"
+
     @property
     def invalid_faces(self) -> int:
         """:attr:`invalid` as a number."""
