@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
+
+from .colors import linear_to_srgb, srgb_to_linear
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -139,12 +142,12 @@ def _pack(sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def to_linear(srgb: np.ndarray) -> np.ndarray:
-    """sRGB-coded values 0..1 to linear ones (IEC 61966-2-1)."""
-    return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+    """:func:`~rasterizer.colors.srgb_to_linear` of an array."""
+    return srgb_to_linear(torch.from_numpy(np.asarray(srgb, np.float64))).numpy()
 
 
 def _to_srgb(linear: np.ndarray) -> np.ndarray:
-    return np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
+    return linear_to_srgb(torch.from_numpy(np.asarray(linear, np.float64))).numpy()
 
 
 def to_bytes(values: np.ndarray) -> np.ndarray:

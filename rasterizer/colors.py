@@ -1,6 +1,9 @@
-"""Colours as people write them."""
+"""Colours: as people write them, and between sRGB codes and linear light (IEC 61966-2-1)."""
 
 from __future__ import annotations
+
+import torch
+from torch import Tensor
 
 
 def parse_color(text: str, name: str = "background") -> tuple[float, float, float]:
@@ -16,3 +19,15 @@ def parse_color(text: str, name: str = "background") -> tuple[float, float, floa
     except ValueError:
         raise ValueError(f"{name}: is {text!r}, expected a colour such as #ffffff or white") from None
     return red / 255, green / 255, blue / 255
+
+
+def linear_to_srgb(color: Tensor) -> Tensor:
+    """Linear light to sRGB codes, any float dtype, clamped to 0..1."""
+    color = color.clamp(0.0, 1.0)
+    return torch.where(color <= 0.0031308, color * 12.92, 1.055 * color.clamp(min=1e-8) ** (1 / 2.4) - 0.055)
+
+
+def srgb_to_linear(color: Tensor) -> Tensor:
+    """sRGB codes to linear light, any float dtype, clamped to 0..1."""
+    color = color.clamp(0.0, 1.0)
+    return torch.where(color <= 0.04045, color / 12.92, ((color + 0.055) / 1.055) ** 2.4)

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from .base_color import WHITE, Part, merge_base_colors, read_base_color, to_bytes, to_linear
+from .images import to_pil
 from .mesh import Mesh
 
 if TYPE_CHECKING:
@@ -94,13 +95,12 @@ def to_trimesh(mesh: Mesh) -> trimesh.Trimesh:
     has linear ones. Written to formats whose colours are sRGB by convention, such as PLY, they come out darker.
     """
     import trimesh
-    from PIL import Image
 
     colors = None if mesh.vertex_colors is None else to_bytes(mesh.vertex_colors.cpu().numpy())
     if mesh.uvs is None:
         visual = trimesh.visual.ColorVisuals(vertex_colors=colors)
     else:
-        image = None if mesh.texture is None else Image.fromarray(to_bytes(mesh.texture.cpu().numpy()))
+        image = None if mesh.texture is None else to_pil(mesh.texture)
         material = trimesh.visual.material.PBRMaterial(
             baseColorTexture=image, baseColorFactor=[255, 255, 255, 255], metallicFactor=0.0, roughnessFactor=1.0
         )

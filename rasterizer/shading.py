@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .cameras import DIAMETER, normalization, to_camera
+from .colors import linear_to_srgb
 from .raster import Raster
 from .validation import check_choice
 
@@ -100,12 +101,6 @@ def depth_to_unit(distance: Tensor, drawn: Tensor) -> Tensor:
     far = torch.where(drawn, distance, -torch.inf).amax(dim=(1, 2, 3), keepdim=True)
     near = torch.where(drawn, distance, torch.inf).amin(dim=(1, 2, 3), keepdim=True)
     return torch.where(drawn, (far - distance) / (far - near).clamp(min=1e-12), 0.0)
-
-
-def linear_to_srgb(color: Tensor) -> Tensor:
-    """sRGB transfer function (IEC 61966-2-1), on values clamped to 0..1."""
-    color = color.clamp(0.0, 1.0)
-    return torch.where(color <= 0.0031308, color * 12.92, 1.055 * color.clamp(min=1e-8) ** (1 / 2.4) - 0.055)
 
 
 def _depth(raster: Raster, encoding: str) -> Tensor:

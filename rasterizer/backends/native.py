@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..raster_types import RasterInfo, RasterOptions, shares
 from .finite import only_finite
+from .presence import broken
 
 MODULE = "custom_rasterizer_kernel"
 """Name of the native module."""
@@ -37,7 +38,7 @@ def reason_against(device: torch.device) -> str:
     except ModuleNotFoundError:
         return "not installed"
     except Exception as error:  # a wheel for another Python, PyTorch or CUDA fails in many ways
-        return f"installed but broken ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''})"
+        return broken(error)
     return ""
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..raster_types import RasterInfo, RasterOptions, shares
 from .finite import only_finite
-from .presence import installed
+from .presence import broken, installed
 
 _contexts: dict[torch.device, Any] = {}
 
@@ -31,7 +31,7 @@ def reason_against(device: torch.device) -> str:
     try:
         import nvdiffrast.torch  # noqa: F401
     except Exception as error:  # its extension may be built for another PyTorch
-        return f"installed but broken ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''})"
+        return broken(error)
     return ""
 
 

@@ -86,7 +86,7 @@ def backend_statuses(device: torch.device) -> list[BackendStatus]:
     for backend in BACKENDS:
         reason = reasons[backend.name]
         if not reason and backend.name != active:
-            reason = "used only when asked for" if backend.priority < 0 else f"{active} is used instead"
+            reason = _idle(backend, active)
         rows.append(
             BackendStatus(
                 name=backend.name,
@@ -130,6 +130,11 @@ def _best(device: torch.device, forbidden: set[str]) -> str:
     return "torch"
 
 
+def _idle(backend: Backend, active: str) -> str:
+    """Why a backend that works is not the one in use."""
+    return "used only when asked for" if backend.priority < 0 else f"{active} is used instead"
+
+
 def _reason(backend: Backend, device: torch.device, forbidden: set[str]) -> str:
     if backend.name in forbidden:
         return f"forbidden by {ENVIRONMENT}={os.environ[ENVIRONMENT]}"
@@ -167,9 +172,9 @@ def _announce_once(active: str, device: torch.device) -> None:
         if backend.name == active:
             continue
         if backend.module and backend.name not in forbidden:
-            reason = "used only when asked for" if installed(backend.module) else "not installed"
+            reason = _idle(backend, active) if installed(backend.module) else "not installed"
         else:
-            reason = _reason(backend, device, forbidden) or f"{active} comes first"
+            reason = _reason(backend, device, forbidden) or _idle(backend, active)
         others.append(f"{backend.name}: {reason}")
     name = device_name(device)
     log.info("Torch Rasterizer: backend '%s' on %s (%s). Not in use: %s", active, device, name, "; ".join(others))

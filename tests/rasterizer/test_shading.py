@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from rasterizer.cameras import orbit_camera
+from rasterizer.colors import linear_to_srgb
 from rasterizer.mesh import Mesh
 from rasterizer.raster import Raster, rasterize_mesh
 from rasterizer.samples import sample_mesh
-from rasterizer.shading import ATTRIBUTES, attribute_image, face_colors, linear_to_srgb, sample_texture
+from rasterizer.shading import ATTRIBUTES, attribute_image, face_colors, sample_texture
 
 
 @pytest.fixture(scope="module")

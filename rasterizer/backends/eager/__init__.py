@@ -35,7 +35,6 @@ LARGE_SHARE = 0.05
 class _Frame:
     """State shared by the batches of one call."""
 
-    size: tuple[int, int]
     zbuffer: PackedZBuffer | TwoPassZBuffer
     threshold: Tensor | None
     options: RasterOptions
@@ -73,7 +72,6 @@ def rasterize(pos: Tensor, tri: Tensor, options: RasterOptions) -> tuple[Tensor,
     if options.depth_prior is not None:
         threshold = depth_threshold(options.depth_prior, options.occlusion_truncation).reshape(-1)
     frame = _Frame(
-        size=(height, width),
         zbuffer=make_zbuffer(views * height * width, pos.device, policy),
         threshold=threshold,
         options=options,
@@ -124,7 +122,7 @@ def _triangles(corners: Corners, start: int, stop: int) -> tuple[Tensor, Tensor,
 def _draw_batch(batch: tuple[Tensor, Tensor, Tensor], frame: _Frame) -> None:
     """Set up a batch of triangles and draw each class of boxes in its own way."""
     corners, face, view = batch
-    height, width = frame.size
+    height, width = frame.options.resolution
     boxes, invalid = set_up(corners, face, view, width, height)
     shapes = _shapes(frame.policy)
     boxes, bounds, far, large_share = _sort_by_class(boxes, invalid, len(shapes), frame)
@@ -189,7 +187,7 @@ def _draw_class(boxes: Boxes, wide: int, high: int, frame: _Frame, far: bool) ->
         if frame.policy.pad_shapes:  # repeating a box changes nothing, a minimum is idempotent
             padded = min(most, 1 << (len(run) - 1).bit_length())
             run = run.take(torch.arange(padded, device=run.face.device).clamp_(max=len(run) - 1))
-        draw(run, wide, high, frame.zbuffer, frame.size, frame.threshold, far, frame.policy.float64)
+        draw(run, wide, high, frame.zbuffer, frame.options.resolution, frame.threshold, far, frame.policy.float64)
 
 
 def _draw_blocks(boxes: Boxes, frame: _Frame, far: bool) -> None:

@@ -35,13 +35,13 @@ _VERTICES = 1 << 28  # bytes of screen-space vertices that are kept; beyond, ver
 _FREE_WORDS = 1 << 28  # a z-buffer up to this size is made without asking how much memory is free
 _TILE = 16  # as in raster.cu
 _COUNTERS = 32  # bytes
-_RECORD, _REGION, _HUGE = 64, 12, 4  # bytes of an entry of each queue, as in raster.cu
-_LARGER, _RECORDS, _REGIONS, _HUGES = (
-    1 << 22,
-    1 << 20,
-    1 << 21,
-    1 << 16,
-)  # entries at most; full queues cost time, not pixels
+_RECORD, _REGION, _INDEX = 64, 12, 4  # bytes of an entry of each queue, as in raster.cu
+
+# Entries of each queue at most. Full queues cost time, not pixels.
+_LARGER = 1 << 22
+_RECORDS = 1 << 20
+_REGIONS = 1 << 21
+_HUGES = 1 << 16
 
 
 class _Params(ctypes.Structure):
@@ -140,8 +140,8 @@ def _self_test(device: torch.device) -> None:
         want, weights, _ = eager.rasterize(clip, faces, options)
         found, got, _ = _run(_modules[device.index], clip, faces, options)
         wrong = int((found != want).sum())
-        error = float((got - weights).abs().nan_to_num().max())
-        if wrong or error > 2e-7:
+        if wrong or not torch.allclose(got, weights, rtol=0, atol=2e-7, equal_nan=True):
+            error = float((got - weights).abs().max())
             raise RuntimeError(
                 f"self-test '{name}': {wrong} of {want.numel()} pixels wrong, weights off by {error:.1e}"
             )
@@ -208,26 +208,29 @@ def _launch(
     total, pixels = views * faces, findices.numel()
     tiles = (height // _TILE + 1) * (width // _TILE + 1)
     records, regions, huge = min(total, _RECORDS), min(total * tiles, _REGIONS), min(total, _HUGES)
-    screen = 16 * views * vertices
-    screen = screen if screen <= _VERTICES else 0
     larger = min(total, _LARGER)
-    sizes = (_COUNTERS, 8 * pixels, records * _RECORD, regions * _REGION, huge * _HUGE, screen, larger * _HUGE)
-    starts = [0]
-    for size in sizes:
-        starts.append(starts[-1] + (size + 255) // 256 * 256)
-    work = torch.empty(starts[-1], dtype=torch.uint8, device=pos.device)
+    areas = {
+        "counters": _COUNTERS,
+        "words": 8 * pixels,
+        "records": records * _RECORD,
+        "queue": regions * _REGION,
+        "huge": huge * _INDEX,
+        "screen": 16 * views * vertices,
+        "larger": larger * _INDEX,
+    }
+    if areas["screen"] > _VERTICES:
+        del areas["screen"]
+    offsets, end = {}, 0
+    for name, size in areas.items():
+        offsets[name] = end
+        end += (size + 255) // 256 * 256
+    work = torch.empty(end, dtype=torch.uint8, device=pos.device)
     base = work.data_ptr()
     params = _Params(
         pos=pos.data_ptr(),
         tri=tri.data_ptr(),
         prior=None if prior is None else prior.data_ptr(),
-        screen=base + starts[5] if screen else None,
-        counters=base,
-        words=base + starts[1],
-        records=base + starts[2],
-        queue=base + starts[3],
-        huge=base + starts[4],
-        larger=base + starts[6],
+        **{name: base + offset for name, offset in offsets.items()},
         invalid=invalid.data_ptr(),
         findices=findices.data_ptr(),
         barycentric=barycentric.data_ptr(),

@@ -21,8 +21,6 @@ class CompileError(RuntimeError):
 class Platform(Protocol):
     """What the backend needs of a GPU platform."""
 
-    name: str
-
     def version(self) -> str:
         """Name and version of the compiler."""
 
@@ -89,8 +87,6 @@ class _Compiler:
 class Cuda:
     """NVRTC and the CUDA driver."""
 
-    name = "cuda"
-
     def __init__(self) -> None:
         self._compiler = _Compiler(libraries.load_nvrtc(), "nvrtc", "CUBIN")
         self._driver: ctypes.CDLL | None = None
@@ -132,8 +128,6 @@ class Cuda:
 
 class Hip:
     """hipRTC and the HIP runtime."""
-
-    name = "hip"
 
     def __init__(self) -> None:
         self._compiler = _Compiler(libraries.load_hiprtc(), "hiprtc", "Code")
