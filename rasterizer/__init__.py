@@ -11,6 +11,7 @@ The rule is stated in :mod:`rasterizer.arithmetic`; it is that of Hunyuan3D's ``
 
 from .api import barycentrics, interpolate, rasterize, rasterize_image
 from .facade import PyTorchRasterizer, RasterizerWrapper, create_optimized_rasterizer
+from .hierarchy import GridHierarchy, build_hierarchy, build_hierarchy_with_feat, fill_surface
 from .info import BackendInfo, backend_info
 from .raster_types import Fragments, RasterInfo
 from .version import __version__
@@ -18,13 +19,17 @@ from .version import __version__
 __all__ = [
     "BackendInfo",
     "Fragments",
+    "GridHierarchy",
     "PyTorchRasterizer",
     "RasterInfo",
     "RasterizerWrapper",
     "__version__",
     "backend_info",
     "barycentrics",
+    "build_hierarchy",
+    "build_hierarchy_with_feat",
     "create_optimized_rasterizer",
+    "fill_surface",
     "interpolate",
     "rasterize",
     "rasterize_image",

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
@@ -20,6 +21,9 @@ from . import scenes
 from .api import rasterize
 from .backends import native, nvdiffrast
 from .backends.registry import backend_statuses
+from .hierarchy import build_hierarchy
+from .hierarchy.peel import peel
+from .samples import trefoil_knot
 
 CASES: dict[str, tuple[Callable[[], scenes.Scene], int]] = {
     "sphere 5 k, 512²": (lambda: scenes.sphere(5_000), 512),
@@ -33,9 +37,20 @@ CASES: dict[str, tuple[Callable[[], scenes.Scene], int]] = {
     "10 k large, 1024²": (lambda: scenes.soup(10_000, 0.2), 1024),
 }
 
+HIERARCHY_CASES: dict[str, tuple[int, int]] = {
+    "grid hierarchy 128, 4 levels": (128, 4),
+    "grid hierarchy 256, 5 levels": (256, 5),
+    "grid hierarchy 512, 6 levels": (512, 6),
+}
+"""Resolution and levels over six depth-peeled layers of a trefoil knot of 192 000 faces."""
+
+ALL = (*CASES, *HIERARCHY_CASES)
+"""Names of all cases."""
+
 QUICK = ("sphere 5 k, 512²", "sphere 10 k, 1024²", "50 screen-sized, 512²")
 """Cases of a quick run."""
 
+_LAYERS = 6
 _NATIVE = "custom_rasterizer"
 _PEERS = {_NATIVE: native.bare_call, "nvdiffrast": nvdiffrast.bare_call}
 
@@ -52,7 +67,7 @@ class Row:
         milliseconds: median wall time of a call, synchronised.
         busy: milliseconds that the GPU worked during a call, all its kernels and fills added up; None on a CPU.
         ratio: native milliseconds over these, where the native module ran in the same run; else None.
-        differing: pixels whose face is not that of the first backend measured (torch).
+        differing: pixels whose face, or hierarchy outputs that, are not those of the first backend measured (torch).
         peak: largest amount of device memory allocated during a call beyond what was allocated before; None on a CPU.
     """
 
@@ -74,6 +89,11 @@ def measure(device: torch.device, cases: tuple[str, ...], repeats: int = 7) -> I
     """Measure every case with every backend that works on ``device``; yields the rows of one case at a time."""
     names = [row.name for row in backend_statuses(device) if row.available]
     for case in cases:
+        if case in HIERARCHY_CASES:
+            yield _measure_case(
+                case, device, _hierarchy_runs(device, *HIERARCHY_CASES[case]), _different_outputs, repeats
+            )
+            continue
         make, size = CASES[case]
         pos, tri = (tensor.to(device) for tensor in make())
         runs: dict[tuple[str, str], tuple[Run, Run]] = {}
@@ -81,13 +101,41 @@ def measure(device: torch.device, cases: tuple[str, ...], repeats: int = 7) -> I
             for mode in ("auto", "batched", "tiled") if name == "torch" else ("",):
                 ours = partial(rasterize, pos, tri, (size, size), mode=mode or "auto", backend=name)
                 runs[name, mode] = (ours, _PEERS[name](pos, tri, (size, size)) if name in _PEERS else ours)
-        yield _measure_case(case, device, runs, repeats)
+        yield _measure_case(case, device, runs, _different_pixels, repeats)
+
+
+def _hierarchy_runs(device: torch.device, resolution: int, levels: int) -> dict[tuple[str, str], tuple[Run, Run]]:
+    """Ours on the device, and the native module, which knows the CPU only."""
+    mesh = trefoil_knot(1000, 96)
+    points = mesh.vertices * ((1 - 2 / resolution) / mesh.vertices.abs().amax())
+    layers = peel(mesh, points, resolution, _LAYERS)
+    positions, normals = layers.positions, layers.normals
+    here = [view.to(device) for view in positions], [view.to(device) for view in normals]
+    ours = partial(build_hierarchy, *here, levels, resolution)
+    runs = {("torch", ""): (ours, ours)}
+    if not native.reason_against(torch.device("cpu")):
+        theirs = partial(native.build_hierarchy, positions, normals, levels, resolution)
+        runs[_NATIVE, ""] = (theirs, theirs)
+    return runs
+
+
+def _different_pixels(one: Any, other: Any) -> int:
+    return int((one.findices != other.findices).sum())
+
+
+def _different_outputs(one: list[list[Tensor]], other: list[list[Tensor]]) -> int:
+    pairs = [(a.cpu(), b.cpu()) for x, y in zip(one, other, strict=True) for a, b in zip(x, y, strict=True)]
+    return sum(not torch.equal(a, b) for a, b in pairs)
 
 
 def _measure_case(
-    case: str, device: torch.device, runs: dict[tuple[str, str], tuple[Run, Run]], repeats: int
+    case: str,
+    device: torch.device,
+    runs: dict[tuple[str, str], tuple[Run, Run]],
+    different: Callable[[Any, Any], int],
+    repeats: int,
 ) -> list[Row]:
-    """``runs`` hold two calls each: one whose result is compared, and one that is timed."""
+    """``runs`` hold two calls each: one whose result is compared by ``different``, and one that is timed."""
     first, peaks, differing = None, {}, {}
     for key, (check, run) in runs.items():
         run()  # compiles, loads and allocates what stays
@@ -96,9 +144,9 @@ def _measure_case(
             torch.cuda.reset_peak_memory_stats(device)
             run()
             peaks[key] = torch.cuda.max_memory_allocated(device) - before
-        findices = check().findices
-        first = findices if first is None else first
-        differing[key] = int((findices != first).sum())
+        result = check()
+        first = result if first is None else first
+        differing[key] = different(result, first)
     times: dict[tuple[str, str], list[float]] = {key: [] for key in runs}
     for _ in range(repeats):
         for key, (_, run) in runs.items():  # interleaved, so that a change of clock or load meets all alike
@@ -152,13 +200,16 @@ def markdown(rows: list[Row]) -> str:
     titles = [f"{backend} {mode}".strip() for backend, mode in columns]
     lines = ["| ms per call | " + " | ".join(titles) + " |", "|---|" + "---:|" * len(columns)]
     for case in dict.fromkeys(row.case for row in rows):
-        lines.append(f"| {case} | " + " | ".join(_cell(cells[(case, *column)]) for column in columns) + " |")
+        lines.append(f"| {case} | " + " | ".join(_cell(cells.get((case, *column))) for column in columns) + " |")
     return "\n".join(lines)
 
 
-def _cell(row: Row) -> str:
+def _cell(row: Row | None) -> str:
+    if row is None:
+        return ""
+    unit = "outputs" if row.case in HIERARCHY_CASES else "px"
     text = f"{row.milliseconds:.3g}" if row.milliseconds < 1000 else f"{row.milliseconds:.0f}"
     text += "" if row.busy is None else f" / {row.busy:.3f}"
     if row.ratio is not None and row.backend != _NATIVE:
         text += f" ({row.ratio:.2f}x)"
-    return text + (f", {row.differing} px differ" if row.differing else "")
+    return text + (f", {row.differing} {unit} differ" if row.differing else "")

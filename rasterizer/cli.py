@@ -92,7 +92,11 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("bench", _bench, "measure modes and backends on this machine")
     sub.add_argument("--quick", action="store_true", help="three small cases instead of all")
     sub.add_argument(
-        "--case", action="append", choices=tuple(bench.CASES), metavar="CASE", help="only this one; repeatable"
+        "--case",
+        action="append",
+        choices=bench.ALL,
+        metavar="CASE",
+        help="only this one; repeatable",
     )
     sub.add_argument("--repeats", default=7, type=int, metavar="N", help="calls per measurement (default 7)")
     sub.add_argument("--json", action="store_true", help="as JSON")
@@ -176,7 +180,7 @@ def _bench(options: argparse.Namespace) -> None:
     device = _device(options)
     if options.repeats < 1:
         raise ValueError(f"--repeats: is {options.repeats}, expected at least 1")
-    cases = tuple(options.case or (bench.QUICK if options.quick else bench.CASES))
+    cases = tuple(options.case or (bench.QUICK if options.quick else bench.ALL))
     rows = []
     for measured in tqdm(bench.measure(device, cases, options.repeats), total=len(cases), unit="case", leave=False):
         rows += measured

@@ -16,7 +16,8 @@ from .validation import check_choice, check_integer, check_resolution
 
 SPACES = ("camera", "uv")
 
-_EMPTY_LAYER = 1e9  # depth prior where the layer before drew nothing: nothing is behind it
+EMPTY_LAYER = 1e9
+"""Depth prior where the layer before drew nothing: nothing is behind it."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ def rasterize_mesh(
         results.append(drawn)
         if layer + 1 < layers:
             z, w = interpolate(clip[..., 2:], *drawn, mesh.faces).unbind(-1)
-            prior = torch.where(drawn.findices > 0, z / w, _EMPTY_LAYER)
+            prior = torch.where(drawn.findices > 0, z / w, EMPTY_LAYER)
     return Raster(
         torch.stack([drawn.findices for drawn in results], dim=1),
         torch.stack([drawn.barycentric for drawn in results], dim=1),

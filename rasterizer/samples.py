@@ -29,11 +29,16 @@ def sample_mesh(name: str) -> Mesh:
         ValueError: another name.
     """
     if name == "trefoil knot":
-        # The strands pass each other at a distance of 0.55, which bounds the radius.
-        return _tube(name, _trefoil, radius=0.5 / 3, segments=200, sides=24, cells=(36, 4))
+        return trefoil_knot()
     if name == "torus":
         return _tube(name, _circle, radius=0.3, segments=96, sides=48, cells=(20, 6))
     raise ValueError(f"sample '{name}' is unknown; expected one of {', '.join(SAMPLES)}.")
+
+
+def trefoil_knot(segments: int = 200, sides: int = 24) -> Mesh:
+    """The sample of that name as a tube of ``segments x sides`` quads."""
+    # The strands pass each other at a distance of 0.55, which bounds the radius.
+    return _tube("trefoil knot", _trefoil, radius=0.5 / 3, segments=segments, sides=sides, cells=(36, 4))
 
 
 def _trefoil(t: Tensor) -> Tensor:

@@ -50,6 +50,13 @@ def bare_call(pos: Tensor, tri: Tensor, resolution: tuple[int, int]) -> Callable
     return lambda: module.rasterize_image(pos, faces, none, width, height, 1e-6, 0)
 
 
+def build_hierarchy(positions: list[Tensor], normals: list[Tensor], levels: int, resolution: int) -> list[list[Tensor]]:
+    """The native hierarchy, on the CPU, which is all it knows."""
+    return _load().build_hierarchy(
+        [view.contiguous() for view in positions], [view.contiguous() for view in normals], levels, resolution
+    )
+
+
 def rasterize(pos: Tensor, tri: Tensor, options: RasterOptions) -> tuple[Tensor, Tensor, RasterInfo]:
     """Rasterize view by view with the native module."""
     module = _load()

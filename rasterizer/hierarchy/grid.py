@@ -1,0 +1,266 @@
+"""The hierarchy as people use it: built from a mesh, looked up by position, and moved through level by level."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+
+import torch
+from torch import Tensor
+
+from ..device import device_policy, working_device
+from ..mesh import Mesh
+from ..validation import check_faces, check_integer
+from .build import build
+from .cells import cell_points, grid_coordinates, pack
+from .layers import collect
+from .native import check_levels, moved
+from .peel import peel
+
+
+@dataclass(frozen=True, eq=False)
+class GridHierarchy:
+    """Cells of a grid that a surface passes through, at several resolutions, each linked to its neighbours.
+
+    The grid spans the cube -1..1 around the mesh; level 0 is the finest, and each further level halves its resolution.
+    N is the number of cells of a level. Cells without samples ("padded") complete the blocks that filters step over.
+
+    Attributes:
+        positions: ``[N, 3]`` float32, a point of the surface in each cell of level 0, in mesh coordinates.
+        normals: ``[N, 3]`` float32, the surface's normal there; zero for padded cells.
+        original: ``[N]`` bool, False for padded cells of level 0.
+        keys: per level ``[N]`` int64, ``(x * R + y) * R + z`` of the cell's coordinates at that level's resolution R.
+        neighbors: per level ``[N, 9]`` int64, the 3 x 3 cells around each in its tangent plane, -1 = none.
+        downsamples: per level but the last ``[N]`` int64, the cell of the coarser level that it lies in.
+        even_corners, odd_corners: per level ``[N]`` bool.
+        resolution: cells along each side of the cube at level 0.
+        centre: ``[3]`` the middle of the cube, in mesh coordinates.
+        half_side: half the cube's side, in mesh units.
+        complete: whether every surface was taken in; False when more lay behind the last layer peeled.
+    """
+
+    positions: Tensor
+    normals: Tensor
+    original: Tensor
+    keys: tuple[Tensor, ...]
+    neighbors: tuple[Tensor, ...]
+    downsamples: tuple[Tensor, ...]
+    even_corners: tuple[Tensor, ...]
+    odd_corners: tuple[Tensor, ...]
+    resolution: int
+    centre: Tensor
+    half_side: float
+    complete: bool
+
+    @classmethod
+    def from_mesh(
+        cls,
+        vertices: Tensor,
+        faces: Tensor,
+        resolution: int = 128,
+        levels: int = 4,
+        max_layers: int = 8,
+        on_progress: Callable[[float], None] | None = None,
+    ) -> GridHierarchy:
+        """Build it from ``vertices [N, 3]`` and ``faces [M, 3]``, on their device.
+
+        The mesh is drawn along the three axes, surface behind surface, and each pixel becomes a sample. Cells hold one
+        sheet of the surface: where two pass through one cell back to back, there are two cells.
+
+        Args:
+            vertices: ``[N, 3]`` positions.
+            faces: ``[M, 3]`` vertex indices.
+            resolution: cells along the longest side of the bounding box, 8 to 1024.
+            levels: how many levels; the resolution is halved from one to the next.
+            max_layers: most surfaces taken in behind one another; a warning says when there are more.
+            on_progress: called with the share done, 0..1; an exception it raises stops the work.
+
+        Raises:
+            ValueError: an argument is unusable; the text names it.
+        """
+        check_integer(resolution, 8, 1024, "resolution")
+        check_integer(levels, 1, 11, "levels")
+        check_integer(max_layers, 1, 64, "max_layers")
+        check_levels(levels, resolution, "levels")
+        mesh = Mesh(vertices.detach().float(), check_faces(faces, len(vertices), vertices.device).to(torch.int32))
+        low, high = mesh.bounds()
+        size = float((high - low).amax())
+        if not 0 < size < float("inf"):
+            raise ValueError(f"vertices: the mesh is {size} wide, expected finite positions that do not all coincide")
+        # A cell of air on each side, so that nothing lies on the border of the cube.
+        half_side = size / 2 / (1 - 2 / resolution)
+        centre = (low + high) / 2
+        report = on_progress or (lambda share: None)
+        home = vertices.device
+        peeled = peel(mesh, (mesh.vertices - centre) / half_side, resolution, max_layers, lambda s: report(0.7 * s))
+        device = working_device(home if device_policy(home).float64 else torch.device("cpu"))
+        with torch.no_grad():
+            samples = collect([p.to(device) for p in peeled.positions], [n.to(device) for n in peeled.normals], None)
+            built = build(samples, levels, resolution, lambda s: report(0.7 + 0.3 * s), split_sides=True)
+            built = moved(built, home)
+        report(1.0)
+        parts = built.levels
+        return cls(
+            positions=built.positions * half_side + centre,
+            normals=built.normals,
+            original=built.original > 0,
+            keys=tuple(level.keys for level in parts),
+            neighbors=tuple(level.neighbors for level in parts),
+            downsamples=tuple(level.downsample for level in parts[:-1]),
+            even_corners=tuple(level.even > 0 for level in parts),
+            odd_corners=tuple(level.odd > 0 for level in parts),
+            resolution=resolution,
+            centre=centre,
+            half_side=half_side,
+            complete=peeled.complete,
+        )
+
+    @property
+    def levels(self) -> int:
+        """How many levels there are."""
+        return len(self.keys)
+
+    @property
+    def cell_size(self) -> float:
+        """Side of a cell of level 0, in mesh units."""
+        return 2 * self.half_side / self.resolution
+
+    def count(self, level: int = 0) -> int:
+        """Cells of a level."""
+        return len(self.keys[level])
+
+    def points(self, level: int = 0) -> Tensor:
+        """``[N, 3]`` the centres of a level's cells, in mesh coordinates."""
+        keys = self.keys[level]
+        place = keys if device_policy(keys.device).float64 else keys.cpu()
+        return cell_points(place, self.resolution >> level).to(keys.device) * self.half_side + self.centre
+
+    def to(self, device: torch.device | str) -> GridHierarchy:
+        """The same with every tensor on ``device``."""
+
+        def there(value: object) -> object:
+            if isinstance(value, tuple):
+                return tuple(there(item) for item in value)
+            return value.to(device) if isinstance(value, Tensor) else value
+
+        return replace(self, **{field.name: there(getattr(self, field.name)) for field in fields(self)})
+
+    def memory(self) -> int:
+        """Bytes that its tensors take."""
+        total = 0
+        for field in fields(self):
+            value = getattr(self, field.name)
+            for tensor in value if isinstance(value, tuple) else (value,):
+                total += tensor.numel() * tensor.element_size() if isinstance(tensor, Tensor) else 0
+        return total
+
+    def pull(self, features: Tensor, level: int = 0) -> Tensor:
+        """Average ``[N, C]`` features of ``level`` over the cells of the coarser one, ``level + 1``.
+
+        Every cell of the coarser level counts the cells in it alike. Differentiable.
+        """
+        self._check_features(features, level, "level", self.levels - 1)
+        children = _children(self.downsamples[level], self.count(level + 1))
+        inside = (children >= 0).to(features.dtype)
+        total = torch.zeros_like(features[:1]).expand(len(children), -1)
+        for child, one in zip(children.unbind(1), inside.unbind(1), strict=True):  # gathers, whose sum has an order
+            total = total + features.index_select(0, child.clamp(min=0)) * one[:, None]
+        return total / inside.sum(dim=1, keepdim=True).clamp(min=1)
+
+    def push(self, features: Tensor, level: int = 0) -> Tensor:
+        """Interpolate ``[N, C]`` features of ``level + 1`` to the finer ``level``.
+
+        Each cell takes the mean of its coarser cell and that one's neighbours, weighted with a tent as wide as two
+        coarse cells around each centre. Differentiable.
+        """
+        self._check_features(features, level + 1, "level", self.levels)
+        parent = self.downsamples[level]
+        around = self.neighbors[level + 1].index_select(0, parent)
+        around = torch.cat((parent[:, None], around[:, :4], around[:, 5:]), dim=1)
+        own, coarse = self.points(level), self.points(level + 1)
+        width = 2 * self.half_side / (self.resolution >> (level + 1))
+        total, weights = 0.0, 0.0
+        for cell in around.unbind(1):
+            place = cell.clamp(min=0)
+            apart = (coarse.index_select(0, place) - own).abs() / width
+            weight = ((1 - apart).clamp(min=0).prod(dim=1) * (cell >= 0)).to(features.dtype)[:, None]
+            total = total + features.index_select(0, place) * weight
+            weights = weights + weight
+        return total / weights
+
+    def find(self, points: Tensor, normals: Tensor | None = None) -> Tensor:
+        """The cell of level 0 that each point of the surface belongs to.
+
+        Args:
+            points: ``[T, 3]`` in mesh coordinates.
+            normals: ``[T, 3]`` of the surface there. A cell that faces the other way is not taken while one around it
+                faces the right way.
+
+        Returns:
+            ``[T]`` int64, -1 where neither the point's cell nor one of the 26 around it holds a part of the surface.
+        """
+        home = points.device
+        if not device_policy(home).float64:
+            return self.to("cpu").find(points.cpu(), None if normals is None else normals.cpu()).to(home)
+        seen = self.original.nonzero().squeeze(1)
+        keys, order = torch.sort(self.keys[0].index_select(0, seen), stable=True)
+        cells = seen.index_select(0, order)
+        grid = grid_coordinates((points.float() - self.centre) / self.half_side, self.resolution)
+        best, found = self._nearest_in(grid, points, normals, keys, cells)
+        poor = (best >= _POOR).nonzero().squeeze(1)
+        if len(poor):
+            some, its_points = grid.index_select(0, poor), points.index_select(0, poor)
+            its_normals = None if normals is None else normals.index_select(0, poor)
+            least, cell = best.index_select(0, poor), found.index_select(0, poor)
+            for shift in _AROUND:
+                near = some + torch.tensor(shift, device=home)
+                apart, other = self._nearest_in(near, its_points, its_normals, keys, cells)
+                closer = apart < least
+                least, cell = torch.where(closer, apart, least), torch.where(closer, other, cell)
+            found = found.index_copy(0, poor, cell)
+        return found
+
+    def _nearest_in(
+        self, grid: Tensor, points: Tensor, normals: Tensor | None, keys: Tensor, cells: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The better of the cells at given grid coordinates, and how good: distance in cells, much more if turned."""
+        inside = ((grid >= 0) & (grid < self.resolution)).all(dim=1)
+        wanted = torch.where(inside, pack(grid, self.resolution), -1)
+        at = torch.searchsorted(keys, wanted)
+        best = torch.full(wanted.shape, torch.inf, device=points.device)
+        found = torch.full_like(wanted, -1)
+        for side in (0, 1):
+            place = (at + side).clamp(max=len(keys) - 1)
+            cell = cells.index_select(0, place)
+            score = (self.positions.index_select(0, cell) - points).norm(dim=1) / self.cell_size
+            if normals is not None:
+                score = score + _POOR * ((self.normals.index_select(0, cell) * normals).sum(dim=1) < 0)
+            score = torch.where(keys.index_select(0, place) == wanted, score, torch.inf)
+            better = score < best
+            best, found = torch.where(better, score, best), torch.where(better, cell, found)
+        return best, found
+
+    def _check_features(self, features: Tensor, level: int, name: str, end: int) -> None:
+        if not 0 <= level < end:
+            raise ValueError(f"{name}: is {level}, but the hierarchy has levels 0 to {self.levels - 1}")
+        if features.ndim != 2 or len(features) != self.count(level) or not features.is_floating_point():
+            raise ValueError(
+                f"features: found {list(features.shape)} {features.dtype}, expected floating-point "
+                f"[{self.count(level)}, C], a row for each cell of level {level}"
+            )
+
+
+_POOR = 100.0  # cells; more than any distance to a neighbouring cell
+
+_AROUND = [(x, y, z) for x in (-1, 0, 1) for y in (-1, 0, 1) for z in (-1, 0, 1) if (x, y, z) != (0, 0, 0)]
+
+
+def _children(parent: Tensor, count: int) -> Tensor:
+    """``[count, K]`` int64, the entries of ``parent [N]`` that name each cell, in ascending order, padded with -1."""
+    ordered, order = torch.sort(parent, stable=True)
+    start = torch.searchsorted(ordered, torch.arange(count, device=parent.device))
+    rank = torch.arange(len(parent), device=parent.device) - start.index_select(0, ordered)
+    most = int(rank.max()) + 1 if len(rank) else 0
+    table = torch.full((count * most,), -1, dtype=torch.int64, device=parent.device)
+    table[ordered * most + rank] = order
+    return table.view(count, most)
