@@ -1,4 +1,4 @@
-"""Cells of a grid over the cube [-1, 1]³: their keys, their centres, and numbering them by first occurrence.
+"""Cells of a grid over the cube [-1, 1]³: coordinates, keys, points, and numbering by first occurrence.
 
 A cell's key at resolution R is ``(x * R + y) * R + z`` of its integer coordinates. A position exactly at +1 has the
 coordinate R, which makes its key that of a cell of the next row; callers of the native module rely on that.
@@ -11,40 +11,39 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-CENTRE = (0.5, 0.5, 0.5)
-CORNER = (0.75, 0.25, 0.75)
-"""Where in a cell a point is taken, along x, y and z."""
+Resolution = int | Tensor
+"""Cells along a side of the cube: one number, or ``[N, 1]`` int64 with one for each cell."""
 
 
-def grid_coordinates(positions: Tensor, resolution: int) -> Tensor:
-    """``[..., 3]`` float32 positions to int64 coordinates, toward zero; float64 in between, as the native module."""
+def coordinates_of(positions: Tensor, resolution: Resolution) -> Tensor:
+    """``[N, 3]`` float32 positions to int64 coordinates, toward zero; float64 in between, as the native module."""
     return (positions * 0.5).to(torch.float64).add_(0.5).mul_(resolution).to(torch.int64)
 
 
-def pack(coordinates: Tensor, resolution: int) -> Tensor:
-    """Keys of ``[..., 3]`` coordinates."""
+def pack(coordinates: Tensor, resolution: Resolution) -> Tensor:
+    """Keys ``[...]`` of ``[..., 3]`` coordinates."""
+    resolution = resolution.squeeze(-1) if isinstance(resolution, Tensor) else resolution
     x, y, z = coordinates.unbind(-1)
-    return (x * resolution + y) * resolution + z
+    return (x * resolution).add_(y).mul_(resolution).add_(z)
 
 
-def cell_keys(positions: Tensor, resolution: int) -> Tensor:
-    """Keys of the cells that ``[..., 3]`` positions lie in."""
-    return pack(grid_coordinates(positions, resolution), resolution)
-
-
-def cell_points(keys: Tensor, resolution: int, offset: tuple[float, float, float] = CENTRE) -> Tensor:
-    """``[N, 3]`` float32 points of cells, at ``offset`` within each."""
+def unpack(keys: Tensor, resolution: int) -> Tensor:
+    """Coordinates ``[N, 3]`` of keys, as the C language divides: quotients toward zero."""
     row = torch.div(keys, resolution, rounding_mode="trunc")
-    coordinates = torch.stack(
-        (
-            torch.div(row, resolution, rounding_mode="trunc"),
-            torch.fmod(row, resolution),
-            torch.fmod(keys, resolution),
-        ),
-        dim=-1,
-    )
-    shifted = coordinates + torch.tensor(offset, dtype=torch.float64, device=keys.device)
-    return shifted.div_(resolution).sub_(0.5).mul_(2.0).to(torch.float32)
+    x = torch.div(row, resolution, rounding_mode="trunc")
+    return torch.stack((x, row - x * resolution, keys - row * resolution), dim=-1)
+
+
+def centres(coordinates: Tensor, resolution: Resolution) -> Tensor:
+    """``[N, 3]`` float32 middle of cells."""
+    return coordinates.to(torch.float64).add_(0.5).div_(resolution).sub_(0.5).mul_(2.0).to(torch.float32)
+
+
+def corners(coordinates: Tensor, resolution: Resolution) -> Tensor:
+    """``[N, 3]`` float32 points at 3/4, 1/4 and 3/4 of cells."""
+    place = coordinates.to(torch.float64).add_(0.75)
+    place[:, 1] -= 0.5
+    return place.div_(resolution).sub_(0.5).mul_(2.0).to(torch.float32)
 
 
 @dataclass(frozen=True)
@@ -72,13 +71,11 @@ class Numbering:
         where = starts.nonzero().squeeze(1)
         first_of_key = order.index_select(0, where)
         # Among all keys in their original order, count those that occur for the first time.
-        is_first = torch.zeros_like(keys).index_fill_(0, first_of_key, 1)
-        number_of_key = is_first.cumsum(0).sub_(1).index_select(0, first_of_key)
-        run = starts.cumsum(0).sub_(1)
-        number = torch.empty_like(keys)
-        number[order] = number_of_key.index_select(0, run)
-        first = torch.empty_like(first_of_key)
-        first[number_of_key] = first_of_key
+        place = torch.zeros_like(keys).index_fill_(0, first_of_key, 1).cumsum_(0)
+        number_of_key = place.index_select(0, first_of_key).sub_(1)
+        numbers = number_of_key.index_select(0, starts.cumsum(0).sub_(1))
+        number = place.scatter_(0, order, numbers)
+        first = torch.empty_like(first_of_key).scatter_(0, number_of_key, first_of_key)
         return cls(number, first, ordered.index_select(0, where), number_of_key)
 
     def find(self, keys: Tensor) -> tuple[Tensor, Tensor]:
@@ -87,10 +84,3 @@ class Numbering:
             return torch.zeros_like(keys), torch.zeros_like(keys, dtype=torch.bool)
         at = torch.searchsorted(self.keys, keys).clamp_(max=len(self.keys) - 1)
         return self.number_of_key.index_select(0, at), self.keys.index_select(0, at) == keys
-
-    def including(self, keys: Tensor) -> Numbering:
-        """The same with further keys, all of which stand for cell 0, as missing ones do in the native module's map."""
-        extra = torch.unique(keys)
-        ordered, order = torch.sort(torch.cat((self.keys, extra)))
-        numbers = torch.cat((self.number_of_key, torch.zeros_like(extra)))
-        return Numbering(self.number, self.first, ordered, numbers.index_select(0, order))

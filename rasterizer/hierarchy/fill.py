@@ -91,14 +91,13 @@ def _relax(graph: SurfaceGraph, values: Tensor, free: Tensor) -> Tensor:
     weighted mean of their neighbours; the others stay. A fixed number of steps: asking whether it is done costs more.
     """
     index = graph.neighbors.clamp(min=0)
+    weights = graph.weights[..., None]
     diagonal = graph.weights.sum(dim=1, keepdim=True).clamp(min=1e-12)
 
     def residual(x: Tensor) -> Tensor:
         """Sum over the neighbours of weight times difference, on free nodes."""
-        total = -diagonal * x
-        for other, weight in zip(index.unbind(1), graph.weights.unbind(1), strict=True):
-            total = total + x.index_select(0, other) * weight[:, None]
-        return total * free
+        around = x.index_select(0, index.view(-1)).view(*index.shape, -1)
+        return ((around * weights).sum(dim=1) - diagonal * x) * free
 
     left = residual(values)
     step = left / diagonal

@@ -12,7 +12,7 @@ from ..device import device_policy, working_device
 from ..mesh import Mesh
 from ..validation import check_faces, check_integer
 from .build import build
-from .cells import cell_points, grid_coordinates, pack
+from .cells import centres, coordinates_of, pack, unpack
 from .layers import collect
 from .native import check_levels, moved
 from .peel import peel
@@ -104,11 +104,11 @@ class GridHierarchy:
             positions=built.positions * half_side + centre,
             normals=built.normals,
             original=built.original > 0,
-            keys=tuple(level.keys for level in parts),
+            keys=tuple(pack(level.cells, level.resolution) for level in parts),
             neighbors=tuple(level.neighbors for level in parts),
             downsamples=tuple(level.downsample for level in parts[:-1]),
-            even_corners=tuple(level.even > 0 for level in parts),
-            odd_corners=tuple(level.odd > 0 for level in parts),
+            even_corners=tuple(level.corners[0] > 0 for level in parts),
+            odd_corners=tuple(level.corners[1] > 0 for level in parts),
             resolution=resolution,
             centre=centre,
             half_side=half_side,
@@ -133,7 +133,8 @@ class GridHierarchy:
         """``[N, 3]`` the centres of a level's cells, in mesh coordinates."""
         keys = self.keys[level]
         place = keys if device_policy(keys.device).float64 else keys.cpu()
-        return cell_points(place, self.resolution >> level).to(keys.device) * self.half_side + self.centre
+        resolution = self.resolution >> level
+        return centres(unpack(place, resolution), resolution).to(keys.device) * self.half_side + self.centre
 
     def to(self, device: torch.device | str) -> GridHierarchy:
         """The same with every tensor on ``device``."""
@@ -205,7 +206,7 @@ class GridHierarchy:
         seen = self.original.nonzero().squeeze(1)
         keys, order = torch.sort(self.keys[0].index_select(0, seen), stable=True)
         cells = seen.index_select(0, order)
-        grid = grid_coordinates((points.float() - self.centre) / self.half_side, self.resolution)
+        grid = coordinates_of((points.float() - self.centre) / self.half_side, self.resolution)
         best, found = self._nearest_in(grid, points, normals, keys, cells)
         poor = (best >= _POOR).nonzero().squeeze(1)
         if len(poor):

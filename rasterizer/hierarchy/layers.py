@@ -55,6 +55,11 @@ class Samples:
         """L."""
         return (len(self.at) - 1) // max(self.pixels, 1)
 
+    @property
+    def slots(self) -> int:
+        """``L * P``."""
+        return len(self.at) - 1
+
 
 def collect(positions: Sequence[Tensor], normals: Sequence[Tensor], feats: Sequence[Tensor] | None) -> Samples:
     """Gather the valid pixels of three views: ``[L_v, H_v, W_v, 4]``, ``[.., 3]`` and ``[.., C]`` float32 each."""
@@ -62,33 +67,51 @@ def collect(positions: Sequence[Tensor], normals: Sequence[Tensor], feats: Seque
     sizes = tuple((view.shape[1], view.shape[2]) for view in positions)
     areas = [height * width for height, width in sizes]
     bases = (0, areas[0], areas[0] + areas[1])
+    starts = [0, positions[0][..., 0].numel(), positions[0][..., 0].numel() + positions[1][..., 0].numel()]
     pixels, layers = sum(areas), max(len(view) for view in positions)
-    valid = torch.zeros((layers, pixels), dtype=torch.bool, device=device)
-    parts: list[tuple[Tensor, ...]] = []
-    for number, view in enumerate(positions):
-        drawn = view[..., 3].reshape(len(view), -1) != 0
-        valid[: len(view), bases[number] : bases[number] + areas[number]] = drawn
-        index = drawn.view(-1).nonzero().squeeze(1)
-        layer = torch.div(index, max(areas[number], 1), rounding_mode="floor")
-        pixel = index - layer * areas[number] + bases[number]
-        axis = torch.full_like(index, (number + 2) % 3)
-        rows = [view.reshape(-1, 4).index_select(0, index)[:, :3], normals[number].reshape(-1, 3)[index]]
-        if feats is not None:
-            rows.append(feats[number].reshape(-1, feats[number].shape[-1])[index])
-        parts.append((layer, pixel, axis, *rows))
-    layer, pixel, axis, points, directions, *features = (torch.cat(part) for part in zip(*parts, strict=True))
 
+    points = torch.cat([view.reshape(-1, 4) for view in positions])
+    drawn = points[:, 3] != 0
+    index = drawn.nonzero().squeeze(1)  # in all views' pixels, view by view and layer by layer
+    view = (index >= starts[1]).to(torch.int64) + (index >= starts[2])
+    start, area, base = per_view(tuple(zip(starts, (max(size, 1) for size in areas), bases, strict=True)), view)
+    local = index - start
+    layer = torch.div(local, area, rounding_mode="floor")
+    pixel = local - layer * area + base
+    slot = layer * pixels + pixel
+
+    valid = torch.zeros((layers, pixels), dtype=torch.bool, device=device)
+    valid.view(-1).index_fill_(0, slot, True)
     following = valid[1:].to(torch.uint8).cumprod(0, dtype=torch.uint8).sum(0)
     surface = valid[0] if layers else torch.zeros(pixels, dtype=torch.bool, device=device)
-    count = torch.where(surface, following + 1, 0)
-    last = torch.where(surface | (following > 0), following, -1)
-    slot = layer * pixels + pixel
+    count = (following + 1) * surface
+    last = following.masked_fill(~(surface | (following > 0)), -1)
     at = torch.full((layers * pixels + 1,), len(slot), dtype=torch.int64, device=device)
-    at[slot] = torch.arange(len(slot), device=device)
-    visit = torch.where(layer < count.index_select(0, pixel), pixel * layers + layer, NEVER)
+    at.scatter_(0, slot, torch.arange(len(slot), device=device))
+    hidden = layer >= count.index_select(0, pixel)
+
+    def chosen(views: Sequence[Tensor]) -> Tensor:
+        return torch.cat([view.reshape(-1, view.shape[-1]) for view in views]).index_select(0, index)
+
     return Samples(
-        points, directions, features[0] if features else None, axis, slot, visit, at, count, last, sizes, bases
+        positions=points.index_select(0, index)[:, :3],
+        normals=chosen(normals),
+        feats=None if feats is None else chosen(feats),
+        depth_axis=torch.remainder(view + 2, 3),
+        slot=slot,
+        visit=(pixel * layers + layer).masked_fill_(hidden, NEVER),
+        at=at,
+        count=count,
+        last=last,
+        sizes=sizes,
+        bases=bases,
     )
+
+
+def per_view(values: Sequence[Sequence[int]], view: Tensor) -> tuple[Tensor, ...]:
+    """For ``view [N]``, the numbers that ``values`` has for it, one tensor ``[N]`` int64 each."""
+    table = torch.tensor(values, dtype=torch.int64).to(view.device, non_blocking=True)
+    return tuple(table[:, column].index_select(0, view) for column in range(table.shape[1]))
 
 
 def image_axes(points: Tensor, view: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -96,3 +119,13 @@ def image_axes(points: Tensor, view: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     x, y, z = points.unbind(-1)
     side, top = view == 1, view == 2
     return torch.where(top, -z, y), torch.where(side, z, x), torch.where(side, x, torch.where(top, y, z))
+
+
+def pixel_of(points: Tensor, view: Tensor, height: Tensor, width: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Row and column (int64, toward zero) of points in images of the size given for each, and their depth."""
+    row, column, depth = image_axes(points, view)
+    return (
+        (row * 0.5).to(torch.float64).add_(0.5).mul_(height).to(torch.int64),
+        (column * 0.5).to(torch.float64).add_(0.5).mul_(width).to(torch.int64),
+        depth,
+    )

@@ -106,7 +106,7 @@ def moved(built: Built, device: torch.device) -> Built:
     if built.positions.device == device:
         return built
     for level in built.levels:
-        for name in ("keys", "dims", "downsample", "neighbors", "even", "odd"):
+        for name in ("cells", "dims", "points", "downsample", "neighbors", "corners"):
             value = getattr(level, name)
             setattr(level, name, None if value is None else value.to(device))
     feats = None if built.feats is None else built.feats.to(device)
@@ -129,6 +129,6 @@ def _as_lists(built: Built) -> list[list[Tensor]]:
         [built.positions, built.original],
         [level.neighbors for level in levels],
         [level.downsample for level in levels[:-1]],
-        [level.even for level in levels],
-        [level.odd for level in levels],
+        [level.corners[0].to(torch.int64) for level in levels],
+        [level.corners[1].to(torch.int64) for level in levels],
     ]

@@ -1,14 +1,15 @@
-"""The 3 x 3 neighbourhood of cells, read off the views' images."""
+"""What the views show of cells: when they are first seen, where in their block they lie, and who is next to them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ..device import device_policy
-from .layers import NEVER, Samples, image_axes
+from .layers import NEVER, Samples, per_view, pixel_of
 
 FIRST, NEAREST, LAST = -1, 0, 1
 """Which layer of a neighbouring pixel is the neighbour: the first, the one nearest in depth, or the last."""
@@ -17,135 +18,118 @@ _FAR = 1e10
 
 
 @dataclass(frozen=True)
-class LevelImages:
-    """What the views show at one level.
+class Cells:
+    """Cells of several levels, in any order.
+
+    Attributes:
+        points: ``[N, 3]`` float32, a point of each.
+        dims: ``[N]`` int64, the view that each faces most.
+        levels: ``[N]`` int64, the level of each.
+    """
+
+    points: Tensor
+    dims: Tensor
+    levels: Tensor
+
+
+@dataclass(frozen=True)
+class Images:
+    """Which cell each sample shows, for several levels.
 
     Attributes:
         samples: the pixels.
-        cells: ``[n + 1]`` int64, the cell of each sample, and -1 for none.
-        depths: ``[L * P]`` float32, the depth of the cell's centre in each slot; infinite where no layer can be seen.
-        stride: pixels between neighbours.
+        cells: ``[levels, n + 1]`` int64, the number of the cell at its level; -1 in the last column.
+        depths: ``[levels, L * P]`` float32, the depth of the cell's centre in each slot; infinite where no layer is.
+        first_level: the level of the tables' first row.
     """
 
     samples: Samples
     cells: Tensor
     depths: Tensor
-    stride: int
+    first_level: int
 
     @classmethod
-    def of(cls, samples: Samples, cells: Tensor, centres: Tensor, stride: int) -> LevelImages:
-        """From the cell of each sample, and the cells' centres ``[N, 3]``."""
-        own = centres.reshape(-1).index_select(0, cells * 3 + samples.depth_axis)
-        own = torch.where(samples.visit < NEVER, own, torch.inf)
-        depths = torch.full((len(samples.at) - 1,), torch.inf, device=own.device)
-        depths[samples.slot] = own
-        return cls(samples, torch.cat((cells, cells.new_full((1,), -1))), depths, stride)
+    def of(cls, samples: Samples, cells: Tensor, centres: Sequence[Tensor], first_level: int) -> Images:
+        """From the cell of each sample ``[levels, n]``, and the centres of each level's cells ``[N, 3]``."""
+        levels, count = cells.shape
+        points = torch.cat(list(centres)).view(-1)
+        offsets = [3 * sum(len(level) for level in centres[:number]) for number in range(levels)]
+        places = torch.tensor(offsets).to(cells.device, non_blocking=True)[:, None] + samples.depth_axis
+        own = points.index_select(0, (cells * 3).add_(places).view(-1)).view(levels, count)
+        own.masked_fill_(samples.visit == NEVER, torch.inf)
+        depths = torch.full((levels, samples.slots), torch.inf, device=cells.device)
+        depths.scatter_(1, samples.slot.expand(levels, -1), own)
+        return cls(samples, torch.nn.functional.pad(cells, (0, 1), value=-1), depths, first_level)
 
 
-def pixel_of(points: Tensor, view: Tensor, size: tuple[Tensor | int, Tensor | int]) -> tuple[Tensor, Tensor, Tensor]:
-    """Row and column (int64, toward zero) of points in images of ``size`` (height, width), and their depth."""
-    row, column, depth = image_axes(points, view)
-    height, width = size
-    return (
-        (row * 0.5).to(torch.float64).add_(0.5).mul_(height).to(torch.int64),
-        (column * 0.5).to(torch.float64).add_(0.5).mul_(width).to(torch.int64),
-        depth,
-    )
-
-
-def first_visits(images: LevelImages, count: int) -> Tensor:
-    """``[N]`` int64: the first visit of each cell, going through views, rows, columns, layers; ``NEVER`` if none."""
-    first = torch.full((count,), NEVER, dtype=torch.int64, device=images.cells.device)
-    return first.scatter_reduce_(0, images.cells[:-1], images.samples.visit, "amin")
-
-
-def layer_rule(first: Tensor, dims: Tensor, samples: Samples) -> Tensor:
+def layer_rules(first: Tensor, dims: Tensor, samples: Samples) -> Tensor:
     """``[N]`` int64 FIRST, NEAREST or LAST: how a cell first seen at ``first`` finds its neighbours."""
-    layers = max(samples.layers, 1)
     seen = first < NEVER
-    visit = torch.where(seen, first, 0)
-    pixel = torch.div(visit, layers, rounding_mode="floor")
-    layer = visit - pixel * layers
+    visit = first * seen
+    pixel = torch.div(visit, samples.layers, rounding_mode="floor")
+    layer = visit - pixel * samples.layers
     view = (pixel >= samples.bases[1]).to(torch.int64) + (pixel >= samples.bases[2])
-    bottom = layer == samples.count.index_select(0, pixel) - 1 if samples.pixels else seen
-    rule = torch.where(layer == 0, FIRST, torch.where(bottom, LAST, NEAREST))
-    return torch.where(seen & (view == dims), rule, NEAREST)
+    top = layer == 0
+    bottom = (layer == samples.count.index_select(0, pixel) - 1) & ~top
+    return (bottom.to(torch.int64) - top.to(torch.int64)) * (seen & (view == dims))
 
 
-def corner_flags(images: LevelImages, points: Tensor, dims: Tensor, first: Tensor) -> tuple[Tensor, Tensor]:
-    """``[N]`` int64 flags each: whether a cell's pixel lies in an even or in an odd corner of its 2 x 2 block."""
-    even = torch.zeros_like(dims, dtype=torch.bool)
-    odd = even.clone()
-    samples, stride = images.samples, images.stride
-    block = 2 * stride
-    for size in sorted(set(samples.sizes)):
-        if len(set(samples.sizes)) == 1:
-            seen = first < NEVER
-        else:  # only cells seen in a view of this size get its flags
-            pixel = samples.slot % samples.pixels
-            inside = torch.zeros_like(pixel, dtype=torch.bool)
-            for base, other in zip(samples.bases, samples.sizes, strict=True):
-                if other == size:
-                    inside |= (pixel >= base) & (pixel < base + size[0] * size[1])
-            inside &= samples.visit < NEVER
-            seen = torch.zeros_like(even).index_fill_(0, images.cells[:-1][inside], True)
-        row, column, _ = pixel_of(points, dims, size)
-        upper, left = torch.fmod(row, block) < stride, torch.fmod(column, block) < stride
-        even |= seen & upper & ~left
-        odd |= seen & ~upper & left
-    return even.to(torch.int64), odd.to(torch.int64)
+def corner_flags(cells: Cells, seen: Tensor, size: tuple[int, int]) -> Tensor:
+    """``[2, N]`` bool: whether a cell that is ``seen`` lies in an even, and in an odd corner of its 2 x 2 block."""
+    row, column, _ = pixel_of(cells.points, cells.dims, *size)
+    stride = torch.ones_like(cells.levels) << cells.levels
+    block = stride * 2
+    upper, left = torch.fmod(row, block) < stride, torch.fmod(column, block) < stride
+    return torch.stack((upper & ~left, left & ~upper)) & seen
 
 
-def neighborhoods(
-    images: LevelImages, points: Tensor, dims: Tensor, rules: Tensor, own: Tensor, touched: Tensor | None = None
-) -> Tensor:
-    """``[N, 9]`` int64 cells around each point, rows descending and columns ascending, -1 where there is none.
+def neighborhoods(images: Images, cells: Cells, rules: Tensor, own: Tensor, touched: Tensor | None = None) -> Tensor:
+    """``[N, 9]`` int64 cells around each, rows descending and columns ascending, -1 where there is none.
 
     Args:
-        images: the views at this level.
-        points: ``[N, 3]`` float32, where to look from.
-        dims: ``[N]`` the view to look in.
+        images: the views at the levels of the cells.
+        cells: where to look from.
         rules: ``[N]`` how to choose among the layers of a pixel.
-        own: ``[N]`` the cell itself, which is the middle of its neighbourhood.
+        own: ``[N]`` the number of the cell itself, which is the middle of its neighbourhood.
         touched: ``[P]`` bool, set where the last layer of a pixel was looked up.
     """
-    step = max(device_policy(points.device).chunk // 9, 1)
+    step = max(device_policy(own.device).chunk // 9, 1)
     rows = []
-    for start in range(0, len(points), step):
+    for start in range(0, len(own), step):
         part = slice(start, start + step)
-        rows.append(_neighborhoods(images, points[part], dims[part], rules[part], own[part], touched))
-    return torch.cat(rows) if rows else torch.empty((0, 9), dtype=torch.int64, device=points.device)
+        some = Cells(cells.points[part], cells.dims[part], cells.levels[part])
+        rows.append(_neighborhoods(images, some, rules[part], own[part], touched))
+    return torch.cat(rows) if len(rows) != 1 else rows[0]
 
 
-def _neighborhoods(
-    images: LevelImages, points: Tensor, dims: Tensor, rules: Tensor, own: Tensor, touched: Tensor | None
-) -> Tensor:
-    samples, stride = images.samples, images.stride
-    table = torch.tensor([(*size, base) for size, base in zip(samples.sizes, samples.bases, strict=True)])
-    height, width, base = table.to(points.device).index_select(0, dims).unbind(1)
-    row, column, depth = pixel_of(points, dims, (height, width))
-    shift = torch.arange(9, device=points.device)
+def _neighborhoods(images: Images, cells: Cells, rules: Tensor, own: Tensor, touched: Tensor | None) -> Tensor:
+    samples = images.samples
+    sizes = [(*size, base) for size, base in zip(samples.sizes, samples.bases, strict=True)]
+    height, width, base = per_view(sizes, cells.dims)
+    row, column, depth = pixel_of(cells.points, cells.dims, height, width)
+    stride = (torch.ones_like(cells.levels) << cells.levels)[:, None]
+    shift = torch.arange(9, device=own.device)
     rows = row[:, None] + (1 - torch.div(shift, 3, rounding_mode="floor")) * stride
     columns = column[:, None] + (shift % 3 - 1) * stride
-    inside = (rows >= 0) & (rows < height[:, None]) & (columns >= 0) & (columns < width[:, None])
-    pixel = torch.where(inside, base[:, None] + rows * width[:, None] + columns, 0)
+    outside = (rows < 0) | (rows >= height[:, None]) | (columns < 0) | (columns >= width[:, None])
+    pixel = (base[:, None] + rows * width[:, None] + columns).masked_fill_(outside, 0)
 
-    best = torch.full_like(pixel, _FAR, dtype=torch.float32)
+    depths, level = images.depths.view(-1), (cells.levels - images.first_level)[:, None]
+    slots = (pixel + level * samples.slots).view(-1)
+    best = torch.full(pixel.shape, _FAR, device=own.device)
     layer = torch.full_like(pixel, -1)
     for number in range(samples.layers):
-        apart = (
-            images.depths.index_select(0, (pixel + number * samples.pixels).view(-1)).view_as(best) - depth[:, None]
-        ).abs_()
-        nearer = apart < best
-        best = torch.where(nearer, apart, best)
-        layer.masked_fill_(nearer, number)
+        apart = depths.index_select(0, slots).view_as(best).sub_(depth[:, None]).abs_()
+        layer.masked_fill_(apart < best, number)
+        best = torch.minimum(best, apart)
+        slots += samples.pixels
     rule = rules[:, None]
     last = samples.last.index_select(0, pixel.view(-1)).view_as(pixel)
-    layer = torch.where(rule == FIRST, 0, torch.where(rule == LAST, last, layer))
+    layer = torch.where(rule == LAST, last, layer).masked_fill_(rule == FIRST, 0)
     if touched is not None:
-        touched.index_fill_(0, pixel[(rule == LAST) & inside & (shift != 4)], True)
-    slot = torch.where(inside & (layer >= 0), layer * samples.pixels + pixel, len(samples.at) - 1)
-    sample = samples.at.index_select(0, slot.view(-1))
-    found = images.cells.index_select(0, sample).view_as(pixel)
+        touched.index_fill_(0, pixel[(rule == LAST) & ~outside & (shift != 4)], True)
+    slot = (layer * samples.pixels + pixel).masked_fill_(outside | (layer < 0), samples.slots)
+    sample = samples.at.index_select(0, slot.view(-1)).view_as(slot) + level * images.cells.shape[1]
+    found = images.cells.view(-1).index_select(0, sample.view(-1)).view_as(pixel)
     found[:, 4] = own
     return found
