@@ -2,11 +2,12 @@
 
 from comfy_api.latest import ComfyExtension, io
 
+from .hierarchy import GridHierarchyNode, ShowHierarchyNode
 from .info import BackendInfoNode
 from .load import LoadMeshNode
 from .raster import InterpolateNode, RasterizeNode
 
-NODES = [LoadMeshNode, RasterizeNode, InterpolateNode, BackendInfoNode]
+NODES = [LoadMeshNode, RasterizeNode, InterpolateNode, GridHierarchyNode, ShowHierarchyNode, BackendInfoNode]
 
 
 class TorchRasterExtension(ComfyExtension):

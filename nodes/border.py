@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ..rasterizer.cameras import Camera, look_at, orbit_camera, turned
+from ..rasterizer.hierarchy import GridHierarchy
 from ..rasterizer.mesh import Mesh
 from ..rasterizer.mesh_io import from_trimesh
 from ..rasterizer.raster import Raster
@@ -38,6 +39,17 @@ class RasterValue:
     def get_ram_usage(self) -> int:
         """Bytes, for ComfyUI's cache."""
         return sum(tensor.numel() * tensor.element_size() for tensor in self._comfy_cache_tensors())
+
+
+@dataclass(frozen=True, eq=False)
+class HierarchyValue:
+    """Payload of a GRID_HIERARCHY socket: one hierarchy per mesh of the batch."""
+
+    hierarchies: tuple[GridHierarchy, ...]
+
+    def get_ram_usage(self) -> int:
+        """Bytes, for ComfyUI's cache."""
+        return sum(hierarchy.memory() for hierarchy in self.hierarchies)
 
 
 def read_meshes(value: Any, name: str = "mesh") -> list[Mesh]:

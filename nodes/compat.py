@@ -12,6 +12,7 @@ CATEGORY = "Torch Rasterizer"
 # Sockets of our own, and those of other packs that have no class in ComfyUI.
 TriMesh = io.Custom("TRIMESH")
 RasterSocket = io.Custom("RASTER")
+HierarchySocket = io.Custom("GRID_HIERARCHY")
 Camera = io.Custom("LOAD3D_CAMERA")
 Hy3dCamera = io.Custom("HY3DCAMERA")
 Hy3d21Camera = io.Custom("HY3D21CAMERA")

@@ -67,7 +67,14 @@ class TestPack:
         extension = asyncio.run(torch_rasterizer_pack.comfy_entrypoint())
         listed = asyncio.run(extension.get_node_list())
         assert listed == list(pack.nodes.values())
-        assert set(pack.nodes) == {"LoadMesh", "Rasterize", "Interpolate", "BackendInfo"}
+        assert set(pack.nodes) == {
+            "LoadMesh",
+            "Rasterize",
+            "Interpolate",
+            "GridHierarchy",
+            "ShowHierarchy",
+            "BackendInfo",
+        }
 
     def test_every_node_has_help(self, pack: SimpleNamespace) -> None:
         import torch_rasterizer_pack

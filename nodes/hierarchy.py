@@ -1,0 +1,149 @@
+"""Build Grid Hierarchy and Show Grid Hierarchy."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import torch
+from comfy_api.latest import io
+
+from ..rasterizer.cameras import orbit_camera
+from ..rasterizer.hierarchy import COLORINGS, GridHierarchy, voxel_mesh
+from ..rasterizer.hierarchy.report import describe
+from ..rasterizer.mesh import Mesh
+from ..rasterizer.raster import rasterize_mesh
+from ..rasterizer.shading import attribute_image
+from . import compat
+from .border import HierarchyValue, read_cameras, read_meshes
+from .runtime import Progress, compute, result_device
+
+_BYTES_PER_CELL = 3 * 8 * 64  # of the R x R grid, over three views: layers, samples and tables
+
+
+class GridHierarchyNode(io.ComfyNode):
+    """A mesh to the cells its surface passes through, at several resolutions."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Inputs and outputs."""
+        return compat.schema(
+            node_id="TorchRasterGridHierarchy",
+            display_name="Build Grid Hierarchy",
+            category=compat.CATEGORY,
+            description="Divides the space around a mesh into cells, keeps those that the surface passes through, and "
+            "links each to its neighbours on the surface, level by level. Fill Texture and filters that follow "
+            "the surface build on it.",
+            search_aliases=["voxel", "sparse grid", "build_hierarchy", "octree"],
+            inputs=[
+                compat.mesh_input("What to build it from. Each mesh of a batch gets a hierarchy of its own."),
+                io.Int.Input(
+                    "resolution",
+                    default=128,
+                    min=8,
+                    max=1024,
+                    step=8,
+                    tooltip="Cells along the longest side of the mesh at level 0. 128 is enough to fill textures; time "
+                    "and memory grow with its square.",
+                ),
+                io.Int.Input(
+                    "levels",
+                    default=4,
+                    min=1,
+                    max=11,
+                    step=1,
+                    tooltip="How many levels. Each has half the resolution of the one before.",
+                ),
+                io.Int.Input(
+                    "max_layers",
+                    default=8,
+                    min=1,
+                    max=64,
+                    step=1,
+                    tooltip="Most surfaces taken in behind one another along an axis. Info says when there are more.",
+                ),
+            ],
+            outputs=[
+                compat.HierarchySocket.Output(display_name="hierarchy", tooltip="For Show Grid Hierarchy."),
+                io.String.Output(display_name="info", tooltip="Cells, neighbours, memory and time."),
+            ],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def execute(cls, mesh: Any, resolution: int, levels: int, max_layers: int) -> io.NodeOutput:
+        """Build one for every mesh."""
+        meshes = read_meshes(mesh)
+        progress = Progress(len(meshes))
+        built, texts = [], []
+        for item in meshes:
+
+            def build(device: torch.device, item: Mesh = item) -> GridHierarchy:
+                vertices, faces = item.vertices.to(device), item.faces.to(device)
+                return GridHierarchy.from_mesh(vertices, faces, resolution, levels, max_layers, progress)
+
+            start = time.perf_counter()
+            hierarchy = compute(build, resolution * resolution * _BYTES_PER_CELL)
+            where = str(hierarchy.positions.device)
+            hierarchy = hierarchy.to(result_device())
+            texts.append(describe(hierarchy, item.name, time.perf_counter() - start, where))
+            built.append(hierarchy)
+            progress.next_stage()
+        text = "\n\n".join(texts)
+        compat.show_text(text, cls.hidden.unique_id if cls.hidden else None)
+        return io.NodeOutput(HierarchyValue(tuple(built)), text)
+
+
+class ShowHierarchyNode(io.ComfyNode):
+    """The cells of a level as cubes."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Inputs and outputs."""
+        return compat.schema(
+            node_id="TorchRasterShowHierarchy",
+            display_name="Show Grid Hierarchy",
+            category=compat.CATEGORY,
+            description="Draws the cells of one level of a grid hierarchy as cubes.",
+            search_aliases=["voxel", "preview hierarchy"],
+            inputs=[
+                compat.HierarchySocket.Input("hierarchy", tooltip="From Build Grid Hierarchy."),
+                io.Int.Input("level", default=0, min=0, max=10, step=1, tooltip="0 is the finest."),
+                io.Combo.Input(
+                    "coloring",
+                    options=list(COLORINGS),
+                    default=COLORINGS[0],
+                    tooltip="coarser cell: all that lie in one cell of the next level have the same colour. normal: "
+                    "where the surface faces. position: where the cell is.",
+                ),
+                io.Int.Input("size", default=768, min=16, max=8192, step=8, tooltip="Of the picture, pixels a side."),
+                compat.cameras_input(
+                    "Views to draw. Not connected: one orthographic view from the front, above right.", optional=True
+                ),
+            ],
+            outputs=[io.Image.Output(display_name="image", tooltip="A picture for each mesh and view.")],
+        )
+
+    @classmethod
+    def execute(
+        cls, hierarchy: HierarchyValue, level: int, coloring: str, size: int, cameras: Any = None
+    ) -> io.NodeOutput:
+        """Draw every hierarchy in every view."""
+        if not isinstance(hierarchy, HierarchyValue):
+            raise ValueError(
+                f"hierarchy: is a {type(hierarchy).__name__}, expected the output 'hierarchy' of Build Grid Hierarchy"
+            )
+        views = read_cameras(cameras) or [orbit_camera(30, 25)]
+        progress = Progress(len(hierarchy.hierarchies))
+        images = []
+        for item in hierarchy.hierarchies:
+
+            def draw(device: torch.device, item: GridHierarchy = item) -> torch.Tensor:
+                raster = rasterize_mesh(
+                    voxel_mesh(item.to(device), level, coloring), views, (size, size), on_progress=progress
+                )
+                return attribute_image(raster, "vertex color").flatten(0, 1).to(result_device())
+
+            images.append(compute(draw, item.count(min(level, item.levels - 1)) * 24 * 64))
+            progress.next_stage()
+        return io.NodeOutput(torch.cat(images))
