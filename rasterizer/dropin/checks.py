@@ -42,11 +42,13 @@ def renderer_device() -> torch.device:
         return torch.device("cuda", torch.cuda.current_device())
     management = sys.modules.get("comfy.model_management")
     device = torch.device("cpu") if management is None else torch.device(management.get_torch_device())
+    if device.type == "privateuseone":  # DirectML, see working_device
+        return torch.device("cpu")
     try:
         torch.zeros(1, dtype=torch.float64).to(device).float()
-    except (TypeError, RuntimeError):
+    except Exception:  # each kind of device refuses in its own way
         return torch.device("cpu")
-    return torch.device("cpu") if device.type == "privateuseone" else device  # DirectML: see working_device
+    return device
 
 
 def _draw_one_triangle(module: ModuleType) -> str:

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import copy
 import importlib
-import importlib.util
 import logging
 import os
 import sys
@@ -145,16 +144,11 @@ class DropInFinder:
         for name in (self.library, *names):
             if _is_file(sys.modules.get(name), _LIBRARY):
                 return name
-        file = os.path.join(_LIBRARY, "__init__.py")
-        spec = importlib.util.spec_from_file_location(self.library, file, submodule_search_locations=[_LIBRARY])
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[self.library] = module
-        try:
-            spec.loader.exec_module(module)
-        except BaseException:
-            _forget(self.library)
-            raise
-        return self.library
+        pack = self.library.rpartition(".")[0]
+        if pack and pack not in sys.modules:  # relative imports want their outermost package; ComfyUI will replace it
+            sys.modules[pack] = ModuleType(pack)
+            sys.modules[pack].__path__ = [os.path.dirname(_LIBRARY)]
+        return importlib.import_module(self.library).__name__
 
 
 class _Ours:
