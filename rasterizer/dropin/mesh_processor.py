@@ -15,7 +15,8 @@ def meshVerticeInpaint(
     texture: Any, mask: Any, vtx_pos: Any, vtx_uv: Any, pos_idx: Any, uv_idx: Any, method: str = "smooth"
 ) -> tuple[np.ndarray, np.ndarray]:
     """:func:`.mesh_inpaint_processor.meshVerticeInpaint`, of which version 2.0 has ``smooth`` only."""
-    mesh_inpaint_processor.check_method(method, ("smooth",))
+    if method != "smooth":
+        raise ValueError("Invalid method. Use 'smooth' or 'forward'.")  # the native words
     return mesh_inpaint_processor.meshVerticeInpaint(texture, mask, vtx_pos, vtx_uv, pos_idx, uv_idx, method)
 
 
