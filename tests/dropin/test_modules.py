@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+import rasterizer
 from rasterizer.dropin import custom_rasterizer as cr
 from rasterizer.dropin import custom_rasterizer_kernel as kernel
 from rasterizer.dropin import mesh_inpaint_processor, mesh_processor
@@ -110,6 +111,19 @@ class TestInterpolate:
         col = torch.ones((1, 3, 2), requires_grad=True)
         cr.interpolate(col, *cr.rasterize(pos, tri, (8, 8)), tri).sum().backward()
         assert (col.grad > 0).all()
+
+
+class TestHierarchy:
+    """The surface; the results are tested where they are computed."""
+
+    @pytest.mark.parametrize("name", ["build_hierarchy", "build_hierarchy_with_feat"])
+    def test_nested_lists(self, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        results = ((torch.ones(2, 3), torch.ones(2)), (torch.zeros(2, 9),), (), [])
+        monkeypatch.setattr(rasterizer, name, lambda *arguments: results, raising=False)
+        found = getattr(kernel, name)(*(5 if name.endswith("feat") else 4) * [None])
+        assert [type(part) for part in (found, *found)] == [list] * 5
+        assert [len(part) for part in found] == [2, 1, 0, 0]
+        assert torch.equal(found[0][0], results[0][0])
 
 
 class TestInpaint:
