@@ -177,6 +177,8 @@ class _Wrapped:
         self._finder, self._spec = finder, spec
 
     def __getattr__(self, name: str) -> object:
+        if name.startswith("_"):  # of a half-made copy of this object
+            raise AttributeError(name)
         return getattr(self._spec.loader, name)
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
@@ -190,23 +192,24 @@ class _Wrapped:
 class _Checked(_Wrapped):
     """Imports an installed module, tries it, and puts ours in its place if it does not work."""
 
+    _problem = ""
+
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        self._problem = ""
-        self._checks = self._finder.part("checks")  # brings PyTorch, whose libraries compiled modules need
+        checks = self._finder.part("checks")  # brings PyTorch, whose libraries compiled modules need
         try:
             return super().create_module(spec)
         except Exception as error:  # a wheel for another Python, PyTorch or CUDA fails in many ways
-            self._problem = self._checks.broken(error)
+            self._problem = checks.broken(error)
             return None
 
     def exec_module(self, module: ModuleType) -> None:
-        name = self._spec.name
+        name, checks = self._spec.name, self._finder.part("checks")
         if not self._problem:
             try:
                 super().exec_module(module)
-                self._problem = self._checks.problem(name, module)
+                self._problem = checks.problem(name, module)
             except Exception as error:
-                self._problem = self._checks.broken(error)
+                self._problem = checks.broken(error)
         if not self._problem and name == "custom_rasterizer":
             ours, reason = self._finder.decisions.get("custom_rasterizer_kernel", (False, ""))
             self._problem = f"installed but its custom_rasterizer_kernel is not in use: {reason}" if ours else ""

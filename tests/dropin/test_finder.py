@@ -89,6 +89,7 @@ class TestInstalled:
         assert kernel.__spec__.loader is kernel.__loader__ and kernel.__spec__.name == "custom_rasterizer_kernel"
         assert type(kernel.__loader__).__name__ == "SourceFileLoader"
         assert len(said("is the installed one, which works")) == 2
+        assert importlib.reload(kernel) is kernel and _draws(kernel)
 
     @pytest.mark.parametrize(
         ("source", "reason"),

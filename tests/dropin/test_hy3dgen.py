@@ -92,6 +92,15 @@ def test_bake(render: object, golden: SimpleNamespace) -> None:
     _compare("baked texture", baked, golden.baked)
 
 
+def test_inpaint(render: object, golden: SimpleNamespace) -> None:
+    painted = golden.trusted[..., 0]
+    filled = render.uv_inpaint(torch.from_numpy(golden.baked), painted.astype(np.uint8) * 255)
+    assert filled.shape == golden.baked.shape and filled.dtype == np.uint8
+    assert (filled[~painted] > 0).any(axis=-1).mean() > 0.9
+    kept = np.abs(filled.astype(int) - (golden.baked * 255).astype(int))[painted].max(axis=-1)
+    assert (kept <= 1).mean() > 0.95  # the others are texels where vertices meet: their colours are made one
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="with CUDA get_mesh is left as it is")
 def test_its_mesh_stays_the_same(render: object, golden: SimpleNamespace) -> None:
     for _ in range(3):
