@@ -17,7 +17,8 @@ class DropInStatus:
 
     Attributes:
         name: as they import it.
-        provider: ``ours``, ``native`` (whatever is installed under that name) or ``nobody``.
+        provider: ``ours``, ``native`` (whatever is installed under that name), ``nobody``, or ``adapted`` (another
+            pack's module, changed after its import).
         reason: why.
     """
 
@@ -55,4 +56,4 @@ def statuses() -> tuple[DropInStatus, ...]:
             rows[name] = DropInStatus(name, "nobody", f"{type(error).__name__}: {error}")
     for name, (ours, reason) in running.decisions.items():
         rows[name] = DropInStatus(name, "ours" if ours else "native", reason)
-    return (*rows.values(), *(DropInStatus(name, "native", text) for name, text in running.patched.items()))
+    return (*rows.values(), *(DropInStatus(name, "adapted", text) for name, text in running.patched.items()))

@@ -40,9 +40,8 @@ TOP_LEVEL = ("custom_rasterizer_kernel", "custom_rasterizer", "mesh_inpaint_proc
 _LIBRARY = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _SLOW = ".differentiable_renderer.mesh_processor"
 _RENDERERS = (".differentiable_renderer.mesh_render", ".DifferentiableRenderer.MeshRender")
-_LAST_PARTS = frozenset(
-    (*TOP_LEVEL, "render", "mesh_render", "MeshRender", "nodes")
-)  # one look-up for all other imports
+# Every import of the process passes here: one look-up tells those that are none of our business.
+_LAST_PARTS = frozenset((*TOP_LEVEL, "render", "mesh_render", "MeshRender", "nodes"))
 
 
 class DropInFinder:
@@ -53,6 +52,8 @@ class DropInFinder:
         decisions: name -> (whether ours is used, why).
         patched: name -> what was changed in that module after its import.
     """
+
+    is_torch_rasterizer = True
 
     def __init__(self, library: str) -> None:
         self.library = library
@@ -112,7 +113,11 @@ class DropInFinder:
 
     def patch(self, module: ModuleType) -> None:
         """Make an imported module of another pack run on this machine, and say what was changed."""
-        changes = self.part("patches").patch(module)
+        try:
+            changes = self.part("patches").patch(module)
+        except Exception as error:  # another version of that pack: it must still load
+            changes, what = "", f"{type(error).__name__}: {error}"
+            log.warning("Torch Rasterizer: %s could not be adapted: %s", module.__name__, what)
         if changes:
             self.patched[module.__name__] = changes
             log.info("Torch Rasterizer: in %s, %s (%s=off prevents this)", module.__name__, changes, PATCHES)
@@ -140,7 +145,7 @@ class DropInFinder:
         return importlib.import_module(f"{self._library()}.dropin.{name}")
 
     def _library(self) -> str:
-        names = [name for name in sys.modules if name == "rasterizer" or name.endswith(".rasterizer")]
+        names = [name for name in list(sys.modules) if name == "rasterizer" or name.endswith(".rasterizer")]
         for name in (self.library, *names):
             if _is_file(sys.modules.get(name), _LIBRARY):
                 return name
@@ -224,12 +229,7 @@ class _Patched(_Wrapped):
 
     def exec_module(self, module: ModuleType) -> None:
         super().exec_module(module)
-        try:
-            self._finder.patch(module)
-        except Exception as error:  # another version of that pack: it must still load
-            log.warning(
-                "Torch Rasterizer: %s could not be adapted: %s: %s", self._spec.name, type(error).__name__, error
-            )
+        self._finder.patch(module)
 
 
 def active() -> DropInFinder | None:
@@ -318,7 +318,7 @@ def _forget(package: str) -> None:
 
 
 def _is_finder(finder: object) -> bool:
-    return type(finder).__name__ == DropInFinder.__name__
+    return getattr(finder, "is_torch_rasterizer", False)  # this file may be loaded twice: alone, and in the library
 
 
 def _is_file(module: object, folder: str) -> bool:

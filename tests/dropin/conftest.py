@@ -10,6 +10,7 @@ import logging
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
 
@@ -21,13 +22,30 @@ from rasterizer.dropin import finder as finder_module
 ROOT = Path(__file__).resolve().parents[2]
 
 
+class WithoutInstalled:
+    """Python's search of ``sys.path``, blind to Hunyuan3D's modules outside one folder: a machine may have them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        """Part of the import protocol."""
+        spec = PathFinder.find_spec(name, path, target)
+        hidden = spec is not None and name.partition(".")[0] in finder_module.TOP_LEVEL
+        return None if hidden and spec.origin and not spec.origin.startswith(str(self.folder)) else spec
+
+
 @pytest.fixture
-def process(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+def process(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path) -> Iterator[None]:
     """Without finder and without any module it serves; what is imported meanwhile is forgotten afterwards."""
     for variable in (finder_module.ENVIRONMENT, finder_module.PATCHES):
         monkeypatch.delenv(variable, raising=False)
     before, path = dict(sys.modules), list(sys.meta_path)
-    sys.meta_path[:] = [entry for entry in path if type(entry).__name__ != "DropInFinder"]
+    sys.meta_path[:] = [
+        WithoutInstalled(tmp_path) if entry is PathFinder else entry
+        for entry in path
+        if not hasattr(entry, "is_torch_rasterizer")
+    ]
     for name in list(sys.modules):
         if name.partition(".")[0] in finder_module.TOP_LEVEL:
             del sys.modules[name]
@@ -70,6 +88,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
     def write(**sources: str) -> Path:
         for name, source in sources.items():
             (folder / f"{name}.py").write_text(textwrap.dedent(source))
+        PathFinder.invalidate_caches()  # a folder's listing is kept, and looked at again only when its time has changed
         return folder
 
     return write
