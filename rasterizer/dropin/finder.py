@@ -216,8 +216,8 @@ class _Checked(_Wrapped):
             except Exception as error:
                 self._problem = checks.broken(error)
         if not self._problem and name == "custom_rasterizer":
-            ours, reason = self._finder.decisions.get("custom_rasterizer_kernel", (False, ""))
-            self._problem = f"installed but its custom_rasterizer_kernel is not in use: {reason}" if ours else ""
+            ours, _ = self._finder.decisions.get("custom_rasterizer_kernel", (False, ""))
+            self._problem = "installed but its custom_rasterizer_kernel is not in use" if ours else ""
         if self._problem:
             _forget(name)
             sys.modules[name] = _stand_in(self._finder, name, self._problem)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ import rasterizer
 from rasterizer.dropin import custom_rasterizer as cr
 from rasterizer.dropin import custom_rasterizer_kernel as kernel
 from rasterizer.dropin import mesh_inpaint_processor, mesh_processor
+
+GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 
 
 def _size(golden: dict[str, np.ndarray]) -> tuple[int, int]:
@@ -156,6 +159,16 @@ class TestInpaint:
             for array, expected in zip(mesh_inpaint_processor.meshVerticeInpaint(*other, method), want, strict=True):
                 np.testing.assert_array_equal(array, expected)
         np.testing.assert_array_equal(texture, self._call()[0])
+
+    @pytest.mark.parametrize("method", ["smooth", "forward"])
+    @pytest.mark.parametrize("name", ["inpaint_knot", "inpaint_knot_hard"])
+    def test_golden_files(self, name: str, method: str) -> None:
+        with np.load(GOLDEN / f"{name}.npz") as file:
+            golden = dict(file)
+        names = ("texture", "mask", "vtx_pos", "vtx_uv", "pos_idx", "uv_idx")
+        texture, mask = mesh_inpaint_processor.meshVerticeInpaint(*(golden[name] for name in names), method=method)
+        np.testing.assert_array_equal(mask, golden[f"{method}_mask"])
+        np.testing.assert_allclose(texture, golden[f"{method}_texture"], rtol=0, atol=1e-5)
 
     def test_colors(self) -> None:
         colors, states = mesh_inpaint_processor.meshVerticeColor(*self._call())
