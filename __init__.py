@@ -3,7 +3,12 @@
 ComfyUI calls :func:`comfy_entrypoint`; nothing of ComfyUI is imported before that, so the folder imports anywhere.
 """
 
+from .prestartup_script import load_finder
+
 WEB_DIRECTORY = "./web"
+
+# Again, should ComfyUI not have run the prestartup script, and for what other packs imported in that case.
+load_finder().install(f"{__name__}.rasterizer").repair()
 
 
 async def comfy_entrypoint():

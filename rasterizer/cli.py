@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from . import bench, demo, selftest
+from . import bench, demo, dropin, selftest
 from .api import TILE_SIZE
 from .backends.registry import backend_names
 from .cameras import orbit_camera
@@ -118,6 +118,7 @@ def _device(options: argparse.Namespace) -> torch.device:
 
 
 def _info(options: argparse.Namespace) -> None:
+    dropin.install()  # to say who would provide what
     info = backend_info(_device(options))
     print(json.dumps(info.as_dict(), indent=2) if options.json else info)
 

@@ -11,6 +11,7 @@ import torch
 
 from .backends.registry import ENVIRONMENT, BackendStatus, backend_statuses
 from .device import default_device, device_name, device_policy, free_memory, platform_name, working_device
+from .dropin import DropInStatus, statuses
 from .version import __version__
 
 
@@ -30,6 +31,7 @@ class BackendInfo:
         int64_zbuffer: whether the z-buffer is one int64 minimum (else two int32 passes give the same bits).
         environment: value of the variable that forces or forbids backends.
         backends: one :class:`~rasterizer.backends.registry.BackendStatus` each.
+        dropin: who provides each module that Hunyuan3D's packs import; empty where the finder is not installed.
     """
 
     version: str
@@ -45,6 +47,7 @@ class BackendInfo:
     int64_zbuffer: bool
     environment: str
     backends: tuple[BackendStatus, ...]
+    dropin: tuple[DropInStatus, ...]
 
     @property
     def active(self) -> str:
@@ -71,6 +74,9 @@ class BackendInfo:
         for row in self.backends:
             state = "in use" if row.active else ("available, " if row.available else "off: ") + row.reason
             lines.append(f"  {row.name} ({row.note}): {state}")
+        if self.dropin:
+            lines.append("Modules for Hunyuan3D's packs:")
+            lines += [f"  {row.name}: {row.provider} ({row.reason})" for row in self.dropin]
         return "\n".join(lines)
 
 
@@ -93,4 +99,5 @@ def backend_info(device: torch.device | str | None = None) -> BackendInfo:
         int64_zbuffer=policy.int64_min,
         environment=os.environ.get(ENVIRONMENT, ""),
         backends=tuple(backend_statuses(working)),
+        dropin=statuses(),
     )

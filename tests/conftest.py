@@ -38,6 +38,13 @@ def golden_raster(request: pytest.FixtureRequest) -> dict[str, np.ndarray]:
         return dict(file)
 
 
+@pytest.fixture(params=[path.stem for path in golden_files("inpaint_*.npz")])
+def golden_inpaint(request: pytest.FixtureRequest) -> dict[str, np.ndarray]:
+    """One reference file of the native vertex inpaint."""
+    with np.load(GOLDEN / f"{request.param}.npz") as file:
+        return dict(file)
+
+
 @pytest.fixture(params=POLICIES)
 def policy(request: pytest.FixtureRequest) -> Iterator[str]:
     """Run the test on this machine's CPU with the operators each kind of device is allowed."""

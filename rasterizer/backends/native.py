@@ -14,14 +14,20 @@ from torch import Tensor
 
 from ..raster_types import RasterInfo, RasterOptions, shares
 from .finite import only_finite
-from .presence import broken
+from .presence import broken, stand_in
 
 MODULE = "custom_rasterizer_kernel"
 """Name of the native module."""
 
 
+class _StandInError(ImportError):
+    """The name is taken by :mod:`rasterizer.dropin`; the text says why."""
+
+
 def _load() -> ModuleType:
     module = importlib.import_module(MODULE)
+    if stand_in(module):
+        raise _StandInError(stand_in(module))
     if not hasattr(module, "rasterize_image"):
         raise ImportError(f"{MODULE} has no rasterize_image")
     if not str(getattr(module, "__file__", "")).endswith((".so", ".pyd")):
@@ -37,6 +43,8 @@ def reason_against(device: torch.device) -> str:
         _load()
     except ModuleNotFoundError:
         return "not installed"
+    except _StandInError as reason:
+        return str(reason)
     except Exception as error:  # a wheel for another Python, PyTorch or CUDA fails in many ways
         return broken(error)
     return ""

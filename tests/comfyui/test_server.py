@@ -87,6 +87,9 @@ class TestRegistration:
     def test_log_has_nothing_to_complain_about(self, server: Any) -> None:
         assert "torch_rasterizer" in server.start_log, "the log does not mention the pack: was it loaded?"
         assert complaints(server.start_log) == []
+        assert "Prestartup times for custom nodes" in server.start_log
+        assert "PRESTARTUP FAILED" not in server.start_log
+        assert "Torch already imported" not in server.start_log
 
     def test_all_nodes_and_no_others(self, server: Any) -> None:
         ours = {key for key, info in server.object_info.items() if info["python_module"].endswith("torch_rasterizer")}
@@ -174,6 +177,7 @@ class TestExample:
         assert passed == checks
         assert int(checks) >= 30
         assert "Device: cpu" in text
+        assert "  custom_rasterizer: " in text and "  mesh_inpaint_processor: " in text
 
 
 class TestErrors:

@@ -1,0 +1,88 @@
+"""What must change in other packs for a machine without CUDA; with CUDA or ROCm, nothing does.
+
+Each change is as small as it can be, is made after the import of the module it concerns, and is logged by the finder.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from types import FunctionType, ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .checks import renderer_device
+
+
+def patch(module: ModuleType) -> str:
+    """Adapt a module with a ``MeshRender``, or the nodes of a pack like visualbruno's.
+
+    Args:
+        module: fully imported.
+
+    Returns:
+        What was changed, for people; empty if nothing had to be.
+    """
+    if torch.cuda.is_available():
+        return ""
+    renderer = getattr(module, "MeshRender", None)
+    changes = []
+    if isinstance(renderer, type) and renderer.__module__ == module.__name__:
+        changes = [_follow_device(renderer.__init__), _copy_in_get_mesh(renderer)]
+    elif callable(getattr(module, "convert_ndarray_to_pil", None)):
+        changes = [_convert_on_cpu(module)]
+    return " and ".join(change for change in changes if change)
+
+
+def _follow_device(init: FunctionType) -> str:
+    """Packs never pass ``device``, so its default decides."""
+    code, defaults = init.__code__, list(init.__defaults__ or ())
+    names = code.co_varnames[code.co_argcount - len(defaults) : code.co_argcount]
+    if "device" not in names or defaults[names.index("device")] != "cuda":
+        return ""
+    device = str(renderer_device())
+    defaults[names.index("device")] = device
+    init.__defaults__ = tuple(defaults)
+    return f"the default device of MeshRender is {device} instead of cuda"
+
+
+def _copy_in_get_mesh(renderer: type) -> str:
+    """``get_mesh`` turns axes in place in what ``.cpu().numpy()`` gives: on a CPU, the renderer's own tensors."""
+    original = getattr(renderer, "get_mesh", None)
+    if original is None or hasattr(original, "torch_rasterizer"):
+        return ""
+
+    @functools.wraps(original)
+    def get_mesh(self: Any, *args: Any, **options: Any) -> Any:
+        own = {name: getattr(self, name, None) for name in ("vtx_pos", "vtx_uv")}
+        own = {
+            name: tensor for name, tensor in own.items() if isinstance(tensor, Tensor) and tensor.device.type == "cpu"
+        }
+        try:
+            for name, tensor in own.items():
+                setattr(self, name, tensor.clone())
+            return original(self, *args, **options)
+        finally:
+            for name, tensor in own.items():
+                setattr(self, name, tensor)
+
+    get_mesh.torch_rasterizer = True
+    renderer.get_mesh = get_mesh
+    return "MeshRender.get_mesh works on copies"
+
+
+def _convert_on_cpu(module: ModuleType) -> str:
+    """``convert_ndarray_to_pil`` sends a picture to ``"cuda"`` only to fetch it back at once."""
+    original: Callable[..., Any] | None = getattr(module, "_convert_texture_format", None)
+    if original is None or hasattr(original, "torch_rasterizer"):
+        return ""
+
+    @functools.wraps(original)
+    def convert(tex: Any, texture_size: Any, device: Any, *args: Any, **options: Any) -> Any:
+        return original(tex, texture_size, "cpu" if device == "cuda" else device, *args, **options)
+
+    convert.torch_rasterizer = True
+    module._convert_texture_format = convert
+    return "convert_ndarray_to_pil works on the CPU instead of cuda"
