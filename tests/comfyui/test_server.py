@@ -29,12 +29,16 @@ INPUTS = {
         *("mesh", "width", "height", "space", "mode", "tile_size", "batch_size", "backend", "layers", "cameras")
     ],
     "TorchRasterInterpolate": ["raster", "attribute", "shading", "encoding", "background"],
+    "TorchRasterGridHierarchy": ["mesh", "resolution", "levels", "max_layers"],
+    "TorchRasterShowHierarchy": ["hierarchy", "level", "coloring", "size", "cameras"],
     "TorchRasterBackendInfo": ["self_test", "benchmark"],
 }
 OUTPUTS = {
     "TorchRasterLoadMesh": [("mesh", "MESH"), ("trimesh", "TRIMESH"), ("info", "STRING")],
     "TorchRasterRasterize": [("raster", "RASTER"), ("face_ids", "IMAGE"), ("mask", "MASK"), ("depth", "IMAGE")],
     "TorchRasterInterpolate": [("image", "IMAGE"), ("mask", "MASK")],
+    "TorchRasterGridHierarchy": [("hierarchy", "GRID_HIERARCHY"), ("info", "STRING")],
+    "TorchRasterShowHierarchy": [("image", "IMAGE")],
     "TorchRasterBackendInfo": [("info", "STRING"), ("backend", "STRING"), ("device", "STRING")],
 }
 

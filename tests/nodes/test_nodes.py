@@ -318,6 +318,42 @@ class TestInterpolate:
             pack.management.interrupt_current_processing(False)
 
 
+class TestGridHierarchy:
+    """Building and showing."""
+
+    def test_builds_and_shows(self, pack: SimpleNamespace, torus: Any) -> None:
+        hierarchy, info = run(pack, "GridHierarchy", mesh=torus, resolution=32, levels=3, max_layers=8)
+        assert "3 levels" in info and "Level 2, 8³" in info and "neighbours found" in info and "MiB" in info
+        assert hierarchy.get_ram_usage() > 10_000
+        cameras = [FRONT, SIDE]
+        for level in range(3):
+            (image,) = run(
+                pack, "ShowHierarchy", hierarchy=hierarchy, level=level, coloring="normal", size=SIZE, cameras=cameras
+            )
+            assert image.shape == (2, SIZE, SIZE, 3)
+            assert 0.1 < (image < 0.99).any(dim=-1).float().mean() < 0.9
+        (image,) = run(pack, "ShowHierarchy", hierarchy=hierarchy, level=0, coloring="coarser cell", size=SIZE)
+        assert image.shape == (1, SIZE, SIZE, 3)
+
+    def test_too_few_layers_are_said(self, pack: SimpleNamespace, torus: Any) -> None:
+        _, info = run(pack, "GridHierarchy", mesh=torus, resolution=32, levels=2, max_layers=1)
+        assert "raise it to take in all" in info
+
+    def test_a_batch_gives_one_each(self, pack: SimpleNamespace, torus: Any) -> None:
+        torus.vertices = torus.vertices.repeat(2, 1, 1)
+        hierarchy, info = run(pack, "GridHierarchy", mesh=torus, resolution=16, levels=2, max_layers=8)
+        assert len(hierarchy.hierarchies) == 2 and info.count("Grid hierarchy of") == 2
+
+    def test_bad_input_is_named(self, pack: SimpleNamespace, torus: Any) -> None:
+        with pytest.raises(ValueError, match="levels: is 9, expected at most 5 for a resolution of 16"):
+            run(pack, "GridHierarchy", mesh=torus, resolution=16, levels=9, max_layers=8)
+        hierarchy, _ = run(pack, "GridHierarchy", mesh=torus, resolution=16, levels=2, max_layers=8)
+        with pytest.raises(ValueError, match=r"level: is 2, but the hierarchy has levels 0 \(finest\) to 1"):
+            run(pack, "ShowHierarchy", hierarchy=hierarchy, level=2, coloring="normal", size=SIZE)
+        with pytest.raises(ValueError, match="hierarchy: is a str"):
+            run(pack, "ShowHierarchy", hierarchy="x", level=0, coloring="normal", size=SIZE)
+
+
 class TestBackendInfo:
     """The report."""
 
