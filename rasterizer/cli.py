@@ -137,7 +137,7 @@ def _render(options: argparse.Namespace) -> None:
     camera = orbit_camera(*options.view, **scale)
     width, height = options.size
     start = time.perf_counter()
-    with tqdm(total=100, desc="Rasterizing", unit="%", delay=1.0, leave=False) as bar:
+    with tqdm(total=100, desc="Rasterizing", unit="%", delay=1.0, leave=False, disable=None) as bar:
         raster = rasterize_mesh(
             mesh,
             [camera],
@@ -183,7 +183,9 @@ def _bench(options: argparse.Namespace) -> None:
         raise ValueError(f"--repeats: is {options.repeats}, expected at least 1")
     cases = tuple(options.case or (bench.QUICK if options.quick else bench.ALL))
     rows = []
-    for measured in tqdm(bench.measure(device, cases, options.repeats), total=len(cases), unit="case", leave=False):
+    for measured in tqdm(
+        bench.measure(device, cases, options.repeats), total=len(cases), unit="case", leave=False, disable=None
+    ):
         rows += measured
     if options.json:
         document = {"info": backend_info(device).as_dict(), "rows": [row.as_dict() for row in rows]}
