@@ -2,12 +2,22 @@
 
 from comfy_api.latest import ComfyExtension, io
 
+from .bake import BakeViewsNode, FillTextureNode
 from .hierarchy import GridHierarchyNode, ShowHierarchyNode
 from .info import BackendInfoNode
 from .load import LoadMeshNode
 from .raster import InterpolateNode, RasterizeNode
 
-NODES = [LoadMeshNode, RasterizeNode, InterpolateNode, GridHierarchyNode, ShowHierarchyNode, BackendInfoNode]
+NODES = [
+    LoadMeshNode,
+    RasterizeNode,
+    InterpolateNode,
+    BakeViewsNode,
+    FillTextureNode,
+    GridHierarchyNode,
+    ShowHierarchyNode,
+    BackendInfoNode,
+]
 
 
 class TorchRasterExtension(ComfyExtension):

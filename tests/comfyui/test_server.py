@@ -29,6 +29,10 @@ INPUTS = {
         *("mesh", "width", "height", "space", "mode", "tile_size", "batch_size", "backend", "layers", "cameras")
     ],
     "TorchRasterInterpolate": ["raster", "attribute", "shading", "encoding", "background"],
+    "TorchRasterBakeViews": [
+        *("mesh", "images", "cameras", "texture_size", "exponent", "max_angle", "border", "masks", "metallic_roughness")
+    ],
+    "TorchRasterFillTexture": ["texture", "painted", "mesh", "method"],
     "TorchRasterGridHierarchy": ["mesh", "resolution", "levels", "max_layers"],
     "TorchRasterShowHierarchy": ["hierarchy", "level", "coloring", "size", "cameras"],
     "TorchRasterBackendInfo": ["self_test", "benchmark"],
@@ -37,6 +41,13 @@ OUTPUTS = {
     "TorchRasterLoadMesh": [("mesh", "MESH"), ("trimesh", "TRIMESH"), ("info", "STRING")],
     "TorchRasterRasterize": [("raster", "RASTER"), ("face_ids", "IMAGE"), ("mask", "MASK"), ("depth", "IMAGE")],
     "TorchRasterInterpolate": [("image", "IMAGE"), ("mask", "MASK")],
+    "TorchRasterBakeViews": [
+        ("texture", "IMAGE"),
+        ("painted", "MASK"),
+        ("confidence", "MASK"),
+        ("metallic_roughness_texture", "IMAGE"),
+    ],
+    "TorchRasterFillTexture": [("texture", "IMAGE"), ("filled", "MASK")],
     "TorchRasterGridHierarchy": [("hierarchy", "GRID_HIERARCHY"), ("info", "STRING")],
     "TorchRasterShowHierarchy": [("image", "IMAGE")],
     "TorchRasterBackendInfo": [("info", "STRING"), ("backend", "STRING"), ("device", "STRING")],

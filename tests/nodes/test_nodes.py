@@ -318,6 +318,63 @@ class TestInterpolate:
             pack.management.interrupt_current_processing(False)
 
 
+HY3D_CAMERAS = {
+    "selected_camera_azims": [0, 90, 180, 270],
+    "selected_camera_elevs": [0, 0, 0, 0],
+    "selected_view_weights": [1.0, 0.1, 0.5, 0.1],
+    "camera_distance": 1.45,
+    "ortho_scale": 1.2,
+}
+BAKE = {"texture_size": 64, "exponent": 4.0, "max_angle": 75.0, "border": 0}
+
+
+class TestBakeAndFill:
+    """From pictures to a texture without gaps."""
+
+    @pytest.fixture
+    def pictures(self, pack: SimpleNamespace, torus: Any) -> torch.Tensor:
+        raster = rasterize(pack, torus, cameras=HY3D_CAMERAS)[0]
+        return interpolate(pack, raster, attribute="position")[0]
+
+    def test_bakes_and_fills(self, pack: SimpleNamespace, torus: Any, pictures: torch.Tensor) -> None:
+        texture, painted, confidence, second = run(
+            pack, "BakeViews", mesh=torus, images=pictures, cameras=HY3D_CAMERAS, **BAKE
+        )
+        assert texture.shape == second.shape == (1, 64, 64, 3)
+        assert painted.shape == confidence.shape == (1, 64, 64)
+        assert 0.4 < painted.mean() < 0.95 and (second == 0).all()
+        for method in ("surface", "vertex smooth", "vertex forward", "dilate"):
+            whole, filled = run(pack, "FillTexture", texture=texture, painted=painted, mesh=torus, method=method)
+            assert torch.equal(whole[painted > 0], texture[painted > 0])
+            assert 0 < filled.mean() < 0.4 and (filled * painted == 0).all()
+            assert (whole.amax(dim=-1) > 0.05).all()
+
+    def test_a_second_set_and_masks(self, pack: SimpleNamespace, torus: Any, pictures: torch.Tensor) -> None:
+        inputs = {"mesh": torus, "images": pictures, "cameras": HY3D_CAMERAS, **BAKE}
+        texture, painted, _, second = run(pack, "BakeViews", metallic_roughness=1 - pictures, **inputs)
+        torch.testing.assert_close(second[painted > 0], 1 - texture[painted > 0], rtol=0, atol=1e-5)
+        _, none, *_ = run(pack, "BakeViews", masks=torch.zeros(1, 20, 30), **inputs)
+        assert (none == 0).all()
+
+    def test_bad_input_is_named(self, pack: SimpleNamespace, torus: Any, pictures: torch.Tensor) -> None:
+        inputs = {"mesh": torus, "images": pictures, "cameras": HY3D_CAMERAS, **BAKE}
+        with pytest.raises(ValueError, match="images: found 3 pictures for 4 cameras, expected 4"):
+            run(pack, "BakeViews", **{**inputs, "images": pictures[:3]})
+        with pytest.raises(ValueError, match="metallic_roughness: is 47 x 48, expected 48 x 48"):
+            run(pack, "BakeViews", metallic_roughness=pictures[:, :, 1:], **inputs)
+        with pytest.raises(ValueError, match="masks: found 2, expected 4"):
+            run(pack, "BakeViews", masks=torch.ones(2, 8, 8), **inputs)
+        with pytest.raises(ValueError, match="painted: is 8 x 8, expected 64 x 64"):
+            run(
+                pack,
+                "FillTexture",
+                texture=torch.zeros(1, 64, 64, 3),
+                painted=torch.ones(1, 8, 8),
+                mesh=torus,
+                method="dilate",
+            )
+
+
 class TestGridHierarchy:
     """Building and showing."""
 
