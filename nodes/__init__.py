@@ -5,9 +5,20 @@ from comfy_api.latest import ComfyExtension, io
 from .hierarchy import GridHierarchyNode, ShowHierarchyNode
 from .info import BackendInfoNode
 from .load import LoadMeshNode
+from .maps import RenderMapsNode
 from .raster import InterpolateNode, RasterizeNode
+from .views import CamerasNode
 
-NODES = [LoadMeshNode, RasterizeNode, InterpolateNode, GridHierarchyNode, ShowHierarchyNode, BackendInfoNode]
+NODES = [
+    LoadMeshNode,
+    CamerasNode,
+    RasterizeNode,
+    InterpolateNode,
+    GridHierarchyNode,
+    ShowHierarchyNode,
+    BackendInfoNode,
+    RenderMapsNode,
+]
 
 
 class TorchRasterExtension(ComfyExtension):

@@ -69,11 +69,13 @@ class TestPack:
         assert listed == list(pack.nodes.values())
         assert set(pack.nodes) == {
             "LoadMesh",
+            "Cameras",
             "Rasterize",
             "Interpolate",
             "GridHierarchy",
             "ShowHierarchy",
             "BackendInfo",
+            "RenderMaps",
         }
 
     def test_every_node_has_help(self, pack: SimpleNamespace) -> None:
