@@ -2,11 +2,14 @@
 
 from comfy_api.latest import ComfyExtension, io
 
+from .apply import ApplyTextureNode
 from .hierarchy import GridHierarchyNode, ShowHierarchyNode
 from .info import BackendInfoNode
 from .load import LoadMeshNode
 from .maps import RenderMapsNode
 from .raster import InterpolateNode, RasterizeNode
+from .save import SaveMeshNode
+from .unwrap import UnwrapUVNode
 from .views import CamerasNode
 
 NODES = [
@@ -18,6 +21,9 @@ NODES = [
     ShowHierarchyNode,
     BackendInfoNode,
     RenderMapsNode,
+    UnwrapUVNode,
+    ApplyTextureNode,
+    SaveMeshNode,
 ]
 
 

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from ..rasterizer.cameras import Camera, look_at, normalization, orbit_camera, orbit_quaternion, turned
 from ..rasterizer.hierarchy import GridHierarchy
@@ -25,6 +26,7 @@ from .compat import new_mesh
 
 T = TypeVar("T")
 
+_IMAGES = ("texture", "metallic_roughness")  # attributes of MESH with a height and a width
 _VIEW_KEY = "torch_raster_view"  # in our camera dicts, beside what ComfyUI reads
 _ORTHO_HEIGHT = 10.0  # what ComfyUI's orthographic viewer camera sees at zoom 1 when it does not say
 
@@ -54,13 +56,18 @@ class HierarchyValue:
         return sum(hierarchy.memory() for hierarchy in self.hierarchies)
 
 
+def is_trimesh(value: Any) -> bool:
+    """Whether it came from a TRIMESH socket; asked without importing trimesh."""
+    return any(base.__module__.split(".")[0] == "trimesh" for base in type(value).__mro__)
+
+
 def read_meshes(value: Any, name: str = "mesh") -> list[Mesh]:
     """The meshes on a MESH or TRIMESH socket, checked.
 
     Raises:
         ValueError: not a mesh, no faces, an index out of range, or positions that are not finite.
     """
-    if any(base.__module__.split(".")[0] == "trimesh" for base in type(value).__mro__):
+    if is_trimesh(value):
         meshes = [_named(name, lambda: from_trimesh(value))]
     elif hasattr(value, "vertices") and hasattr(value, "faces"):
         meshes = [_item(value, number, name) for number in range(_batch_size(value))]
@@ -73,16 +80,22 @@ def read_meshes(value: Any, name: str = "mesh") -> list[Mesh]:
     return meshes
 
 
-def write_mesh(mesh: Mesh) -> Any:
-    """ComfyUI's MESH with one item, all tensors as ``[1, ...]``."""
-    optional = {
-        "uvs": mesh.uvs,
-        "normals": mesh.normals,
-        "vertex_colors": mesh.vertex_colors,
-        "texture": mesh.texture,
-    }
-    present = {name: value[None] for name, value in optional.items() if value is not None}
-    return new_mesh(mesh.vertices[None], mesh.faces[None], **present)
+def write_mesh(*meshes: Mesh) -> Any:
+    """ComfyUI's MESH: one item for each mesh, rows padded with zeros and counted where the meshes differ in size.
+
+    All have the same attributes, as those of a batch have. Where a version of ComfyUI knows an attribute not yet, its
+    nodes do not look at it.
+    """
+
+    def batch(attribute: str) -> Tensor:
+        return pad_sequence([getattr(mesh, attribute) for mesh in meshes], batch_first=True)
+
+    names = ("uvs", "normals", "vertex_colors", "texture", "metallic_roughness")
+    present = {name: batch(name) for name in names if getattr(meshes[0], name) is not None}
+    if len({(len(mesh.vertices), len(mesh.faces)) for mesh in meshes}) > 1:
+        present["vertex_counts"] = torch.tensor([len(mesh.vertices) for mesh in meshes])
+        present["face_counts"] = torch.tensor([len(mesh.faces) for mesh in meshes])
+    return new_mesh(batch("vertices"), batch("faces"), **present)
 
 
 def read_cameras(value: Any, name: str = "cameras") -> list[Camera] | None:
@@ -152,7 +165,7 @@ def _item(value: Any, number: int, name: str) -> Mesh:
         if batch is None:
             return None
         # A single mesh may come without a batch dimension; one texture may serve the whole batch.
-        if getattr(batch, "ndim", None) == (3 if attribute == "texture" else 2):
+        if getattr(batch, "ndim", None) == (3 if attribute in _IMAGES else 2):
             batch = batch[None]
         if len(batch) not in (1, size):
             raise ValueError(
@@ -179,14 +192,14 @@ def _item(value: Any, number: int, name: str) -> Mesh:
     if vertices is None or faces is None:
         raise ValueError(f"{name}: has no {'vertices' if vertices is None else 'faces'}, expected a mesh with both")
     home = vertices.device
-    texture = floats("texture", None)
+    images = {key: floats(key, None) for key in _IMAGES}
     others = {key: floats(key) for key in ("uvs", "normals", "vertex_colors")}
     return _named(
         name,
         lambda: Mesh(
             vertices=vertices,
             faces=_narrow(faces.detach().to(home), len(vertices)),
-            texture=None if texture is None else texture[..., :3].to(home),
+            **{key: None if image is None else image[..., :3].to(home) for key, image in images.items()},
             **{key: None if tensor is None else tensor.to(home) for key, tensor in others.items()},
         ),
     )

@@ -76,6 +76,9 @@ class TestPack:
             "ShowHierarchy",
             "BackendInfo",
             "RenderMaps",
+            "UnwrapUV",
+            "ApplyTexture",
+            "SaveMesh",
         }
 
     def test_every_node_has_help(self, pack: SimpleNamespace) -> None:
