@@ -2,18 +2,28 @@
 
 from comfy_api.latest import ComfyExtension, io
 
+from .apply import ApplyTextureNode
 from .bake import BakeViewsNode, FillTextureNode
 from .hierarchy import GridHierarchyNode, ShowHierarchyNode
 from .info import BackendInfoNode
 from .load import LoadMeshNode
+from .maps import RenderMapsNode
 from .raster import InterpolateNode, RasterizeNode
+from .save import SaveMeshNode
+from .unwrap import UnwrapUVNode
+from .views import CamerasNode
 
 NODES = [
     LoadMeshNode,
+    CamerasNode,
     RasterizeNode,
     InterpolateNode,
+    RenderMapsNode,
+    UnwrapUVNode,
     BakeViewsNode,
     FillTextureNode,
+    ApplyTextureNode,
+    SaveMeshNode,
     GridHierarchyNode,
     ShowHierarchyNode,
     BackendInfoNode,

@@ -9,21 +9,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
-from ..rasterizer.cameras import Camera, look_at, orbit_camera, turned
+from ..rasterizer.cameras import Camera, look_at, normalization, orbit_camera, orbit_quaternion, turned
 from ..rasterizer.hierarchy import GridHierarchy
 from ..rasterizer.mesh import Mesh
 from ..rasterizer.mesh_io import from_trimesh
 from ..rasterizer.raster import Raster
+from ..rasterizer.texturing.views import View
 from .compat import new_mesh
 
 T = TypeVar("T")
 
+_IMAGES = ("texture", "metallic_roughness")  # attributes of MESH with a height and a width
+_VIEW_KEY = "torch_raster_view"  # in our camera dicts, beside what ComfyUI reads
 _ORTHO_HEIGHT = 10.0  # what ComfyUI's orthographic viewer camera sees at zoom 1 when it does not say
 
 
@@ -52,13 +56,18 @@ class HierarchyValue:
         return sum(hierarchy.memory() for hierarchy in self.hierarchies)
 
 
+def is_trimesh(value: Any) -> bool:
+    """Whether it came from a TRIMESH socket; asked without importing trimesh."""
+    return any(base.__module__.split(".")[0] == "trimesh" for base in type(value).__mro__)
+
+
 def read_meshes(value: Any, name: str = "mesh") -> list[Mesh]:
     """The meshes on a MESH or TRIMESH socket, checked.
 
     Raises:
         ValueError: not a mesh, no faces, an index out of range, or positions that are not finite.
     """
-    if any(base.__module__.split(".")[0] == "trimesh" for base in type(value).__mro__):
+    if is_trimesh(value):
         meshes = [_named(name, lambda: from_trimesh(value))]
     elif hasattr(value, "vertices") and hasattr(value, "faces"):
         meshes = [_item(value, number, name) for number in range(_batch_size(value))]
@@ -71,16 +80,22 @@ def read_meshes(value: Any, name: str = "mesh") -> list[Mesh]:
     return meshes
 
 
-def write_mesh(mesh: Mesh) -> Any:
-    """ComfyUI's MESH with one item, all tensors as ``[1, ...]``."""
-    optional = {
-        "uvs": mesh.uvs,
-        "normals": mesh.normals,
-        "vertex_colors": mesh.vertex_colors,
-        "texture": mesh.texture,
-    }
-    present = {name: value[None] for name, value in optional.items() if value is not None}
-    return new_mesh(mesh.vertices[None], mesh.faces[None], **present)
+def write_mesh(*meshes: Mesh) -> Any:
+    """ComfyUI's MESH: one item for each mesh, rows padded with zeros and counted where the meshes differ in size.
+
+    All have the same attributes, as those of a batch have. Where a version of ComfyUI knows an attribute not yet, its
+    nodes do not look at it.
+    """
+
+    def batch(attribute: str) -> Tensor:
+        return pad_sequence([getattr(mesh, attribute) for mesh in meshes], batch_first=True)
+
+    names = ("uvs", "normals", "vertex_colors", "texture", "metallic_roughness")
+    present = {name: batch(name) for name in names if getattr(meshes[0], name) is not None}
+    if len({(len(mesh.vertices), len(mesh.faces)) for mesh in meshes}) > 1:
+        present["vertex_counts"] = torch.tensor([len(mesh.vertices) for mesh in meshes])
+        present["face_counts"] = torch.tensor([len(mesh.faces) for mesh in meshes])
+    return new_mesh(batch("vertices"), batch("faces"), **present)
 
 
 def read_cameras(value: Any, name: str = "cameras") -> list[Camera] | None:
@@ -92,7 +107,41 @@ def read_cameras(value: Any, name: str = "cameras") -> list[Camera] | None:
     dicts = [value] if isinstance(value, Mapping) else value
     if not isinstance(dicts, Sequence) or not dicts or not all(isinstance(item, Mapping) for item in dicts):
         raise ValueError(f"{name}: is {type(value).__name__}, expected a camera, or a list with at least one camera")
-    return [_viewer_camera(item, f"{name} {number}") for number, item in enumerate(dicts)]
+    return [
+        _own_camera(item, f"{name} {number}") if _VIEW_KEY in item else _viewer_camera(item, f"{name} {number}")
+        for number, item in enumerate(dicts)
+    ]
+
+
+def write_cameras(views: Sequence[View], mesh: Mesh | None = None) -> list[dict[str, Any]]:
+    """ComfyUI's camera list, from which :func:`read_cameras` has the cameras of ``views`` again, bit for bit.
+
+    An extra key says which views they are. Who does not know it sees cameras that stand around ``mesh`` as it is, or
+    around the normalised mesh where none is given; an orthographic one seen in perspective frames the same.
+    """
+    centre, scale = (0.0, 0.0, 0.0), 1.0
+    if mesh is not None:
+        offset, factor = normalization(mesh.vertices)
+        centre, scale = tuple(offset.tolist()), float(factor)
+    return [_viewer_dict(view, centre, scale) for view in views]
+
+
+def write_hunyuan_cameras(views: Sequence[View]) -> dict[str, Any]:
+    """The dict of HY3DCAMERA and HY3D21CAMERA, which are orthographic always.
+
+    Angles are whole numbers where they can be: the packs look them up in tables.
+    """
+
+    def whole(number: float) -> float:
+        return int(number) if float(number).is_integer() else number
+
+    return {
+        "selected_camera_azims": [whole(view.azimuth) for view in views],
+        "selected_camera_elevs": [whole(view.elevation) for view in views],
+        "selected_view_weights": [float(view.weight) for view in views],
+        "camera_distance": views[0].distance,
+        "ortho_scale": View.ortho_scale if views[0].ortho_scale is None else views[0].ortho_scale,
+    }
 
 
 def _named(name: str, call: Callable[[], T]) -> T:
@@ -116,7 +165,7 @@ def _item(value: Any, number: int, name: str) -> Mesh:
         if batch is None:
             return None
         # A single mesh may come without a batch dimension; one texture may serve the whole batch.
-        if getattr(batch, "ndim", None) == (3 if attribute == "texture" else 2):
+        if getattr(batch, "ndim", None) == (3 if attribute in _IMAGES else 2):
             batch = batch[None]
         if len(batch) not in (1, size):
             raise ValueError(
@@ -143,14 +192,14 @@ def _item(value: Any, number: int, name: str) -> Mesh:
     if vertices is None or faces is None:
         raise ValueError(f"{name}: has no {'vertices' if vertices is None else 'faces'}, expected a mesh with both")
     home = vertices.device
-    texture = floats("texture", None)
+    images = {key: floats(key, None) for key in _IMAGES}
     others = {key: floats(key) for key in ("uvs", "normals", "vertex_colors")}
     return _named(
         name,
         lambda: Mesh(
             vertices=vertices,
             faces=_narrow(faces.detach().to(home), len(vertices)),
-            texture=None if texture is None else texture[..., :3].to(home),
+            **{key: None if image is None else image[..., :3].to(home) for key, image in images.items()},
             **{key: None if tensor is None else tensor.to(home) for key, tensor in others.items()},
         ),
     )
@@ -202,6 +251,46 @@ def _hunyuan_cameras(value: Mapping[str, Any], name: str) -> list[Camera]:
         orbit_camera(azimuth, elevation, distance, ortho_scale=scale, weight=weight)
         for azimuth, elevation, weight in zip(azimuths, elevations, weights, strict=True)
     ]
+
+
+def _viewer_dict(view: View, centre: tuple[float, float, float], scale: float) -> dict[str, Any]:
+    """One of ours as ComfyUI's dict, in the frame of which ``centre`` and ``scale`` make the normalised mesh's."""
+    camera = view.camera()
+    place = [c + p / scale for c, p in zip(centre, camera.position, strict=True)]
+    value = {
+        "position": dict(zip("xyz", place, strict=True)),
+        "target": dict(zip("xyz", centre, strict=True)),
+        "quaternion": dict(zip("xyzw", orbit_quaternion(view.azimuth, view.elevation), strict=True)),  # at the poles
+        "zoom": 1.0,
+        "cameraType": "perspective",
+        "fov": view.fov,
+        "near": camera.near / scale,
+        "far": camera.far / scale,
+        _VIEW_KEY: {**asdict(view), "centre": list(centre), "scale": scale},
+    }
+    if camera.half_height is not None:
+        side = camera.half_height / scale
+        value["cameraType"] = "orthographic"
+        value["frustum"] = {"left": -side, "right": side, "top": side, "bottom": -side}
+        value["fov"] = 2 * math.degrees(math.atan(camera.half_height / view.distance))
+    return value
+
+
+def _own_camera(value: Mapping[str, Any], name: str) -> Camera:
+    """A camera of :func:`write_cameras`; what another node has changed in it since counts."""
+    try:
+        settings = dict(value[_VIEW_KEY])
+        centre, scale = settings.pop("centre"), settings.pop("scale")
+        view = View(**settings)
+        written = _viewer_dict(view, tuple(centre), scale)
+    except (TypeError, ValueError, KeyError, ZeroDivisionError) as error:
+        raise ValueError(
+            f"{name}: {_VIEW_KEY} is {value[_VIEW_KEY]!r} ({error}), expected what Camera Views makes"
+        ) from error
+    if all(value.get(key) == part for key, part in written.items()):
+        return view.camera()
+    seen = _viewer_camera(value, name)
+    return replace(seen, weight=view.weight, normalized=(tuple(centre), scale) == ((0, 0, 0), 1))
 
 
 def _viewer_camera(value: Mapping[str, Any], name: str) -> Camera:

@@ -8,6 +8,7 @@ from typing import Any
 from comfy_api.latest import io
 
 CATEGORY = "Torch Rasterizer"
+TEXTURING = f"{CATEGORY}/texturing"
 
 # Sockets of our own, and those of other packs that have no class in ComfyUI.
 TriMesh = io.Custom("TRIMESH")
@@ -24,9 +25,9 @@ def schema(**values: Any) -> io.Schema:
     return io.Schema(**{name: value for name, value in values.items() if name in known})
 
 
-def mesh_input(tooltip: str) -> io.MultiType.Input:
+def mesh_input(tooltip: str, optional: bool = False) -> io.MultiType.Input:
     """An input that takes ComfyUI's meshes and those of the Hunyuan3D packs."""
-    return io.MultiType.Input("mesh", types=[io.Mesh, TriMesh], tooltip=tooltip)
+    return io.MultiType.Input("mesh", types=[io.Mesh, TriMesh], optional=optional, tooltip=tooltip)
 
 
 def cameras_input(tooltip: str, optional: bool) -> io.MultiType.Input:

@@ -1,4 +1,4 @@
-"""Base colours of the parts of a scene: materials, factors, and one texture for all of them."""
+"""Materials of the parts of a scene: images, factors, and one texture of each kind for all of them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ _MAX_ATLAS = 8192
 
 @dataclass
 class Part:
-    """One placed mesh of a scene: world-space arrays, linear RGBA, and a base colour of image times linear factor."""
+    """One placed mesh of a scene: world-space arrays, linear RGBA, and a base colour of image times linear factor.
+
+    ``orm`` is its metallic-roughness image, to be multiplied by ``orm_factor``: 1, roughness, metallic.
+    """
 
     vertices: np.ndarray
     faces: np.ndarray
@@ -34,6 +37,8 @@ class Part:
     colors: np.ndarray | None
     image: Image.Image | None
     factor: tuple[float, ...]
+    orm: Image.Image | None = None
+    orm_factor: tuple[float, float, float] = (1.0, 1.0, 0.0)
 
 
 def read_base_color(material: Any) -> tuple[Image.Image | None, tuple[float, ...]]:
@@ -59,27 +64,49 @@ def read_base_color(material: Any) -> tuple[Image.Image | None, tuple[float, ...
     return None, tuple(to_linear(np.asarray(diffuse)[:3] / 255))
 
 
-def merge_base_colors(parts: list[Part], where: str) -> np.ndarray | None:
-    """One texture ``[H, W, 3]`` uint8 for all parts, their UVs moved to it; without images factors go to colours."""
-    if not any(part.image is not None and part.uvs is not None for part in parts):
+def read_metallic_roughness(material: Any) -> tuple[Image.Image | None, tuple[float, float, float]]:
+    """The metallic-roughness image of a material, if any, and its factors: 1, roughness, metallic."""
+    material = next(iter(getattr(material, "materials", None) or ()), material)
+    image = getattr(material, "metallicRoughnessTexture", None)
+    # Factors multiply the image. Without one, those that a material leaves out are those of a plain matt surface.
+    rough, metal = (getattr(material, f"{kind}Factor", None) for kind in ("roughness", "metallic"))
+    plain = 0.0 if image is None else 1.0
+    return image, (1.0, 1.0 if rough is None else float(rough), plain if metal is None else float(metal))
+
+
+def merge_textures(parts: list[Part], where: str) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Base colour and metallic-roughness ``[H, W, 3]`` uint8 for all parts, their UVs moved to these textures.
+
+    Without any image the base colours' factors go to vertex colours, and both are None.
+    """
+    mapped = [part for part in parts if part.uvs is not None]
+    if not any(part.image is not None or part.orm is not None for part in mapped):
         if any(part.factor != WHITE for part in parts):
             for part in parts:
                 part.colors = np.ones((len(part.vertices), 4)) if part.colors is None else part.colors
                 part.colors[:, :3] *= part.factor
-        return None
+        return None, None
+    rough = any(part.orm is not None for part in mapped)
     groups: dict[tuple[Any, ...], list[Part]] = {}
     for part in parts:
         if part.uvs is None:
-            part.image, part.uvs = None, np.full((len(part.vertices), 2), 0.5)
-        groups.setdefault((id(part.image), *part.factor), []).append(part)
-    images = [_pixels(group[0].image, group[0].factor, where) for group in groups.values()]
-    return images[0] if len(images) == 1 else _atlas(images, list(groups.values()))
+            part.image = part.orm = None
+            part.uvs = np.full((len(part.vertices), 2), 0.5)
+        surface = (id(part.orm), *part.orm_factor) if rough else ()
+        groups.setdefault((id(part.image), *part.factor, *surface), []).append(part)
+    leaders = [group[0] for group in groups.values()]
+    layers = [[_pixels(part.image, part.factor, where) for part in leaders]]
+    if rough:
+        layers.append([_pixels(part.orm, part.orm_factor, where, srgb=False) for part in leaders])
+    made = [layer[0] for layer in layers] if len(leaders) == 1 else _atlas(layers, list(groups.values()))
+    return made[0], made[1] if len(made) > 1 else None
 
 
-def _pixels(image: Image.Image | None, factor: tuple[float, ...], where: str) -> np.ndarray:
-    """``[H, W, 3]`` uint8 sRGB of an image times a linear factor; one texel where there is no image."""
+def _pixels(image: Image.Image | None, factor: tuple[float, ...], where: str, srgb: bool = True) -> np.ndarray:
+    """``[H, W, 3]`` uint8 of an image times a linear factor; one texel where there is no image."""
+    decode, encode = (to_linear, _to_srgb) if srgb else (np.asarray, np.asarray)
     if image is None:
-        return to_bytes(_to_srgb(np.array(factor)))[None, None]
+        return to_bytes(encode(np.array(factor)))[None, None]
     try:
         pixels = np.array(image.convert("RGB"))
     except (OSError, SyntaxError, ValueError) as error:  # PIL decodes only now; broken PNGs are a SyntaxError
@@ -88,12 +115,12 @@ def _pixels(image: Image.Image | None, factor: tuple[float, ...], where: str) ->
         ) from error
     if factor == WHITE:
         return pixels
-    table = to_bytes(_to_srgb(to_linear(np.arange(256) / 255)[:, None] * np.array(factor)))
+    table = to_bytes(encode(decode(np.arange(256) / 255)[:, None] * np.array(factor)))
     return table[pixels, np.arange(3)]
 
 
-def _atlas(images: list[np.ndarray], groups: list[list[Part]]) -> np.ndarray:
-    """Lay images side by side, each as often as the UVs of its parts repeat it, and move the UVs there."""
+def _atlas(layers: list[list[np.ndarray]], groups: list[list[Part]]) -> list[np.ndarray]:
+    """Lay the images of each layer side by side, as often as the UVs of their parts repeat them; move the UVs there."""
     from PIL import Image
 
     spans = np.ones((len(groups), 2), np.int64)
@@ -105,7 +132,7 @@ def _atlas(images: list[np.ndarray], groups: list[list[Part]]) -> np.ndarray:
             part.uvs = part.uvs - first
             span[:] = np.maximum(span, np.ceil(used.max(axis=0) - first - 1e-3))
 
-    full = np.array([image.shape[1::-1] for image in images])
+    full = np.array([[image.shape[1::-1] for image in images] for images in layers]).max(axis=0)
     limit = _MAX_ATLAS // 2
     while True:
         sizes = np.clip(limit // spans, 1, full)
@@ -116,16 +143,18 @@ def _atlas(images: list[np.ndarray], groups: list[list[Part]]) -> np.ndarray:
             break
         limit //= 2
     if (sizes < full).any():
-        log.info("%d of %d textures shrink to fit into one.", (sizes < full).any(axis=1).sum(), len(images))
+        log.info("%d of %d textures shrink to fit into one.", (sizes < full).any(axis=1).sum(), len(groups))
 
-    atlas = np.zeros((extent[1], extent[0], 3), np.uint8)
-    for image, group, span, size, repeat, place in zip(images, groups, spans, sizes, repeats, places, strict=True):
-        scaled = np.array(Image.fromarray(image).resize(tuple(size.tolist()), Image.Resampling.BOX))
-        block = np.pad(np.tile(scaled, (*repeat[::-1], 1)), ((_GUTTER,) * 2, (_GUTTER,) * 2, (0, 0)), mode="wrap")
-        atlas[place[1] : place[1] + block.shape[0], place[0] : place[0] + block.shape[1]] = block
+    atlases = [np.zeros((extent[1], extent[0], 3), np.uint8) for _ in layers]
+    for atlas, images in zip(atlases, layers, strict=True):
+        for image, size, repeat, place in zip(images, sizes, repeats, places, strict=True):
+            scaled = np.array(Image.fromarray(image).resize(tuple(size.tolist()), Image.Resampling.BOX))
+            block = np.pad(np.tile(scaled, (*repeat[::-1], 1)), ((_GUTTER,) * 2, (_GUTTER,) * 2, (0, 0)), mode="wrap")
+            atlas[place[1] : place[1] + block.shape[0], place[0] : place[0] + block.shape[1]] = block
+    for group, span, size, repeat, place in zip(groups, spans, sizes, repeats, places, strict=True):
         for part in group:
             part.uvs = (part.uvs * repeat / span * size + place + _GUTTER) / extent
-    return atlas
+    return atlases
 
 
 def _pack(sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -132,6 +132,14 @@ def turned(camera: Camera, quaternion: tuple[float, float, float, float]) -> Cam
     return replace(camera, right=right, up=up, forward=_cross(up, right))
 
 
+def orbit_quaternion(azimuth: float, elevation: float) -> tuple[float, float, float, float]:
+    """The rotation ``(x, y, z, w)`` by which :func:`turned` gives a camera the axes of :func:`orbit_camera`."""
+    yaw, pitch = math.radians(azimuth) / 2, -math.radians(elevation) / 2
+    across = math.sin(pitch)
+    along = math.cos(pitch)
+    return (math.cos(yaw) * across, math.sin(yaw) * along, -math.sin(yaw) * across, math.cos(yaw) * along)
+
+
 def normalization(vertices: Tensor) -> tuple[Tensor, Tensor]:
     """Centre ``[3]`` and scale ``[]`` that normalise a mesh: ``(vertices - centre) * scale``."""
     finite = torch.where(torch.isfinite(vertices), vertices, torch.zeros_like(vertices))

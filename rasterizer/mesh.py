@@ -20,6 +20,8 @@ class Mesh:
         normals: ``[N, 3]`` float32 unit vectors.
         vertex_colors: ``[N, 3]`` or ``[N, 4]`` float32 linear RGB or RGBA, 0..1; they multiply the texture.
         texture: ``[H, W, 3]`` float32 sRGB-coded base colour, 0..1, row 0 at ``v = 0``.
+        metallic_roughness: ``[H, W, 3]`` float32 linear texture, 0..1, as glTF packs it: roughness in green, metallic
+            in blue; red is free for occlusion, which nothing here uses. Its size need not be that of ``texture``.
         name: what to call it in file names and messages.
 
     Raises:
@@ -32,6 +34,7 @@ class Mesh:
     normals: Tensor | None = None
     vertex_colors: Tensor | None = None
     texture: Tensor | None = None
+    metallic_roughness: Tensor | None = None
     name: str = ""
 
     def __post_init__(self) -> None:
@@ -41,7 +44,8 @@ class Mesh:
         _check("uvs", self.uvs, "[N, 2], a row for each vertex,", (rows, (2,)))
         _check("normals", self.normals, "[N, 3], a row for each vertex,", (rows, (3,)))
         _check("vertex_colors", self.vertex_colors, "[N, 3] or [N, 4], a row for each vertex,", (rows, (3, 4)))
-        _check("texture", self.texture, "[H, W, 3]", (None, None, (3,)))
+        for name in ("texture", "metallic_roughness"):
+            _check(name, getattr(self, name), "[H, W, 3]", (None, None, (3,)))
 
     def to(self, device: torch.device | str) -> Mesh:
         """The same mesh with every tensor on ``device``."""
@@ -58,8 +62,7 @@ class Mesh:
             called = f" '{self.name}'" if self.name else ""
             raise ValueError(
                 f"{input_name}{called} has no UV coordinates: {len(self.vertices)} vertices and no uvs, expected uvs "
-                f"[{len(self.vertices)}, 2]. Unwrap it first (ComfyUI and the Hunyuan3D packs have nodes for that), or "
-                "load a file that has UVs."
+                f"[{len(self.vertices)}, 2]. Unwrap it first (Unwrap UV), or load a file that has UVs."
             )
         return self.uvs
 

@@ -1,4 +1,4 @@
-"""Meshes from files and from trimesh objects, and back to trimesh."""
+"""Meshes from files and from trimesh objects, and back to both."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import json
 import logging
 import re
 import struct
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -15,9 +16,20 @@ from urllib.parse import unquote
 import numpy as np
 import torch
 
-from .base_color import WHITE, Part, merge_base_colors, read_base_color, to_bytes, to_linear
-from .images import to_pil
+from .base_color import (
+    WHITE,
+    Part,
+    merge_textures,
+    read_base_color,
+    read_metallic_roughness,
+    to_bytes,
+    to_linear,
+)
+from .colors import linear_to_srgb, srgb_to_linear
+from .images import to_pil, write_atomically
 from .mesh import Mesh
+from .obj_file import save_obj
+from .shading import sample_texture
 
 if TYPE_CHECKING:
     import trimesh
@@ -25,6 +37,10 @@ if TYPE_CHECKING:
 log = logging.getLogger("torch_rasterizer")
 
 SUPPORTED_SUFFIXES = (".glb", ".gltf", ".obj", ".stl", ".ply", ".off")
+"""Of files that :func:`load_mesh` reads."""
+
+SAVED_SUFFIXES = (".glb", ".obj", ".ply", ".stl")
+"""Of files that :func:`save_mesh` writes."""
 
 _GLTF_SUFFIXES = (".glb", ".gltf")
 _UNREADABLE_EXTENSIONS = ("KHR_draco_mesh_compression", "EXT_meshopt_compression", "KHR_mesh_quantization")
@@ -100,9 +116,13 @@ def to_trimesh(mesh: Mesh) -> trimesh.Trimesh:
     if mesh.uvs is None:
         visual = trimesh.visual.ColorVisuals(vertex_colors=colors)
     else:
-        image = None if mesh.texture is None else to_pil(mesh.texture)
+        base, rough = (None if image is None else to_pil(image) for image in (mesh.texture, mesh.metallic_roughness))
         material = trimesh.visual.material.PBRMaterial(
-            baseColorTexture=image, baseColorFactor=[255, 255, 255, 255], metallicFactor=0.0, roughnessFactor=1.0
+            baseColorTexture=base,
+            baseColorFactor=[255, 255, 255, 255],
+            metallicRoughnessTexture=rough,
+            metallicFactor=0.0 if rough is None else 1.0,
+            roughnessFactor=1.0,
         )
         uvs = mesh.uvs.cpu().numpy().astype(np.float64)
         uvs[:, 1] = 1.0 - uvs[:, 1]
@@ -117,6 +137,51 @@ def to_trimesh(mesh: Mesh) -> trimesh.Trimesh:
         metadata={"name": mesh.name},
         process=False,
     )
+
+
+def save_mesh(mesh: Mesh, path: str | Path) -> None:
+    """Write a mesh file; it appears complete or not at all.
+
+    Args:
+        mesh: what to write.
+        path: with one of ``SAVED_SUFFIXES``; missing folders are made.
+
+            * ``.glb``: everything, textures as PNG inside.
+            * ``.obj``: with UVs, normals, colours, and beside it a ``.mtl`` and a PNG for each texture.
+            * ``.ply``: positions, normals and colours of vertices, which take the texture's where there is one.
+            * ``.stl``: positions only.
+
+    Raises:
+        ValueError: another suffix.
+        OSError: the file cannot be written.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in SAVED_SUFFIXES:
+        raise ValueError(
+            f"mesh file {path}: suffix is '{path.suffix}', expected one of {', '.join(SAVED_SUFFIXES)}; "
+            "GLB keeps UVs, colours and textures in one file."
+        )
+    if suffix == ".obj":
+        save_obj(mesh, path)
+        return
+    if suffix == ".ply":
+        mesh = replace(mesh, vertex_colors=_shown_colors(mesh), uvs=None)
+    elif suffix == ".stl":
+        mesh = Mesh(mesh.vertices, mesh.faces)
+    normals = {".glb": "include_normals", ".ply": "vertex_normal"}
+    options = {normals[suffix]: mesh.normals is not None} if suffix in normals else {}
+    data = to_trimesh(mesh).export(file_type=suffix[1:], **options)
+    write_atomically(path, lambda temporary: temporary.write_bytes(data))
+
+
+def _shown_colors(mesh: Mesh) -> torch.Tensor | None:
+    """sRGB colours of vertices ``[N, 3]`` or ``[N, 4]``: what the mesh looks like at them."""
+    colors = mesh.vertex_colors
+    if mesh.texture is not None and mesh.uvs is not None:
+        sampled = srgb_to_linear(sample_texture(mesh.texture, mesh.uvs))
+        colors = sampled if colors is None else torch.cat((colors[:, :3] * sampled, colors[:, 3:]), dim=1)
+    return None if colors is None else torch.cat((linear_to_srgb(colors[:, :3]), colors[:, 3:]), dim=1)
 
 
 def _resolver(path: Path) -> Any:
@@ -188,7 +253,12 @@ def _prepare_gltf(path: Path) -> io.BytesIO:
     for primitive in (p for m in header.get("meshes", ()) for p in m["primitives"]):
         attributes = primitive["attributes"]
         base = materials[primitive.setdefault("material", plain)].get("pbrMetallicRoughness", {})
-        uvs = attributes.get(f"TEXCOORD_{base.get('baseColorTexture', {}).get('texCoord', 0)}")
+        rough = base.get("metallicRoughnessTexture")
+        uv_set = base.get("baseColorTexture", rough or {}).get("texCoord", 0)
+        if rough and rough.get("texCoord", 0) != uv_set:
+            log.warning("%s has a metallic-roughness texture on other UVs than its base colour; it is left out.", path)
+            del base["metallicRoughnessTexture"]
+        uvs = attributes.get(f"TEXCOORD_{uv_set}")
         if uvs is not None and header["accessors"][uvs]["componentType"] != _GLTF_FLOAT:
             raise ValueError("its UVs are integers, which is not supported: export it without quantization")
         if uvs is not None:
@@ -236,7 +306,7 @@ def _assemble(tm: Any, name: str, where: str, srgb_colors: bool) -> Mesh:
             "no surface; turn them into a mesh first."
         )
 
-    texture = merge_base_colors(parts, where)
+    texture, metallic_roughness = merge_textures(parts, where)
     colors = None
     if any(part.colors is not None for part in parts):
         colors = [np.ones((len(p.vertices), 4)) if p.colors is None else p.colors for p in parts]
@@ -248,9 +318,14 @@ def _assemble(tm: Any, name: str, where: str, srgb_colors: bool) -> Mesh:
         uvs=_join([part.uvs for part in parts]),
         normals=_join([part.normals for part in parts]),
         vertex_colors=None if colors is None else _join(colors),
-        texture=None if texture is None else torch.from_numpy(texture.astype(np.float32) / 255),
+        texture=_from_bytes(texture),
+        metallic_roughness=_from_bytes(metallic_roughness),
         name=name,
     )
+
+
+def _from_bytes(image: np.ndarray | None) -> torch.Tensor | None:
+    return None if image is None else torch.from_numpy(image.astype(np.float32) / 255)
 
 
 def _join(arrays: list[np.ndarray | None]) -> torch.Tensor | None:
@@ -270,8 +345,10 @@ def _read_part(tm: trimesh.Trimesh, transform: np.ndarray, where: str, srgb_colo
     normals = _rows(tm.vertex_normals, vertices) if "vertex_normals" in tm._cache else None
     uvs = colors = image = None
     factor = WHITE
+    orm: dict[str, Any] = {}
     if tm.visual.kind == "texture":
         image, factor = read_base_color(tm.visual.material)
+        orm = dict(zip(("orm", "orm_factor"), read_metallic_roughness(tm.visual.material), strict=True))
         uvs = _rows(tm.visual.uv, vertices)
         colors = _rows(tm.visual.vertex_attributes.get("color", tm.vertex_attributes.get("color")), vertices)
     elif tm.visual.kind == "vertex":
@@ -302,7 +379,7 @@ def _read_part(tm: trimesh.Trimesh, transform: np.ndarray, where: str, srgb_colo
                 f"{where}: found {bad} of {len(vertices)} vertices with NaN or infinite {label}, expected finite "
                 "numbers. Repair the mesh where it was made."
             )
-    return Part(vertices, faces, normals, uvs, _linear_rgba(colors, srgb_colors), image, factor)
+    return Part(vertices, faces, normals, uvs, _linear_rgba(colors, srgb_colors), image, factor, **orm)
 
 
 def _rows(values: Any, vertices: np.ndarray) -> np.ndarray | None:

@@ -36,6 +36,24 @@ INPUTS = {
     "TorchRasterGridHierarchy": ["mesh", "resolution", "levels", "max_layers"],
     "TorchRasterShowHierarchy": ["hierarchy", "level", "coloring", "size", "cameras"],
     "TorchRasterBackendInfo": ["self_test", "benchmark"],
+    "TorchRasterCameras": [
+        *(
+            "preset",
+            "azimuths",
+            "elevations",
+            "weights",
+            "views",
+            "projection",
+            "ortho_scale",
+            "distance",
+            "fov",
+            "mesh",
+        )
+    ],
+    "TorchRasterRenderMaps": ["mesh", "cameras", "size", "style"],
+    "TorchRasterUnwrapUV": ["mesh", "resolution", "padding", "keep_existing"],
+    "TorchRasterApplyTexture": ["mesh", "base_color", "metallic_roughness", "mr_layout"],
+    "TorchRasterSaveMesh": ["mesh", "filename_prefix", "format"],
 }
 OUTPUTS = {
     "TorchRasterLoadMesh": [("mesh", "MESH"), ("trimesh", "TRIMESH"), ("info", "STRING")],
@@ -51,6 +69,15 @@ OUTPUTS = {
     "TorchRasterGridHierarchy": [("hierarchy", "GRID_HIERARCHY"), ("info", "STRING")],
     "TorchRasterShowHierarchy": [("image", "IMAGE")],
     "TorchRasterBackendInfo": [("info", "STRING"), ("backend", "STRING"), ("device", "STRING")],
+    "TorchRasterGridHierarchy": [("hierarchy", "GRID_HIERARCHY"), ("info", "STRING")],
+    "TorchRasterShowHierarchy": [("image", "IMAGE")],
+    "TorchRasterCameras": [("cameras", "LOAD3D_CAMERA"), ("hy3d_cameras", "HY3DCAMERA")],
+    "TorchRasterRenderMaps": [
+        *(("normal_maps", "IMAGE"), ("position_maps", "IMAGE"), ("depth_maps", "IMAGE"), ("masks", "MASK"))
+    ],
+    "TorchRasterUnwrapUV": [("mesh", "MESH"), ("trimesh", "TRIMESH")],
+    "TorchRasterApplyTexture": [("mesh", "MESH"), ("trimesh", "TRIMESH")],
+    "TorchRasterSaveMesh": [("path", "STRING")],
 }
 
 
@@ -115,7 +142,7 @@ class TestRegistration:
         info = server.object_info[node]
         assert [*info["input"].get("required", {}), *info["input"].get("optional", {})] == INPUTS[node]
         assert list(zip(info["output_name"], info["output"], strict=True)) == OUTPUTS[node]
-        assert info["category"] == "Torch Rasterizer"
+        assert info["category"] in ("Torch Rasterizer", "Torch Rasterizer/texturing")
         assert info["description"]
 
     def test_defaults_and_sockets(self, server: Any) -> None:

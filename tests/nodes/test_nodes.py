@@ -67,8 +67,21 @@ class TestPack:
         extension = asyncio.run(torch_rasterizer_pack.comfy_entrypoint())
         listed = asyncio.run(extension.get_node_list())
         assert listed == list(pack.nodes.values())
-        hierarchy, texturing = {"GridHierarchy", "ShowHierarchy"}, {"BakeViews", "FillTexture"}
-        assert set(pack.nodes) == {"LoadMesh", "Rasterize", "Interpolate", "BackendInfo"} | hierarchy | texturing
+        assert set(pack.nodes) == {
+            "LoadMesh",
+            "Cameras",
+            "Rasterize",
+            "Interpolate",
+            "GridHierarchy",
+            "ShowHierarchy",
+            "BackendInfo",
+            "RenderMaps",
+            "UnwrapUV",
+            "BakeViews",
+            "FillTexture",
+            "ApplyTexture",
+            "SaveMesh",
+        }
 
     def test_every_node_has_help(self, pack: SimpleNamespace) -> None:
         import torch_rasterizer_pack

@@ -1,0 +1,71 @@
+"""Render Maps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from comfy_api.latest import io
+
+from ..rasterizer.mesh import Mesh
+from ..rasterizer.texturing.maps import STYLES, Maps, render_maps
+from . import compat
+from .border import read_cameras, read_meshes
+from .runtime import Progress, compute, result_device
+
+_BYTES_PER_PIXEL = 160  # z-buffer, fragments, three maps, and what is interpolated for them
+
+
+class RenderMapsNode(io.ComfyNode):
+    """What a paint model is shown of a mesh."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Inputs and outputs."""
+        return compat.schema(
+            node_id="TorchRasterRenderMaps",
+            display_name="Render Maps",
+            category=compat.TEXTURING,
+            description="Normal, position and depth maps and masks of a mesh from all views, as Hunyuan3D's paint "
+            "models expect them; also for depth and normal ControlNets.",
+            search_aliases=["Hy3DRenderMultiView", "conditioning maps", "normal map", "position map", "depth map"],
+            inputs=[
+                compat.mesh_input("The mesh, or a batch of meshes: each is drawn in every view."),
+                compat.cameras_input(
+                    "The views, such as those of Camera Views. Use the same list for baking.", optional=False
+                ),
+                io.Int.Input(
+                    "size", default=1024, min=16, max=8192, step=8, tooltip="Width and height of the maps in pixels."
+                ),
+                io.Combo.Input(
+                    "style",
+                    options=list(STYLES),
+                    default=STYLES[0],
+                    tooltip="Of the normal maps. hunyuan3d-2: smooth across faces and UV seams. hunyuan3d-2.1: one "
+                    "normal per face.",
+                ),
+            ],
+            outputs=[
+                io.Image.Output(display_name="normal_maps", tooltip="World normals as x, -z, y on white."),
+                io.Image.Output(display_name="position_maps", tooltip="Positions as x, -z, y on white."),
+                io.Image.Output(display_name="depth_maps", tooltip="Nearest point 1, farthest 0, background 0."),
+                io.Mask.Output(display_name="masks", tooltip="1 where the mesh was drawn."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, mesh: Any, cameras: Any, size: int, style: str) -> io.NodeOutput:
+        """Draw every mesh in every view."""
+        meshes, views = read_meshes(mesh), read_cameras(cameras)
+        progress = Progress(len(meshes))
+        drawn = []
+        for item in meshes:
+
+            def draw(device: torch.device, item: Mesh = item) -> Maps:
+                maps = render_maps(item.to(device), views, (size, size), style, progress)
+                return Maps(*(value.to(result_device()).contiguous() for value in vars(maps).values()))
+
+            drawn.append(compute(draw, len(views or [None]) * size * size * _BYTES_PER_PIXEL))
+            progress.next_stage()
+        kinds = zip(*(vars(maps).values() for maps in drawn), strict=True)
+        return io.NodeOutput(*(torch.cat(parts) for parts in kinds))

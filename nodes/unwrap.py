@@ -1,0 +1,78 @@
+"""Unwrap UV."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.latest import io
+
+from ..rasterizer.mesh_io import to_trimesh
+from ..rasterizer.texturing.unwrap import MANY_FACES, advice, unwrap_uv
+from . import compat
+from .border import is_trimesh, read_meshes, write_mesh
+from .runtime import Progress, result_device
+
+
+class UnwrapUVNode(io.ComfyNode):
+    """UVs for meshes that have none."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Inputs and outputs."""
+        return compat.schema(
+            node_id="TorchRasterUnwrapUV",
+            display_name="Unwrap UV",
+            category=compat.TEXTURING,
+            description="Cuts a mesh into charts and lays them out flat (xatlas), so that it can carry a texture.",
+            search_aliases=["xatlas", "Hy3DMeshUVWrap", "uv map", "unwrap mesh"],
+            inputs=[
+                compat.mesh_input("What to unwrap. Below 100,000 faces, better 50,000: xatlas is slow above."),
+                io.Int.Input(
+                    "resolution",
+                    default=1024,
+                    min=16,
+                    max=16384,
+                    step=16,
+                    tooltip="Side in pixels of the texture that will lie on it. Only the padding depends on it.",
+                ),
+                io.Int.Input(
+                    "padding", default=2, min=0, max=64, step=1, tooltip="Pixels to leave between charts at that size."
+                ),
+                io.Boolean.Input(
+                    "keep_existing",
+                    default=True,
+                    optional=True,
+                    tooltip="A mesh that has UVs passes as it is. Off: new UVs, and the texture, which does not lie on "
+                    "them, is dropped.",
+                ),
+            ],
+            outputs=[
+                io.Mesh.Output(display_name="mesh", tooltip="With UVs; vertices are doubled along seams."),
+                compat.TriMesh.Output(
+                    display_name="trimesh", tooltip="The same for the Hunyuan3D packs; the first one of a batch."
+                ),
+            ],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def execute(cls, mesh: Any, resolution: int, padding: int, keep_existing: bool = True) -> io.NodeOutput:
+        """Unwrap every mesh."""
+        meshes = read_meshes(mesh)
+        node_id = cls.hidden.unique_id if cls.hidden else None
+        if keep_existing and all(item.uvs is not None for item in meshes):
+            compat.show_text("The mesh has UVs; it passes as it is.", node_id)
+            if is_trimesh(mesh):
+                return io.NodeOutput(write_mesh(*meshes), mesh)
+            return io.NodeOutput(mesh, to_trimesh(meshes[0]))
+        progress = Progress(len(meshes))
+        notes = [advice(len(item.faces)) for item in meshes if len(item.faces) > MANY_FACES]
+        if any(item.texture is not None or item.metallic_roughness is not None for item in meshes):
+            notes.append("The mesh had textures. They do not lie on the new UVs and are dropped; bake them anew.")
+        if notes:
+            compat.show_text("\n".join(notes), node_id)
+        made = []
+        for item in meshes:
+            made.append(unwrap_uv(item, resolution, padding, progress).to(result_device()))
+            progress.next_stage()
+        return io.NodeOutput(write_mesh(*made), to_trimesh(made[0]))

@@ -1,0 +1,125 @@
+"""Camera Views."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.latest import io
+
+from ..rasterizer.texturing.views import PRESETS, PROJECTIONS, custom_views, turntable, with_lens
+from ..rasterizer.validation import check_choice
+from . import compat
+from .border import read_meshes, write_cameras, write_hunyuan_cameras
+
+_PRESETS = (*PRESETS, "turntable", "custom")
+
+
+class CamerasNode(io.ComfyNode):
+    """Camera lists for every kind of camera socket."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Inputs and outputs."""
+        return compat.schema(
+            node_id="TorchRasterCameras",
+            display_name="Camera Views",
+            category=compat.CATEGORY,
+            description="The views to render and texture a mesh from: Hunyuan3D's own, a turntable, or your own list. "
+            "Use the same list for rendering and for baking.",
+            search_aliases=["hunyuan3d cameras", "multi view", "orbit", "turntable"],
+            inputs=[
+                io.Combo.Input(
+                    "preset",
+                    options=list(_PRESETS),
+                    default=_PRESETS[0],
+                    tooltip="hunyuan3d-2 and 2.1: front, right, back, left, top, bottom with Hunyuan3D's weights. "
+                    "turntable: evenly all around. custom: the three lists below.",
+                ),
+                io.String.Input(
+                    "azimuths",
+                    default="0, 90, 180, 270, 0, 180",
+                    tooltip="For custom: degrees around the mesh, a number for each view, commas between. "
+                    "0 is the front (+Z), 90 is seen from +X.",
+                ),
+                io.String.Input(
+                    "elevations",
+                    default="0, 0, 0, 0, 90, -90",
+                    tooltip="For custom: degrees up, 90 is from above. One number serves all views.",
+                ),
+                io.String.Input(
+                    "weights",
+                    default="1, 0.1, 0.5, 0.1, 0.05, 0.05",
+                    tooltip="For custom: how much each view counts when baking. One number serves all views.",
+                ),
+                io.Int.Input("views", default=6, min=1, max=360, step=1, tooltip="For turntable: how many views."),
+                io.Combo.Input(
+                    "projection",
+                    options=list(PROJECTIONS),
+                    default=PROJECTIONS[0],
+                    tooltip="Hunyuan3D's paint models expect orthographic.",
+                ),
+                io.Float.Input(
+                    "ortho_scale",
+                    default=1.2,
+                    min=0.01,
+                    max=100.0,
+                    step=0.01,
+                    tooltip="For orthographic: width and height of what is seen. The mesh is scaled to a diameter "
+                    "of 1.15 for this.",
+                ),
+                io.Float.Input(
+                    "distance",
+                    default=1.45,
+                    min=0.01,
+                    max=100.0,
+                    step=0.01,
+                    tooltip="From the middle of the mesh, which has a diameter of 1.15. Below about 0.6 the camera is "
+                    "inside the mesh.",
+                ),
+                io.Float.Input(
+                    "fov",
+                    default=49.13,
+                    min=1.0,
+                    max=170.0,
+                    step=0.01,
+                    tooltip="For perspective: vertical angle in degrees.",
+                ),
+                compat.mesh_input(
+                    "Only where ComfyUI's own nodes use the list: places the cameras around this mesh as it is. "
+                    "Nodes of this pack do not need it; with or without, they see the same.",
+                    optional=True,
+                ),
+            ],
+            outputs=[
+                compat.Camera.Output(display_name="cameras", tooltip="The list of cameras, for this pack and ComfyUI."),
+                compat.Hy3dCamera.Output(
+                    display_name="hy3d_cameras", tooltip="The same for the Hunyuan3D packs, always orthographic."
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        preset: str,
+        azimuths: str,
+        elevations: str,
+        weights: str,
+        views: int,
+        projection: str,
+        ortho_scale: float,
+        distance: float,
+        fov: float,
+        mesh: Any = None,
+    ) -> io.NodeOutput:
+        """Make the list."""
+        check_choice(preset, _PRESETS, "preset")
+        if preset == "turntable":
+            chosen = turntable(views)
+        elif preset == "custom":
+            chosen = custom_views(azimuths, elevations, weights)
+        else:
+            chosen = PRESETS[preset]
+        chosen = with_lens(chosen, projection, ortho_scale, distance, fov)
+        around = None if mesh is None else read_meshes(mesh)[0]
+        return io.NodeOutput(write_cameras(chosen, around), write_hunyuan_cameras(chosen))

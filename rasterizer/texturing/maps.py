@@ -1,0 +1,69 @@
+"""Conditioning maps: what a paint model is shown of a mesh, as Hunyuan3D encodes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from ..cameras import Camera
+from ..mesh import Mesh
+from ..raster import rasterize_mesh
+from ..raster_types import shares
+from ..shading import attribute_image
+from ..validation import check_choice
+
+STYLES = ("hunyuan3d-2", "hunyuan3d-2.1")
+
+_SHADING = {"hunyuan3d-2": "smooth", "hunyuan3d-2.1": "flat"}
+
+
+@dataclass(frozen=True)
+class Maps:
+    """Maps of ``V`` views, float32 in 0..1; the encodings are those of :func:`rasterizer.shading.attribute_image`.
+
+    Attributes:
+        normal, position: ``[V, H, W, 3]``, white where nothing was drawn.
+        depth: ``[V, H, W, 3]``, nearest point of a view 1, farthest 0, and 0 where nothing was drawn.
+        mask: ``[V, H, W]``, 1 where the mesh was drawn.
+    """
+
+    normal: Tensor
+    position: Tensor
+    depth: Tensor
+    mask: Tensor
+
+
+def render_maps(
+    mesh: Mesh,
+    cameras: Sequence[Camera] | None = None,
+    resolution: tuple[int, int] = (1024, 1024),
+    style: str = "hunyuan3d-2",
+    on_progress: Callable[[float], None] | None = None,
+) -> Maps:
+    """Normal, position and depth maps and masks of all views, drawn in one batch.
+
+    Args:
+        mesh: what to draw.
+        cameras: one view each; None is one orthographic view from the front.
+        resolution: ``(height, width)`` in pixels.
+        style: one of :data:`STYLES`. ``hunyuan3d-2`` shows smooth normals: the mean of the adjacent faces', each
+            counting the same, over all vertices at one position, so that UV seams do not crease. Normals that the mesh
+            brings along are not used, because its model was not trained on such. ``hunyuan3d-2.1`` shows those of the
+            faces.
+        on_progress: called with the share done, 0..1; an exception it raises stops the call.
+
+    Returns:
+        The maps, on the mesh's device.
+    """
+    check_choice(style, STYLES, "style")
+    draw, *color = shares(on_progress or (lambda share: None), 4)
+    if style == "hunyuan3d-2":
+        mesh = replace(mesh, normals=mesh.vertex_normals())
+    raster = rasterize_mesh(mesh, cameras, resolution, on_progress=draw)
+    normal, position, depth = (
+        attribute_image(raster, attribute, _SHADING[style], on_progress=report)[:, 0]
+        for attribute, report in zip(("normal", "position", "depth"), color, strict=True)
+    )
+    return Maps(normal, position, depth, raster.mask[:, 0])

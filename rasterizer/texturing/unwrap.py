@@ -1,0 +1,133 @@
+"""UV coordinates for meshes that have none, by xatlas."""
+
+from __future__ import annotations
+
+import atexit
+import importlib.util
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..mesh import Mesh
+from ..validation import check_integer
+
+log = logging.getLogger("torch_rasterizer")
+
+MANY_FACES = 100_000
+"""Above this :func:`unwrap_uv` warns that it takes long."""
+
+_WORKER = Path(__file__).with_name("unwrap_worker.py")
+_POLL_SECONDS = 0.1
+_ELSEWHERE = (
+    "Or unwrap elsewhere: ComfyUI's Unwrap Mesh (from about 0.30), a UV Wrap node of the Hunyuan3D packs, or Blender."
+)
+
+
+def unwrap_uv(
+    mesh: Mesh, resolution: int = 1024, padding: int = 2, on_progress: Callable[[float], None] | None = None
+) -> Mesh:
+    """The mesh with new UVs in 0..1, without overlap, its vertices duplicated along seams.
+
+    Faces keep their order; normals and vertex colours go with their vertices. The texture is left out, because the new
+    UVs do not lie on it. xatlas runs in a process of its own, so that this one stays responsive.
+
+    Args:
+        mesh: what to unwrap; UVs that it has are replaced.
+        resolution: side in pixels of the square texture to lay the charts out for.
+        padding: pixels to leave between charts in it.
+        on_progress: called several times a second with 0, at the end with 1; an exception it raises ends the work.
+
+    Raises:
+        ValueError: a resolution or padding out of range, or a mesh that xatlas can do nothing with.
+        RuntimeError: xatlas is not installed, or has failed; the text says what to do.
+    """
+    check_integer(resolution, 16, 16384, "resolution")
+    check_integer(padding, 0, 64, "padding")
+    report = on_progress or (lambda share: None)
+    if importlib.util.find_spec("xatlas") is None:
+        raise RuntimeError(
+            "Unwrapping needs the Python package xatlas, which is not installed. Install it into the Python that runs "
+            "this (pip install xatlas; ready-made for Python 3.10 to 3.13 on Windows, macOS and Linux with an Intel or "
+            f"AMD processor, and for Macs with an Apple one). {_ELSEWHERE}"
+        )
+    if len(mesh.faces) > MANY_FACES:
+        log.warning("%s", advice(len(mesh.faces)))
+    with tempfile.TemporaryDirectory(prefix="torch_rasterizer_") as folder:
+        given, made = Path(folder, "mesh.npz"), Path(folder, "uvs.npz")
+        np.savez(
+            given,
+            vertices=mesh.vertices.detach().cpu().numpy(),
+            faces=mesh.faces.cpu().numpy().astype(np.uint32),
+            resolution=resolution,
+            padding=padding,
+        )
+        _run([str(_WORKER), str(given), str(made)], Path(folder, "errors.txt"), report)
+        with np.load(made) as result:
+            source, faces, uvs = (torch.from_numpy(result[key].astype(kind)) for key, kind in _RESULTS.items())
+            found = float(result["padding"])
+    if found < padding:
+        log.warning(
+            "Unwrap: %d pixels between charts do not fit into %d x %d; there are %.1f. Choose a larger resolution or "
+            "less padding.", padding, resolution, resolution, found
+        )  # fmt: skip
+    report(1.0)
+    source = source.to(mesh.vertices.device)
+    return replace(
+        mesh,
+        vertices=mesh.vertices[source],
+        faces=faces.to(source.device),
+        uvs=uvs.to(source.device),
+        normals=None if mesh.normals is None else mesh.normals[source],
+        vertex_colors=None if mesh.vertex_colors is None else mesh.vertex_colors[source],
+        texture=None,
+    )
+
+
+_RESULTS = {"source": np.int64, "faces": np.int32, "uvs": np.float32}
+
+
+def advice(faces: int) -> str:
+    """What to tell somebody who unwraps a mesh of more than :data:`MANY_FACES`."""
+    return (
+        f"The mesh has {faces} faces, and xatlas takes minutes above {MANY_FACES}, sometimes hours. Reduce it first, "
+        f"for instance to 50000 (ComfyUI's Decimate Mesh, Postprocess Mesh of the Hunyuan3D packs). {_ELSEWHERE}"
+    )
+
+
+def _run(arguments: list[str], errors: Path, report: Callable[[float], None]) -> None:
+    """Run a Python script to its end; when ``report`` raises, end it there."""
+    # As multiprocessing does for the processes it spawns: what this one can import, the other can.
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    with errors.open("wb") as stream:
+        process = subprocess.Popen(
+            [sys.executable, *arguments],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=stream,
+            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),  # on Windows a console would flash up
+        )
+    atexit.register(process.kill)  # ComfyUI may be closed while we wait on one of its threads
+    try:
+        while process.poll() is None:
+            report(0.0)
+            time.sleep(_POLL_SECONDS)
+    finally:
+        process.kill()
+        process.wait()
+        atexit.unregister(process.kill)
+    if process.returncode:
+        lines = errors.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        what = lines[-1] if lines else f"it ended with code {process.returncode}"
+        if what.startswith("ValueError: "):
+            raise ValueError(f"mesh: xatlas cannot unwrap it: {what.removeprefix('ValueError: ')}")
+        raise RuntimeError(f"xatlas has failed on this mesh: {what}. {_ELSEWHERE}")
