@@ -69,8 +69,6 @@ OUTPUTS = {
     "TorchRasterGridHierarchy": [("hierarchy", "GRID_HIERARCHY"), ("info", "STRING")],
     "TorchRasterShowHierarchy": [("image", "IMAGE")],
     "TorchRasterBackendInfo": [("info", "STRING"), ("backend", "STRING"), ("device", "STRING")],
-    "TorchRasterGridHierarchy": [("hierarchy", "GRID_HIERARCHY"), ("info", "STRING")],
-    "TorchRasterShowHierarchy": [("image", "IMAGE")],
     "TorchRasterCameras": [("cameras", "LOAD3D_CAMERA"), ("hy3d_cameras", "HY3DCAMERA")],
     "TorchRasterRenderMaps": [
         *(("normal_maps", "IMAGE"), ("position_maps", "IMAGE"), ("depth_maps", "IMAGE"), ("masks", "MASK"))
