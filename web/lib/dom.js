@@ -11,6 +11,7 @@ const STYLE = `
   overflow: hidden; background: #0006; border-radius: 4px; }
 .torch-raster .stage canvas { max-width: 100%; max-height: 100%; cursor: crosshair; image-rendering: pixelated; }
 .torch-raster .readout { flex: none; display: grid; grid-template-columns: max-content 1fr; gap: 0 8px; margin: 0;
+  align-content: start; min-height: 75px;
   font-variant-numeric: tabular-nums; user-select: text; cursor: text; }
 .torch-raster .readout dt { color: var(--descrip-text, #999); }
 .torch-raster .readout dd { margin: 0; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }

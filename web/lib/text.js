@@ -36,7 +36,7 @@ const TEXT = {
     inUse: "in use",
     front: "front",
     cameras: "cameras",
-    noCameras: "azimuths and elevations: as many numbers of each, at least one",
+    noCameras: "azimuths, elevations and weights: numbers, as many of each",
   },
   zh: {
     upload: "上传网格",
@@ -72,7 +72,7 @@ const TEXT = {
     inUse: "使用中",
     front: "正面",
     cameras: "个相机",
-    noCameras: "方位角与仰角的数量须相同，且至少一个",
+    noCameras: "方位角、仰角和权重须为数量相同的数字",
   },
 };
 

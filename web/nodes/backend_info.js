@@ -38,14 +38,14 @@ function sections(report) {
   const made = [], plain = [];
   let rows = null;
   for (const line of report.split("\n")) {
-    const item = /^ {2}([^:]+): (.*)$/.exec(line);
+    const item = /^ {2}(\S+)(?: \((.*?)\))?: (.*)$/.exec(line); // "  torch (PyTorch operators): in use"
     const pair = /^(Device|Arithmetic|Self-test): (.*)$/.exec(line);
     const title = { "Backends:": "backends", "Modules for Hunyuan3D's packs:": "modules" }[line];
     if (title) {
       rows = element("table");
       made.push(element("b", { textContent: text(title) }), rows);
     } else if (item && rows) {
-      rows.append(row(item[1], item[2]));
+      rows.append(row(item[1], item[3], item[2]));
     } else if (pair) {
       rows = element("table");
       made.push(rows);
@@ -60,9 +60,8 @@ function sections(report) {
   return made;
 }
 
-function row(name, content) {
-  const what = /^(.*) \(([^)]*)\)$/.exec(name); // "torch (PyTorch operators)"
-  const cell = element("td", { title: what?.[2] ?? "" }, ...mark(content), what?.[1] ?? name);
+function row(name, content, note = "") {
+  const cell = element("td", { title: note }, ...mark(content), name);
   return element("tr", {}, cell, element("td", { textContent: content }));
 }
 

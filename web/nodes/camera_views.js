@@ -7,12 +7,11 @@ const RADIUS = 68;
 const TILT = 22; // degrees from which the picture looks down on the mesh
 const TURN = -28; // degrees by which it looks from the side
 
-// The views of the presets; `nodes/cameras.py` has the same numbers, and a test compares them.
-const AROUND = [0, 30, 60, 90, 120, 150, 180, 210, 240, 270, 300, 330];
-export const PRESETS = {
-  "hunyuan3d-2": { azimuths: [0, 90, 180, 270, 0, 180], elevations: [0, 0, 0, 0, 90, -90] },
-  "hunyuan3d-2.1": { azimuths: [0, 90, 180, 270, 0, 180], elevations: [0, 0, 0, 0, 90, -90] },
-};
+const AROUND = Array.from({ length: 37 }, (_, number) => 10 * number);
+
+// The views of the presets: `PRESETS` in rasterizer/texturing/views.py has the same numbers.
+const SIX = { azimuths: [0, 90, 180, 270, 0, 180], elevations: [0, 0, 0, 0, 90, -90], weights: [1, 0.1, 0.5, 0.1, 0.05, 0.05] };
+const PRESETS = { "hunyuan3d-2": SIX, "hunyuan3d-2.1": SIX };
 
 /**
  * Where the cameras of Camera Views stand, following its widgets.
@@ -38,21 +37,24 @@ export function addCameraPicture(node) {
   draw();
 }
 
-/** The cameras as [azimuth, elevation, weight], as the node will make them; null where the lists do not fit. */
+/** The cameras as [azimuth, elevation, weight], as the node will make them; null where it would refuse the lists. */
 function cameras(node) {
   const value = (name) => node.widgets.find((widget) => widget.name === name)?.value;
-  const numbers = (name) => String(value(name) ?? "").split(/[\s,;]+/).filter(Boolean).map(Number);
   const preset = value("preset");
   if (preset === "turntable") {
     const count = Math.max(1, Number(value("views")) || 1);
-    const elevation = numbers("elevations")[0] || 0;
-    return Array.from({ length: count }, (_, number) => [(360 * number) / count, elevation, 1]);
+    return Array.from({ length: count }, (_, number) => [(360 * number) / count, 0, 1]);
   }
-  const { azimuths, elevations } =
-    PRESETS[preset] ?? { azimuths: numbers("azimuths"), elevations: numbers("elevations") };
-  const weights = preset === "custom" ? numbers("weights") : [];
-  if (!azimuths.length || azimuths.length !== elevations.length || [...azimuths, ...elevations].some(isNaN)) return null;
-  return azimuths.map((azimuth, number) => [azimuth, elevations[number], weights[number] ?? 1]);
+  const lists = ["azimuths", "elevations", "weights"].map((name) => PRESETS[preset]?.[name] ?? numbers(value(name)));
+  const count = lists[0].length;
+  if (lists.some((list) => list.some(Number.isNaN) || ![1, count].includes(list.length))) return null;
+  // One elevation or weight may serve all views.
+  return lists[0].map((azimuth, number) => [azimuth, ...lists.slice(1).map((list) => list[number] ?? list[0])]);
+}
+
+function numbers(list) {
+  const words = String(list ?? "").replaceAll(";", ",").trim().replace(/,$/, "").split(",");
+  return words.map((word) => (word.trim() ? Number(word) : NaN));
 }
 
 /** A point around the mesh (Y up, azimuth 0 toward +Z) to [x, y, depth] in the picture. */
@@ -70,8 +72,8 @@ function onSphere(azimuth, elevation, radius = RADIUS) {
 }
 
 function ring(elevation) {
-  const points = AROUND.concat(360).flatMap((azimuth) => [azimuth, azimuth + 10, azimuth + 20]);
-  return points.map((azimuth) => onSphere(Math.min(azimuth, 360), elevation).slice(0, 2).map((n) => n.toFixed(1)).join(",")).join(" ");
+  const points = AROUND.map((azimuth) => onSphere(azimuth, elevation).slice(0, 2));
+  return points.map((point) => point.map((number) => number.toFixed(1)).join(",")).join(" ");
 }
 
 function picture(node) {

@@ -4,7 +4,7 @@ import { onOutput } from "../lib/output.js";
 import { text } from "../lib/text.js";
 
 const EMPTY_HEIGHT = 24;
-const HEIGHT = 330;
+const HEIGHT = 370;
 
 /**
  * The raster inspector on Rasterize and Interpolate Attributes: it shows what the run found at every pixel.
