@@ -8,23 +8,23 @@ const STYLE = `
 .torch-raster button:hover, .torch-raster select:hover { border-color: var(--input-text, #ddd); }
 .torch-raster .quiet { color: var(--descrip-text, #999); }
 .torch-raster .stage { flex: 1 1 0; min-height: 0; display: flex; align-items: center; justify-content: center;
-  overflow: hidden; background: #0006; border-radius: 4px; }
-.torch-raster .stage canvas { max-width: 100%; max-height: 100%; cursor: crosshair; image-rendering: pixelated; }
+  overflow: hidden; background: #0006; border-radius: 4px; container-type: size; }
+.torch-raster .stage canvas { width: min(100cqw, 100cqh * var(--ratio, 1)); aspect-ratio: var(--ratio, 1); cursor: crosshair; }
 .torch-raster .readout { flex: none; display: grid; grid-template-columns: max-content 1fr; gap: 0 8px; margin: 0;
   align-content: start; min-height: 75px;
   font-variant-numeric: tabular-nums; user-select: text; cursor: text; }
 .torch-raster .readout dt { color: var(--descrip-text, #999); }
 .torch-raster .readout dd { margin: 0; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
-.torch-raster table { border-collapse: collapse; width: 100%; table-layout: fixed; }
+.torch-raster table { border-collapse: collapse; width: 100%; }
 .torch-raster td { padding: 1px 6px 1px 0; vertical-align: top; overflow-wrap: anywhere; }
-.torch-raster td:first-child { width: 38%; }
+.torch-raster td:first-child { width: 1%; white-space: nowrap; }
 .torch-raster .scroll { overflow: auto; min-height: 0; flex: 1 1 0; user-select: text; cursor: text; }
 .torch-raster .dot { display: inline-block; width: 8px; height: 8px; border-radius: 50%; margin-right: 5px; background: #888; }
 .torch-raster .dot.good { background: #3fae5a; }
 .torch-raster .dot.fair { background: #c9a227; }
 .torch-raster .dot.bad { background: #d9534f; }
 .torch-raster pre { margin: 4px 0 0; font: 10px/1.3 ui-monospace, monospace; white-space: pre-wrap; overflow-wrap: anywhere; }
-.torch-raster svg { width: 100%; height: 100%; min-height: 0; display: block; }
+.torch-raster svg { width: 100%; flex: 1 1 0; min-height: 0; display: block; }
 `;
 
 /**
@@ -50,7 +50,8 @@ export function element(tag, attributes = {}, ...children) {
  * @param {object} node
  * @param {string} name of the widget
  * @param {() => number} height smallest height in the classic canvas
- * @returns {{root: HTMLElement, grow: () => void}} the panel, and what to call when it needs more room
+ * @returns {{root: HTMLElement, grow: (width?: number) => void}} the panel, and what to call when it
+ *   needs more room, a width included
  */
 export function addPanel(node, name, height) {
   if (!document.getElementById("torch-raster-style")) {
@@ -76,10 +77,10 @@ export function addPanel(node, name, height) {
   fit();
   return {
     root,
-    grow() {
+    grow(wide = 0) {
       fit();
       const [width, least] = node.computeSize();
-      node.setSize([Math.max(node.size[0], width), Math.max(node.size[1], least)]);
+      node.setSize([Math.max(node.size[0], width, wide), Math.max(node.size[1], least)]);
       node.graph?.setDirtyCanvas(true, true);
     },
   };

@@ -3,7 +3,7 @@ import { onOutput } from "../lib/output.js";
 import { text } from "../lib/text.js";
 
 const EMPTY_HEIGHT = 24;
-const HEIGHT = 300;
+const HEIGHT = 320;
 
 /**
  * The report of Backend Info as a panel.
@@ -20,7 +20,7 @@ export function addBackendPanel(node) {
     const first = !filled;
     filled = true;
     root.replaceChildren(copyBar(report), element("div", { class: "scroll" }, ...sections(report)));
-    if (first) grow();
+    if (first) grow(340);
   });
 }
 

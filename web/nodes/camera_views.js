@@ -2,7 +2,7 @@ import { addPanel } from "../lib/dom.js";
 import { text } from "../lib/text.js";
 
 const HEIGHT = 170;
-const SIZE = 200;
+const [WIDTH, TALL] = [200, 176];
 const RADIUS = 68;
 const TILT = 22; // degrees from which the picture looks down on the mesh
 const TURN = -28; // degrees by which it looks from the side
@@ -77,7 +77,7 @@ function ring(elevation) {
 }
 
 function picture(node) {
-  const svg = shape("svg", { viewBox: `${-SIZE / 2} ${-SIZE / 2} ${SIZE} ${SIZE}`, "data-cameras": "0" });
+  const svg = shape("svg", { viewBox: `${-WIDTH / 2} ${-TALL / 2} ${WIDTH} ${TALL}`, "data-cameras": "0" });
   const list = cameras(node);
   const line = { fill: "none", stroke: "currentColor", "stroke-width": 0.6 };
   svg.append(shape("circle", { r: RADIUS, ...line, opacity: 0.35 }));
@@ -87,7 +87,7 @@ function picture(node) {
   svg.append(label(x + 3, y + 9, text("front"), { fill: "#d9534f" }));
   svg.append(shape("circle", { r: 12, fill: "currentColor", opacity: 0.5 }));
   if (!list) {
-    svg.append(label(0, SIZE / 2 - 8, text("noCameras"), { "text-anchor": "middle" }));
+    svg.append(label(0, TALL / 2 - 3, text("noCameras"), { "text-anchor": "middle", "font-size": 7 }));
     return svg;
   }
   svg.setAttribute("data-cameras", list.length);
@@ -101,7 +101,7 @@ function picture(node) {
     svg.append(shape("circle", { cx: at[0], cy: at[1], r: size, fill: "#4a90d9", opacity }));
     if (list.length <= 24) svg.append(label(at[0] + size + 1, at[1] + 3, `${number + 1}`, { opacity }));
   }
-  svg.append(label(-SIZE / 2 + 4, SIZE / 2 - 6, `${list.length} ${text("cameras")}`, { opacity: 0.7 }));
+  svg.append(label(-WIDTH / 2 + 4, TALL / 2 - 3, `${list.length} ${text("cameras")}`, { opacity: 0.7 }));
   return svg;
 }
 

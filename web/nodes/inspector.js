@@ -116,6 +116,8 @@ class Inspector {
     this.image = picture.paint(this.kind);
     canvas.width = picture.width;
     canvas.height = picture.height;
+    canvas.style.setProperty("--ratio", picture.width / picture.height);
+    canvas.style.imageRendering = picture.width < 512 ? "pixelated" : "auto"; // enlarged or made smaller
     this.mark();
   }
 
