@@ -51,9 +51,10 @@ def test_faces_and_attributes_stay(knot: Mesh, unwrapped: Mesh) -> None:
 def test_charts_are_apart_by_the_padding(unwrapped: Mesh) -> None:
     size = 256
     assert unwrapped.uvs.min() >= 0 and unwrapped.uvs.max() <= 1
-    # Faces of a chart hang together by shared vertices: the same label spreads over them.
-    label = torch.arange(len(unwrapped.vertices))
-    faces = unwrapped.faces.long()
+    # Faces of a chart hang together by vertices at the same place of the layout: the same label spreads over them.
+    _, place = (unwrapped.uvs * 1e5).round().unique(dim=0, return_inverse=True)
+    faces = place[unwrapped.faces.long()]
+    label = torch.arange(int(place.max()) + 1)
     while True:
         least = label[faces].amin(dim=1, keepdim=True).expand(-1, 3)
         spread = label.scatter_reduce(0, faces.flatten(), least.flatten(), "amin")
@@ -62,9 +63,9 @@ def test_charts_are_apart_by_the_padding(unwrapped: Mesh) -> None:
         label = spread
     found = rasterize_mesh(unwrapped, None, (size, size), space="uv").findices[0, 0].long()
     charts = torch.where(found > 0, label[faces[:, 0]][found - 1] + 1, 0)
-    assert len(charts.unique()) > 3 and (charts > 0).float().mean() > 0.2
-    for rows in range(4):
-        for columns in range(-3, 4):  # a texture repeats, so charts at opposite borders are neighbours
+    assert len(charts.unique()) > 3 and (charts > 0).float().mean() > 0.15
+    for rows in range(5):
+        for columns in range(-4, 5):  # a texture repeats, so charts at opposite borders are neighbours
             other = charts.roll((rows, columns), (0, 1))
             assert not ((charts > 0) & (other > 0) & (charts != other)).any(), (rows, columns)
 
@@ -75,7 +76,7 @@ def test_no_two_faces_overlap_and_none_is_stretched(knot: Mesh, unwrapped: Mesh)
         return (points - points.roll(1, dims=1)).norm(dim=-1)
 
     ratio = edges(corners(unwrapped, "uvs")) / edges(corners(knot, "vertices"))
-    assert ratio.max() / ratio.min() < 3
+    assert ratio.quantile(0.99) / ratio.quantile(0.01) < 2.5
     a, b, c = corners(unwrapped, "uvs").double().unbind(1)
     area = ((b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]).abs().sum() / 2
     drawn = rasterize_mesh(unwrapped, None, (1024, 1024), space="uv").mask.double().mean()
