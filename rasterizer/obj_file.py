@@ -54,8 +54,9 @@ def _save_material(mesh: Mesh, folder: Path, stem: str) -> None:
     if mesh.texture is not None:
         images["map_Kd"] = (f"{stem}.png", mesh.texture)
     if mesh.metallic_roughness is not None:
-        images["map_Pr"] = (f"{stem}_roughness.png", mesh.metallic_roughness[..., 1])
-        images["map_Pm"] = (f"{stem}_metallic.png", mesh.metallic_roughness[..., 2])
+        base = stem.rstrip("_")
+        images["map_Pr"] = (f"{base}_roughness.png", mesh.metallic_roughness[..., 1])
+        images["map_Pm"] = (f"{base}_metallic.png", mesh.metallic_roughness[..., 2])
     for keyword, (name, image) in images.items():
         save_image(image, folder / name)
         lines.append(f"{keyword} {name}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib.util
 import json
 import re
 from types import SimpleNamespace
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+import trimesh
 
 SIZE = 48
 CAMERAS = {
@@ -189,3 +191,132 @@ class TestRenderMaps:
     def test_stop_is_passed_on(self, pack: SimpleNamespace, torus: Any, stopped: type[Exception]) -> None:
         with pytest.raises(stopped):
             run(pack, "RenderMaps", mesh=torus, cameras=None, size=SIZE, style="hunyuan3d-2")
+
+
+@pytest.mark.skipif(importlib.util.find_spec("xatlas") is None, reason="xatlas is not installed")
+class TestUnwrapUV:
+    """New UVs, or those there are."""
+
+    def test_mesh_with_uvs_passes_unchanged(self, pack: SimpleNamespace, torus: Any) -> None:
+        mesh, twin = run(pack, "UnwrapUV", mesh=torus, resolution=1024, padding=2)
+        assert mesh is torus and isinstance(twin, trimesh.Trimesh)
+        mesh, again = run(pack, "UnwrapUV", mesh=twin, resolution=1024, padding=2, keep_existing=True)
+        assert again is twin and torch.equal(mesh.faces, torus.faces)
+        torch.testing.assert_close(mesh.uvs, torus.uvs, rtol=0, atol=1e-6)
+
+    def test_new_uvs(self, pack: SimpleNamespace, torus: Any) -> None:
+        before = {name: value.clone() for name, value in vars(torus).items() if isinstance(value, torch.Tensor)}
+        mesh, twin = run(pack, "UnwrapUV", mesh=torus, resolution=256, padding=2, keep_existing=False)
+        assert mesh.uvs.shape == (1, mesh.vertices.shape[1], 2) and getattr(mesh, "texture", None) is None
+        assert torch.equal(mesh.vertices[0][mesh.faces[0].long()], torus.vertices[0][torus.faces[0].long()])
+        for name, value in before.items():
+            assert torch.equal(getattr(torus, name), value), name
+        pictures = [
+            run(pack, "Rasterize", mesh=either, width=SIZE, height=SIZE, space="uv", mode="auto", tile_size=32,
+                batch_size=0, backend="auto", layers=1)[1]
+            for either in (mesh, twin)
+        ]  # fmt: skip
+        assert (pictures[0] != pictures[1]).float().mean() < 0.01  # v = 0 is at the top of both
+
+    def test_batch_of_different_meshes(self, pack: SimpleNamespace) -> None:
+        boxes = [trimesh.creation.box((1, 2, 3)), trimesh.creation.icosphere(subdivisions=2)]
+        vertices, faces = ([torch.from_numpy(getattr(b, part).copy()) for b in boxes] for part in ("vertices", "faces"))
+        batch, _ = run(pack, "UnwrapUV", mesh=SimpleNamespace(vertices=vertices, faces=faces), resolution=64, padding=1)
+        assert batch.faces.shape == (2, 320, 3) and batch.face_counts.tolist() == [12, 320]
+        for found, box in zip(pack.border.read_meshes(batch), boxes, strict=True):
+            corners = torch.from_numpy(box.triangles.copy()).float()
+            assert torch.equal(found.vertices[found.faces.long()], corners) and found.uvs is not None
+
+    def test_stop_is_passed_on(self, pack: SimpleNamespace, torus: Any, stopped: type[Exception]) -> None:
+        with pytest.raises(stopped):
+            run(pack, "UnwrapUV", mesh=torus, resolution=256, padding=2, keep_existing=False)
+
+
+class TestApplyTexture:
+    """A textured copy."""
+
+    def test_mesh(self, pack: SimpleNamespace, torus: Any) -> None:
+        torus.normal_map, torus.material = torch.rand(1, 4, 4, 3), {"metallic_factor": 0.0, "unknown": 1}
+        before = copy.copy(vars(torus))
+        color, surface = torch.rand(1, 8, 8, 3), torch.rand(1, 4, 4, 3)
+        mesh, twin = run(pack, "ApplyTexture", mesh=torus, base_color=color, metallic_roughness=surface)
+        assert torch.equal(mesh.texture, color)
+        assert torch.equal(mesh.metallic_roughness[..., 1:], surface[..., [1, 0]])
+        assert mesh.normal_map is torus.normal_map
+        assert (mesh.material["metallic_factor"], mesh.material["unknown"]) == (1.0, 1)
+        assert twin.visual.material.metallicRoughnessTexture.size == (4, 4)
+        assert vars(torus).keys() == before.keys() and all(vars(torus)[key] is before[key] for key in before)
+
+    def test_trimesh_shows_the_texture_the_same_way_up(self, pack: SimpleNamespace, torus: Any) -> None:
+        color = torch.rand(1, 4, 4, 3).repeat_interleave(16, 1).repeat_interleave(16, 2)
+        _, twin = run(pack, "ApplyTexture", mesh=torus, base_color=torch.zeros_like(color))
+        first, _ = run(pack, "ApplyTexture", mesh=torus, base_color=color)
+        second, third = run(pack, "ApplyTexture", mesh=twin, base_color=color)
+        assert not any(twin.visual.material.baseColorTexture.getextrema()[0])
+        pictures = []
+        for mesh in (first, second, third):
+            raster = run(pack, "Rasterize", mesh=mesh, width=SIZE, height=SIZE, space="camera", mode="auto",
+                         tile_size=32, batch_size=0, backend="auto", layers=1)[0]  # fmt: skip
+            settings = {"attribute": "texture", "shading": "smooth", "encoding": "raw", "background": "black"}
+            pictures.append(run(pack, "Interpolate", raster=raster, **settings)[0])
+        for other in pictures[1:]:
+            torch.testing.assert_close(other, pictures[0], rtol=0, atol=0.01)
+
+    def test_an_image_for_each_mesh(self, pack: SimpleNamespace, torus: Any) -> None:
+        batch = SimpleNamespace(
+            **{name: torch.cat([getattr(torus, name)] * 2) for name in ("vertices", "faces", "uvs")}
+        )
+        color = torch.rand(2, 8, 8, 3)
+        assert torch.equal(run(pack, "ApplyTexture", mesh=batch, base_color=color)[0].texture, color)
+        with pytest.raises(ValueError, match=r"^base_color: is \[3, 8, 8, 3\], expected an IMAGE \[1 or 2, H, W, 3\]"):
+            run(pack, "ApplyTexture", mesh=batch, base_color=torch.rand(3, 8, 8, 3))
+
+    def test_complaints(self, pack: SimpleNamespace, torus: Any) -> None:
+        bare = SimpleNamespace(vertices=torus.vertices, faces=torus.faces)
+        with pytest.raises(ValueError, match="^mesh has no UV coordinates"):
+            run(pack, "ApplyTexture", mesh=bare, base_color=torch.rand(1, 8, 8, 3))
+        with pytest.raises(ValueError, match="^mr_layout: is 'RGB'"):
+            run(pack, "ApplyTexture", mesh=torus, base_color=torch.rand(1, 8, 8, 3), mr_layout="RGB")
+
+
+class TestSaveMesh:
+    """Files in the output folder, and nowhere else."""
+
+    @pytest.mark.parametrize("format", ["glb", "obj", "ply", "stl"])
+    def test_formats_and_counting(
+        self, pack: SimpleNamespace, torus: Any, folders: SimpleNamespace, format: str
+    ) -> None:
+        for number in (1, 2):
+            output = pack.nodes["SaveMesh"].execute(mesh=torus, filename_prefix="3d/deep/ring", format=format)
+            name = f"ring_{number:05}_.{format}"
+            assert output.args == ([f"3d/deep/{name}"],)
+            assert output.ui == {"3d": [{"filename": name, "subfolder": "3d/deep", "type": "output"}]}
+            assert (folders.output / "3d" / "deep" / name).stat().st_size > 1000
+        loaded = run(pack, "LoadMesh", mesh_file=f"3d/deep/{name} [output]")[0]
+        corners = torus.vertices[0][torus.faces[0].long()]
+        torch.testing.assert_close(loaded.vertices[0][loaded.faces[0].long()], corners, rtol=0, atol=1e-6)
+
+    def test_batch_and_trimesh(self, pack: SimpleNamespace, torus: Any, folders: SimpleNamespace) -> None:
+        batch = SimpleNamespace(
+            **{name: torch.cat([getattr(torus, name)] * 3) for name in ("vertices", "faces", "uvs")}
+        )
+        (paths,) = run(pack, "SaveMesh", mesh=batch, filename_prefix="ring", format="stl")
+        assert paths == [f"ring_{number:05}_.stl" for number in (1, 2, 3)]
+        twin = run(pack, "LoadMesh", mesh_file="sample: torus")[1]
+        (paths,) = run(pack, "SaveMesh", mesh=twin, filename_prefix="ring", format="glb")
+        back = run(pack, "LoadMesh", mesh_file=f"{paths[0]} [output]")[0]
+        torch.testing.assert_close(back.uvs, torus.uvs, rtol=0, atol=1e-6)
+        torch.testing.assert_close(back.texture, torus.texture, rtol=0, atol=0.5 / 255 + 1e-6)
+
+    @pytest.mark.parametrize("prefix", ["../ring", "3d/../../ring", "{folder}/ring", "3d\\..\\..\\ring", ""])
+    def test_places_outside_are_refused(
+        self, pack: SimpleNamespace, torus: Any, folders: SimpleNamespace, prefix: str
+    ) -> None:
+        prefix = prefix.format(folder=folders.output.parent)
+        with pytest.raises(ValueError, match="^filename_prefix: .* lies outside ComfyUI's output folder"):
+            run(pack, "SaveMesh", mesh=torus, filename_prefix=prefix, format="stl")
+        assert not list(folders.output.parent.glob("ring*"))
+
+    def test_complaints(self, pack: SimpleNamespace, torus: Any) -> None:
+        with pytest.raises(ValueError, match="^format: is 'fbx', expected one of glb, obj, ply, stl"):
+            run(pack, "SaveMesh", mesh=torus, filename_prefix="ring", format="fbx")
