@@ -1,5 +1,6 @@
 """Textures of a mesh: baked from views, and carried to where nothing was painted."""
 
+from .apply import apply_textures
 from .bake import Baked, bake_views
 from .fill import METHODS, fill_texture
 from .gutter import spread
@@ -10,6 +11,7 @@ __all__ = [
     "METHODS",
     "Baked",
     "Texels",
+    "apply_textures",
     "bake_views",
     "fill_texture",
     "inpaint_vertices",
