@@ -3,6 +3,7 @@
 from comfy_api.latest import ComfyExtension, io
 
 from .apply import ApplyTextureNode
+from .bake import BakeViewsNode, FillTextureNode
 from .hierarchy import GridHierarchyNode, ShowHierarchyNode
 from .info import BackendInfoNode
 from .load import LoadMeshNode
@@ -17,13 +18,15 @@ NODES = [
     CamerasNode,
     RasterizeNode,
     InterpolateNode,
+    RenderMapsNode,
+    UnwrapUVNode,
+    BakeViewsNode,
+    FillTextureNode,
+    ApplyTextureNode,
+    SaveMeshNode,
     GridHierarchyNode,
     ShowHierarchyNode,
     BackendInfoNode,
-    RenderMapsNode,
-    UnwrapUVNode,
-    ApplyTextureNode,
-    SaveMeshNode,
 ]
 
 

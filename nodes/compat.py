@@ -68,3 +68,13 @@ def show_text(text: str, node_id: str | None) -> None:
         PromptServer.instance.send_progress_text(text.replace("\n", "  \n"), node_id)
     except (ImportError, AttributeError):  # no server: the nodes are run by another host
         pass
+
+
+def somebody_watches() -> bool:
+    """Whether the running prompt came from a client that gets messages: the browser, or a script that named itself."""
+    try:
+        from server import PromptServer
+
+        return PromptServer.instance.client_id is not None
+    except (ImportError, AttributeError):  # no server: the nodes are run by another host
+        return False

@@ -43,7 +43,6 @@ class BackendInfoNode(io.ComfyNode):
                 io.String.Output(display_name="backend", tooltip="Name of the backend that 'auto' uses."),
                 io.String.Output(display_name="device", tooltip="PyTorch's name of the device."),
             ],
-            hidden=[io.Hidden.unique_id],
             is_output_node=True,
         )
 
@@ -74,5 +73,4 @@ class BackendInfoNode(io.ComfyNode):
                 progress(len({row.case for row in rows}) / len(bench.QUICK))
             parts.append(bench.markdown(rows))
         text = "\n\n".join(parts)
-        compat.show_text(text, cls.hidden.unique_id if cls.hidden else None)
         return io.NodeOutput(text, info.active, info.device, ui=ui.PreviewText(text))

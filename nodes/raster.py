@@ -15,8 +15,8 @@ from ..rasterizer.colors import parse_color
 from ..rasterizer.mesh import Mesh
 from ..rasterizer.raster import SPACES, Raster, rasterize_mesh
 from ..rasterizer.raster_types import MODES
-from ..rasterizer.shading import ATTRIBUTES, ENCODINGS, SHADINGS, attribute_image
-from . import compat
+from ..rasterizer.shading import ATTRIBUTES, ENCODINGS, SHADINGS, attribute_image, depth_to_unit
+from . import compat, inspector
 from .border import RasterValue, read_cameras, read_meshes
 from .runtime import Progress, compute, result_device
 
@@ -124,32 +124,40 @@ class RasterizeNode(io.ComfyNode):
             "backend": backend,
         }
         need = len(views or [None]) * layers * width * height * _BYTES_PER_PIXEL
-        rasters, faces, depths = [], [], []
+        rasters, faces, depths, distances = [], [], [], []
         for item in meshes:
-            raster, face_image, depth = compute(partial(_draw, item, views, settings, progress), need)
+            raster, face_image, depth, distance = compute(partial(_draw, item, views, settings, progress), need)
             rasters.append(raster)
             faces.append(face_image)
             depths.append(depth)
+            distances.append(distance)
             progress.next_stage()
         masks = [raster.mask.flatten(0, 1) for raster in rasters]
-        return io.NodeOutput(RasterValue(tuple(rasters)), torch.cat(faces), torch.cat(masks), torch.cat(depths))
+        value = RasterValue(tuple(rasters))
+        shown = inspector.show_fragments(value, distances)
+        return io.NodeOutput(value, torch.cat(faces), torch.cat(masks), torch.cat(depths), ui=shown)
 
 
 def _draw(
     mesh: Mesh, views: list[Camera] | None, settings: dict[str, Any], progress: Progress, device: torch.device
-) -> tuple[Raster, torch.Tensor, torch.Tensor]:
-    """Raster, face ids and depth of one mesh."""
+) -> tuple[Raster, torch.Tensor, torch.Tensor, torch.Tensor | None]:
+    """Raster, face ids, depth and, seen by cameras, distance ``[V, L, H, W]`` of one mesh."""
 
     def stop(share: float) -> None:
         progress(1.0)  # the pictures take little of the time, but a stop is answered there too
 
     raster = rasterize_mesh(mesh.to(device), views, **settings, on_progress=progress)
     faces = attribute_image(raster, "face id", background=(0, 0, 0), on_progress=stop)
-    if raster.cameras:
-        depth = attribute_image(raster, "depth", on_progress=stop)
-    else:
-        depth = torch.zeros_like(raster.barycentric)
-    return raster.to(result_device()), _flat(faces), _flat(depth)
+    if not raster.cameras:
+        return raster.to(result_device()), _flat(faces), _flat(torch.zeros_like(raster.barycentric)), None
+    distances, depths = [], []
+    for number in range(len(raster.findices)):
+        stop(0.0)
+        view = raster.view(number)
+        distances.append(view.distance())
+        depths.append(depth_to_unit(distances[-1], view.findices > 0))
+    depth = torch.cat(depths)[..., None].expand(*raster.findices.shape, 3)
+    return raster.to(result_device()), _flat(faces), _flat(depth), torch.cat(distances).to(result_device())
 
 
 class InterpolateNode(io.ComfyNode):
@@ -220,7 +228,7 @@ class InterpolateNode(io.ComfyNode):
             )
             progress.next_stage()
         masks = [item.mask.flatten(0, 1).to(result_device()) for item in raster.rasters]
-        return io.NodeOutput(torch.cat(images), torch.cat(masks))
+        return io.NodeOutput(torch.cat(images), torch.cat(masks), ui=inspector.show_images(raster, images))
 
 
 def _flat(image: torch.Tensor) -> torch.Tensor:

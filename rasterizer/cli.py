@@ -1,4 +1,4 @@
-"""The command line: ``python -m rasterizer info | render | demo | selftest | bench``.
+"""The command line: ``python -m rasterizer info | render | texture | demo | selftest | bench``.
 
 Exit codes: 0 done, 1 a check failed, 2 bad input (one line on standard error says what), 130 interrupted.
 """
@@ -21,14 +21,20 @@ from .api import TILE_SIZE
 from .backends.registry import backend_names
 from .cameras import orbit_camera
 from .device import default_device
-from .images import save_image
+from .images import load_images, save_image
 from .info import backend_info
 from .mesh import Mesh
+from .mesh_io import load_mesh, save_mesh
 from .raster import rasterize_mesh
-from .raster_types import MODES
+from .raster_types import MODES, shares
 from .samples import SAMPLES, sample_mesh
 from .shading import ATTRIBUTES, ENCODINGS, SHADINGS, attribute_image
+from .texturing import METHODS, apply_textures, bake_views, fill_texture
+from .texturing.unwrap import unwrap_uv
+from .texturing.views import PRESETS, turntable, with_lens
 from .version import __version__
+
+_PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -83,7 +89,21 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--backend", default="auto", choices=("auto", *backend_names()))
     sub.add_argument("--tile-size", default=TILE_SIZE, type=int, metavar="N")
 
-    sub = command("demo", _demo, "render a built-in sample from six sides and write the pictures")
+    sub = command("texture", _texture, "make the texture of a mesh from pictures of it, and write a GLB")
+    sub.add_argument("mesh", help=f"a mesh file, or a built-in sample: {', '.join(SAMPLES)}")
+    sub.add_argument("--views", required=True, type=Path, metavar="DIR", help="folder of pictures, sorted by name")
+    sub.add_argument(
+        "--cameras",
+        default="hunyuan3d-2",
+        choices=(*PRESETS, "turntable"),
+        help="where they were taken from: six views (front, right, back, left, top, bottom), or any number around",
+    )
+    sub.add_argument("--perspective", type=float, metavar="FOV", help="as in render")
+    sub.add_argument("-o", "--output", required=True, type=Path, metavar="GLB", help="or .obj")
+    sub.add_argument("--size", default=2048, type=int, metavar="N", help="of the texture (default 2048)")
+    sub.add_argument("--method", default=METHODS[0], type=_dashes, choices=METHODS, help="how gaps are filled")
+
+    sub = command("demo", _demo, "draw a built-in sample from six sides, texture it from the pictures")
     sub.add_argument("output", nargs="?", default=Path("demo_output"), type=Path, metavar="OUT", help="a folder")
 
     sub = command("selftest", _selftest, "compare this machine's results with the plain reference, bit for bit")
@@ -98,6 +118,10 @@ def _parser() -> argparse.ArgumentParser:
         metavar="CASE",
         help="only this one; repeatable",
     )
+    sub.add_argument(
+        "--quality", action="store_true", help="measure baked textures instead, beside hy3dgen's where it is installed"
+    )
+    sub.add_argument("--mesh", help="with --quality: this mesh file, which has UVs, instead of the samples")
     sub.add_argument("--repeats", default=7, type=int, metavar="N", help="calls per measurement (default 7)")
     sub.add_argument("--json", action="store_true", help="as JSON")
     sub.add_argument("--markdown", action="store_true", help="as a Markdown table")
@@ -126,8 +150,6 @@ def _info(options: argparse.Namespace) -> None:
 def _load(name: str) -> Mesh:
     if name in SAMPLES:
         return sample_mesh(name)
-    from .mesh_io import load_mesh
-
     return load_mesh(name)
 
 
@@ -137,7 +159,7 @@ def _render(options: argparse.Namespace) -> None:
     camera = orbit_camera(*options.view, **scale)
     width, height = options.size
     start = time.perf_counter()
-    with tqdm(total=100, desc="Rasterizing", unit="%", delay=1.0, leave=False) as bar:
+    with tqdm(total=100, desc="Rasterizing", unit="%", delay=1.0, leave=False, disable=None) as bar:
         raster = rasterize_mesh(
             mesh,
             [camera],
@@ -156,6 +178,35 @@ def _render(options: argparse.Namespace) -> None:
     )
     if raster.info.invalid_faces > 0:
         print(f"{raster.info.invalid_faces} faces with a NaN or infinite vertex were left out")
+
+
+def _texture(options: argparse.Namespace) -> None:
+    mesh = _load(options.mesh).to(_device(options))
+    if options.output.suffix.lower() not in (".glb", ".obj"):
+        raise ValueError(f"--output: {options.output} has suffix '{options.output.suffix}', expected .glb or .obj")
+    files = sorted(path for path in options.views.iterdir() if path.suffix.lower() in _PICTURES)
+    views = turntable(len(files)) if options.cameras == "turntable" and files else PRESETS.get(options.cameras, ())
+    if len(files) != len(views) or not files:
+        expected = "at least one" if options.cameras == "turntable" else f"{len(views)} for {options.cameras}"
+        raise ValueError(f"--views: {options.views} has {len(files)} pictures, expected {expected}")
+    if options.perspective is not None:
+        views = with_lens(views, "perspective", fov=options.perspective)
+    cameras = [view.camera() for view in views]
+    images = load_images(files)
+    start = time.perf_counter()
+    with tqdm(total=100, desc="Texturing", unit="%", delay=1.0, leave=False, disable=None) as bar:
+        unwrapping, baking, filling = shares(lambda share: bar.update(round(100 * share) - bar.n), 3)
+        if mesh.uvs is None:
+            mesh = unwrap_uv(mesh, options.size, on_progress=unwrapping)
+        baked = bake_views(mesh, images.to(mesh.vertices.device), cameras, options.size, on_progress=baking)
+        texture, filled = fill_texture(baked.texture, baked.painted, mesh, options.method, on_progress=filling)
+    save_mesh(apply_textures(mesh, texture), options.output)
+    covered = int(baked.covered.sum())
+    print(
+        f"{options.output}: {len(files)} views, texture {options.size} x {options.size}, "
+        f"{int(baked.painted.sum()) / max(covered, 1):.1%} painted, {int(filled.sum()) / max(covered, 1):.1%} filled, "
+        f"{time.perf_counter() - start:.2f} s"
+    )
 
 
 def _demo(options: argparse.Namespace) -> None:
@@ -179,11 +230,22 @@ def _selftest(options: argparse.Namespace) -> int:
 
 def _bench(options: argparse.Namespace) -> None:
     device = _device(options)
+    if options.quality:
+        from . import quality
+
+        meshes = [_load(options.mesh)] if options.mesh else quality.samples()
+        found = list(quality.measure(device, meshes))
+        print(json.dumps([row.as_dict() for row in found], indent=2) if options.json else quality.markdown(found))
+        return
+    if options.mesh:
+        raise ValueError("--mesh: goes with --quality")
     if options.repeats < 1:
         raise ValueError(f"--repeats: is {options.repeats}, expected at least 1")
     cases = tuple(options.case or (bench.QUICK if options.quick else bench.ALL))
     rows = []
-    for measured in tqdm(bench.measure(device, cases, options.repeats), total=len(cases), unit="case", leave=False):
+    for measured in tqdm(
+        bench.measure(device, cases, options.repeats), total=len(cases), unit="case", leave=False, disable=None
+    ):
         rows += measured
     if options.json:
         document = {"info": backend_info(device).as_dict(), "rows": [row.as_dict() for row in rows]}

@@ -1,19 +1,24 @@
-"""The demonstration: a built-in sample, six views, normals, positions and face ids, on one contact sheet."""
+"""The demonstration: a built-in sample from six sides, and its texture made again from those six pictures."""
 
 from __future__ import annotations
 
+import math
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
-from .cameras import orbit_camera
+from .cameras import Camera, orbit_camera
 from .images import contact_sheet, save_image, write_atomically
 from .info import backend_info
+from .mesh import Mesh
+from .mesh_io import save_mesh
 from .raster import rasterize_mesh
 from .samples import SAMPLES, sample_mesh
 from .shading import attribute_image
+from .texturing import bake_views, fill_texture
 
 VIEWS = {"front": (0, 0), "right": (90, 0), "back": (180, 0), "left": (270, 0), "top": (0, 90), "bottom": (180, -90)}
 """Hunyuan3D's six views as (azimuth, elevation)."""
@@ -21,6 +26,9 @@ VIEWS = {"front": (0, 0), "right": (90, 0), "back": (180, 0), "left": (270, 0), 
 _ATTRIBUTES = ("normal", "position", "face id", "texture")
 _SIZE = 512
 _SHEET = 224
+_TEXTURE = 1024
+_ASIDE = (45, 135, 225, 315)  # azimuths, from above, of views that were not baked
+_ASIDE_NAMES = tuple(f"{azimuth}°, above" for azimuth in _ASIDE)
 
 
 def run(output: Path, device: torch.device) -> None:
@@ -39,7 +47,7 @@ def run(output: Path, device: torch.device) -> None:
         f"{drawn} pixels ({raster.info})."
     )
     rows = []
-    for attribute in tqdm(_ATTRIBUTES, desc="Pictures", unit="attribute", delay=1.0, leave=False):
+    for attribute in tqdm(_ATTRIBUTES, desc="Pictures", unit="attribute", delay=1.0, leave=False, disable=None):
         images = attribute_image(raster, attribute)[:, 0].cpu()
         for name, image in zip(VIEWS, images, strict=True):
             save_image(image, output / f"{attribute.replace(' ', '_')}_{name}.png")
@@ -48,4 +56,41 @@ def run(output: Path, device: torch.device) -> None:
     sheet = output / "contact_sheet.png"
     write_atomically(sheet, contact_sheet(rows, tuple(VIEWS)).save)
     print(f"Wrote {len(_ATTRIBUTES) * len(VIEWS)} pictures to {output.resolve()}")
-    print(f"All of them on one sheet: {sheet.resolve()}")
+    print(f"All of them on one sheet: {sheet.resolve()}\n")
+    _texture(mesh, cameras, output)
+
+
+def _texture(mesh: Mesh, cameras: list[Camera], output: Path) -> None:
+    """Bake six pictures of the textured sample onto a bare one, fill what they miss, and write it as a GLB."""
+    views = attribute_image(rasterize_mesh(mesh, cameras, (_TEXTURE, _TEXTURE)), "texture")[:, 0]
+    bare = replace(mesh, texture=None)
+    start = time.perf_counter()
+    baked = bake_views(bare, views, cameras, _TEXTURE)
+    share = float(baked.painted.sum() / baked.covered.sum())
+    middle = time.perf_counter()
+    texture, _ = fill_texture(baked.texture, baked.painted, bare)
+    kinds = {
+        "original": mesh,
+        "baked": replace(bare, texture=baked.texture),
+        "filled": replace(bare, texture=texture),
+    }
+    save_mesh(kinds["filled"], output / "textured.glb")
+    end = time.perf_counter()
+    rows = []
+    aside = [orbit_camera(azimuth, 35) for azimuth in _ASIDE]
+    for name, item in kinds.items():
+        images = attribute_image(rasterize_mesh(item, aside, (_SIZE, _SIZE)), "texture")[:, 0]
+        small = torch.nn.functional.interpolate(images.permute(0, 3, 1, 2), (_SHEET, _SHEET), mode="area")
+        rows.append((name, small.permute(0, 2, 3, 1)))
+        if name == "original":
+            wanted = images
+    error = float((images - wanted).square().mean())
+    save_image(texture, output / "texture.png")
+    write_atomically(output / "before_after.png", contact_sheet(rows, _ASIDE_NAMES).save)
+    print(
+        f"Baked six {_TEXTURE} x {_TEXTURE} views in {middle - start:.2f} s, {share:.1%} of the texture painted; "
+        f"filled and saved in {end - middle:.2f} s.\n"
+        f"Seen from four other sides it comes to {-10 * math.log10(max(error, 1e-12)):.1f} dB PSNR of the original."
+    )
+    print(f"Textured mesh: {(output / 'textured.glb').resolve()}")
+    print(f"Before and after: {(output / 'before_after.png').resolve()}")

@@ -19,6 +19,31 @@ def to_pil(image: Tensor) -> Any:
     return Image.fromarray((image.detach().clamp(0.0, 1.0) * 255.0).round().to(torch.uint8).cpu().numpy())
 
 
+def load_images(paths: Sequence[str | Path]) -> Tensor:
+    """``[B, H, W, 3]`` float32 0..1 of picture files, which must all be of one size; transparency is put on white.
+
+    Raises:
+        ValueError: a file that is no picture, or one of another size than the first.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    images = []
+    for path in paths:
+        try:
+            with Image.open(path) as file:
+                rgba = file.convert("RGBA")
+        except (UnidentifiedImageError, OSError) as error:
+            raise ValueError(f"picture {path}: cannot be read ({error}), expected PNG, JPEG or WebP") from None
+        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+        plain = Image.alpha_composite(white, rgba).convert("RGB")
+        images.append(
+            torch.frombuffer(bytearray(plain.tobytes()), dtype=torch.uint8).view(plain.height, plain.width, 3)
+        )
+        if images[-1].shape != images[0].shape:
+            raise ValueError(f"picture {path}: is {plain.size}, expected {tuple(images[0].shape[1::-1])} as the first")
+    return torch.stack(images).to(torch.float32) / 255
+
+
 def save_image(image: Tensor, path: str | Path) -> None:
     """Write an image; the file appears complete or not at all."""
     write_atomically(path, lambda temporary: to_pil(image).save(temporary))

@@ -83,7 +83,7 @@ class Mesh:
         Args:
             weld: average over all vertices at exactly the same position, so that UV seams do not crease.
         """
-        index = _weld_index(self.vertices) if weld else torch.arange(len(self.vertices), device=self.vertices.device)
+        index = weld_index(self.vertices) if weld else torch.arange(len(self.vertices), device=self.vertices.device)
         corners = index[self.faces.long()].flatten()
         sums = torch.zeros_like(self.vertices)
         sums.index_add_(0, corners, self.face_normals().repeat_interleave(3, dim=0))
@@ -117,7 +117,7 @@ def _unit(vectors: Tensor) -> Tensor:
     return scaled / torch.linalg.vector_norm(scaled, dim=-1, keepdim=True).clamp_min(1.0)
 
 
-def _weld_index(vertices: Tensor) -> Tensor:
+def weld_index(vertices: Tensor) -> Tensor:
     """``[N]`` int64, equal for vertices at exactly the same position and different otherwise, values below N."""
     # Two passes over packed int64 keys sort many times faster than torch.unique over rows. On the CPU because not every
     # device sorts int64. Adding 0 turns -0 into 0, which has other bits but is the same position.

@@ -35,10 +35,12 @@ def sample_mesh(name: str) -> Mesh:
     raise ValueError(f"sample '{name}' is unknown; expected one of {', '.join(SAMPLES)}.")
 
 
-def trefoil_knot(segments: int = 200, sides: int = 24) -> Mesh:
-    """The sample of that name as a tube of ``segments x sides`` quads."""
-    # The strands pass each other at a distance of 0.55, which bounds the radius.
-    return _tube("trefoil knot", _trefoil, radius=0.5 / 3, segments=segments, sides=sides, cells=(36, 4))
+def trefoil_knot(segments: int = 200, sides: int = 24, radius: float = 0.5 / 3) -> Mesh:
+    """The sample of that name as a tube of ``segments x sides`` quads; ``radius`` is that of the tube before scaling.
+
+    The strands pass each other at a distance of 0.55: from a radius of 0.275 on, they cut into each other.
+    """
+    return _tube("trefoil knot", _trefoil, radius=radius, segments=segments, sides=sides, cells=(36, 4))
 
 
 def _trefoil(t: Tensor) -> Tensor:

@@ -19,8 +19,9 @@ import copy
 import importlib
 import logging
 import os
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.machinery import ExtensionFileLoader, ModuleSpec
 from types import ModuleType
 
@@ -74,6 +75,19 @@ class DropInFinder:
         if _is_renderer(name) or _is_nodes_with_hard_coded_device(name, path):
             return self._adapt(name, path, target)
         return None
+
+    def find_distributions(self, context: object) -> Iterator[object]:
+        """Part of the protocol of ``importlib.metadata``: ours looks installed to those who ask for its version."""
+        name = getattr(context, "name", None)  # None asks for everything that is installed
+        if name and re.sub("[-_.]+", "_", name).lower() == "custom_rasterizer" and self._is_ours("custom_rasterizer"):
+            yield self.part("distribution").CustomRasterizer()
+
+    def _is_ours(self, name: str) -> bool:
+        """Whether a top-level name is ours for those who import it; what is installed is not tried for that."""
+        if name in sys.modules:
+            return hasattr(sys.modules[name], "__dropin__")
+        spec = self.find_spec(name)
+        return spec is not None and isinstance(spec.loader, _Ours)
 
     def _choose(self, name: str, path: Sequence[str] | None, target: ModuleType | None) -> ModuleSpec | None:
         choice = mode()

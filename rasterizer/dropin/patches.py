@@ -10,6 +10,7 @@ from collections.abc import Callable
 from types import FunctionType, ModuleType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -30,10 +31,10 @@ def patch(module: ModuleType) -> str:
     renderer = getattr(module, "MeshRender", None)
     changes = []
     if isinstance(renderer, type) and renderer.__module__ == module.__name__:
-        changes = [_follow_device(renderer.__init__), _copy_in_get_mesh(renderer)]
+        changes = [_follow_device(renderer.__init__), _copy_in_set_mesh(renderer), _copy_in_get_mesh(renderer)]
     elif callable(getattr(module, "convert_ndarray_to_pil", None)):
         changes = [_convert_on_cpu(module)]
-    return " and ".join(change for change in changes if change)
+    return ", ".join(change for change in changes if change)
 
 
 def _follow_device(init: FunctionType) -> str:
@@ -46,6 +47,33 @@ def _follow_device(init: FunctionType) -> str:
     defaults[names.index("device")] = device
     init.__defaults__ = tuple(defaults)
     return f"the default device of MeshRender is {device} instead of cuda"
+
+
+def _copy_in_set_mesh(renderer: type) -> str:
+    """``set_mesh`` turns axes in place in what ``from_numpy(array).to(device).float()`` gives.
+
+    On a CPU that is the caller's own array if it has float32, as the UVs have that xatlas makes: the mesh would leave
+    with its texture upside down.
+    """
+    original = getattr(renderer, "set_mesh", None)
+    if original is None or hasattr(original, "torch_rasterizer"):
+        return ""
+
+    @functools.wraps(original)
+    def set_mesh(self: Any, *args: Any, **options: Any) -> Any:
+        if torch.device(self.device).type == "cpu":
+            args = tuple(_copy(value) for value in args)
+            options = {name: _copy(value) for name, value in options.items()}
+        return original(self, *args, **options)
+
+    set_mesh.torch_rasterizer = True
+    renderer.set_mesh = set_mesh
+    return "MeshRender.set_mesh works on copies"
+
+
+def _copy(value: Any) -> Any:
+    """Coordinates to be changed in place; indices, and what is no array, are only read."""
+    return np.array(value) if isinstance(value, np.ndarray) and value.dtype.kind == "f" else value
 
 
 def _copy_in_get_mesh(renderer: type) -> str:

@@ -29,7 +29,7 @@ _spec.loader.exec_module(locations)
 PACK_NAME = "torch_rasterizer"
 
 _START_SECONDS = 240
-_RUN_SECONDS = 120
+_RUN_SECONDS = 300
 
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy does not know this machine's loopback
 
@@ -65,7 +65,9 @@ class Server:
         """
         for folder in ("custom_nodes", "input/3d", "output", "temp", "user", "models"):
             (self.base / folder).mkdir(parents=True, exist_ok=True)
-        self._link_pack()
+        self._link(locations.PACK, PACK_NAME)
+        for pack in locations.find_packs():
+            self._link(pack, pack.name)
         port = _free_port()
         self.url = f"http://127.0.0.1:{port}"
         command = [self.installation.python, "main.py", "--cpu", "--listen", "127.0.0.1", "--port", str(port)]
@@ -151,13 +153,13 @@ class Server:
     def _log_file(self) -> Path:
         return self.base / "server.log"
 
-    def _link_pack(self) -> None:
-        target = self.base / "custom_nodes" / PACK_NAME
+    def _link(self, pack: Path, name: str) -> None:
+        target = self.base / "custom_nodes" / name
         try:
-            target.symlink_to(locations.PACK, target_is_directory=True)
+            target.symlink_to(pack, target_is_directory=True)
         except OSError:  # Windows allows links to few users
             ignored = shutil.ignore_patterns(".*", "__pycache__", "tests")
-            shutil.copytree(locations.PACK, target, ignore=ignored)
+            shutil.copytree(pack, target, ignore=ignored)
 
     def _wait_until_it_answers(self) -> None:
         deadline = time.monotonic() + _START_SECONDS

@@ -64,6 +64,19 @@ def find_installations() -> list[Installation]:
     ]
 
 
+def find_packs() -> list[Path]:
+    """Folders of other packs, named in COMFYUI_PACKS: some example workflows are about their nodes.
+
+    Raises:
+        FileNotFoundError: a folder that is no pack.
+    """
+    packs = [Path(part).expanduser().resolve() for part in _parts(os.environ.get("COMFYUI_PACKS", ""))]
+    for pack in packs:
+        if not (pack / "__init__.py").is_file():
+            raise FileNotFoundError(f"COMFYUI_PACKS: {pack} has no __init__.py, expected the folder of a pack")
+    return packs
+
+
 def _parts(text: str) -> list[str]:
     return [part for part in text.split(os.pathsep) if part]
 

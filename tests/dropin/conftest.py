@@ -11,6 +11,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from importlib.machinery import ModuleSpec, PathFinder
+from importlib.metadata import Distribution, DistributionFinder
 from pathlib import Path
 from types import ModuleType
 
@@ -33,6 +34,14 @@ class WithoutInstalled:
         spec = PathFinder.find_spec(name, path, target)
         hidden = spec is not None and name.partition(".")[0] in finder_module.TOP_LEVEL
         return None if hidden and spec.origin and not spec.origin.startswith(str(self.folder)) else spec
+
+    def find_distributions(self, context: DistributionFinder.Context) -> list[Distribution]:
+        """Part of the protocol of ``importlib.metadata``."""
+        return [
+            found
+            for found in PathFinder.find_distributions(context)
+            if context.name != "custom_rasterizer" or str(found.locate_file("")).startswith(str(self.folder))
+        ]
 
 
 @pytest.fixture
@@ -106,6 +115,8 @@ RENDERER = """
         def set_mesh(self, vtx_pos, vtx_uv):
             self.vtx_pos = torch.from_numpy(vtx_pos).to(self.device).float()
             self.vtx_uv = torch.from_numpy(vtx_uv).to(self.device).float()
+            self.vtx_pos[:, 0] = -self.vtx_pos[:, 0]
+            self.vtx_uv[:, 1] = 1 - self.vtx_uv[:, 1]
 
         def get_mesh(self, sign=-1):
             vtx_pos, vtx_uv = self.vtx_pos.cpu().numpy(), self.vtx_uv.cpu().numpy()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.machinery
+import importlib.metadata
 import importlib.util
 import sys
 import sysconfig
@@ -13,6 +14,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 import torch
+import trimesh
 
 import rasterizer
 from rasterizer import dropin
@@ -263,6 +265,56 @@ class TestPacks:
         dropin.install()
         dropin.finder.active().repair()
         assert _draws(importlib.import_module("custom_rasterizer_kernel"))
+
+
+class TestVersion:
+    """What ``importlib.metadata`` says; some packs ask before they import."""
+
+    @staticmethod
+    def _version(name: str = "custom_rasterizer") -> str | None:
+        try:
+            return importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            return None
+
+    @staticmethod
+    def _install(folder: Path, version: str) -> None:
+        info = folder / f"custom_rasterizer-{version}.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: custom_rasterizer\nVersion: {version}\n")
+
+    def test_ours_has_one_before_and_after_its_import(self, finder: object) -> None:
+        assert self._version() == self._version("Custom-Rasterizer") == "0.1"
+        assert "custom_rasterizer" not in sys.modules and finder.decisions == {}
+        importlib.import_module("custom_rasterizer")
+        assert self._version() == "0.1"
+        assert importlib.metadata.files("custom_rasterizer") is None
+        assert importlib.metadata.requires("custom_rasterizer") is None
+
+    def test_no_other_name_and_not_in_the_list_of_all(self, finder: object) -> None:
+        for name in ("custom_rasterizer_kernel", "mesh_processor", "no_such_distribution"):
+            assert self._version(name) is None
+        assert self._version("trimesh") == trimesh.__version__
+        assert not list(finder.find_distributions(importlib.metadata.DistributionFinder.Context()))
+
+    def test_an_installed_one_has_its_own(self, finder: object, installed: Callable) -> None:
+        folder = installed(
+            custom_rasterizer_kernel=WORKING,
+            custom_rasterizer="import custom_rasterizer_kernel\nrasterize = interpolate = 1",
+        )
+        self._install(folder, "0.7")
+        assert self._version() == "0.7"
+        importlib.import_module("custom_rasterizer")
+        assert self._version() == "0.7"
+
+    def test_one_that_was_replaced_has_ours(self, finder: object, installed: Callable) -> None:
+        self._install(installed(custom_rasterizer_kernel="A = 1", custom_rasterizer="A = 1"), "0.0")
+        importlib.import_module("custom_rasterizer")
+        assert self._version() == "0.1"
+
+    def test_off(self, finder: object, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("TORCH_RASTERIZER_DROPIN", "off")
+        assert self._version() is None
 
 
 class TestInstall:

@@ -101,6 +101,21 @@ def test_inpaint(render: object, golden: SimpleNamespace) -> None:
     assert (kept <= 1).mean() > 0.95  # the others are texels where vertices meet: their colours are made one
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="with CUDA set_mesh is left as it is")
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_mesh_given_stays_the_same(mesh_render: ModuleType, golden: SimpleNamespace, dtype: type) -> None:
+    # As the packs' UV nodes leave a mesh without texture: xatlas' own float32 array on colour visuals.
+    mesh = trimesh.Trimesh(golden.vertices, golden.faces, process=False)
+    mesh.visual.uv = golden.uv.astype(dtype)
+    render = mesh_render.MeshRender()
+    for _ in range(2):
+        render.load_mesh(mesh)
+        np.testing.assert_allclose(render.vtx_uv[:, 1], 1 - golden.uv[:, 1], atol=1e-6)
+    render.set_texture(np.zeros((4, 4, 3), np.float32))
+    np.testing.assert_array_equal(mesh.visual.uv, golden.uv.astype(dtype))
+    np.testing.assert_allclose(render.save_mesh().visual.uv, golden.uv, atol=1e-6)
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="with CUDA get_mesh is left as it is")
 def test_its_mesh_stays_the_same(render: object, golden: SimpleNamespace) -> None:
     for _ in range(3):

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-import rasterizer
 from rasterizer.dropin import custom_rasterizer as cr
 from rasterizer.dropin import custom_rasterizer_kernel as kernel
 from rasterizer.dropin import mesh_inpaint_processor, mesh_processor
-
-GOLDEN = Path(__file__).resolve().parents[1] / "golden"
+from tests.conftest import GOLDEN, golden_files
 
 
 def _size(golden: dict[str, np.ndarray]) -> tuple[int, int]:
@@ -117,16 +114,26 @@ class TestInterpolate:
 
 
 class TestHierarchy:
-    """The surface; the results are tested where they are computed."""
+    """Native results, in nested lists of CPU tensors."""
 
-    @pytest.mark.parametrize("name", ["build_hierarchy", "build_hierarchy_with_feat"])
-    def test_nested_lists(self, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        results = ((torch.ones(2, 3), torch.ones(2)), (torch.zeros(2, 9),), (), [])
-        monkeypatch.setattr(rasterizer, name, lambda *arguments: results, raising=False)
-        found = getattr(kernel, name)(*(5 if name.endswith("feat") else 4) * [None])
-        assert [type(part) for part in (found, *found)] == [list] * 5
-        assert [len(part) for part in found] == [2, 1, 0, 0]
-        assert torch.equal(found[0][0], results[0][0])
+    @pytest.mark.parametrize("name", [path.stem for path in golden_files("hierarchy_*.npz")])
+    def test_golden_files(self, name: str, device: torch.device) -> None:
+        with np.load(GOLDEN / f"{name}.npz") as file:
+            golden = dict(file)
+        kinds = [kind for kind in ("positions", "normals", "feats") if f"{kind}0" in golden]
+        views = [[torch.from_numpy(golden[f"{kind}{view}"]).to(device) for view in range(3)] for kind in kinds]
+        build = kernel.build_hierarchy_with_feat if "feats" in kinds else kernel.build_hierarchy
+        found = build(*views, int(golden["num_level"]), int(golden["resolution"]))
+
+        parts = ["texture_positions", *["texture_feats"] * ("feats" in kinds)]
+        parts += ["grid_neighbors", "grid_downsamples", "grid_evencorners", "grid_oddcorners"]
+        want = [[golden[key] for key in sorted(golden) if key.startswith(f"out_{part}_")] for part in parts]
+        assert [type(part) for part in (found, *found)] == [list] * (1 + len(parts))
+        assert [len(part) for part in found] == [len(part) for part in want]
+        for part, expected in zip(found, want, strict=True):
+            for tensor, array in zip(part, expected, strict=True):
+                assert tensor.device.type == "cpu" and tensor.numpy().dtype == array.dtype
+                np.testing.assert_array_equal(tensor.numpy(), array)
 
 
 class TestInpaint:

@@ -31,8 +31,29 @@ def test_default_device_and_only_the_default(renderer: ModuleType, said: Callabl
     assert renderer.MeshRender().device == "cpu"
     assert renderer.MeshRender(8).size == 8
     assert renderer.MeshRender(device="cuda").device == "cuda"
-    (line,) = said("the default device of MeshRender is cpu instead of cuda and MeshRender.get_mesh works on copies")
+    (line,) = said(
+        "the default device of MeshRender is cpu instead of cuda, MeshRender.set_mesh works on copies, "
+        "MeshRender.get_mesh works on copies"
+    )
     assert renderer.__name__ in line and "TORCH_RASTERIZER_PATCHES=off prevents this" in line
+
+
+@pytest.mark.parametrize("by_name", [False, True])
+def test_set_mesh_leaves_the_mesh_alone(renderer: ModuleType, by_name: bool) -> None:
+    positions, uv = (np.random.default_rng(seed).random((5, size), np.float32) for seed, size in ((1, 3), (2, 2)))
+    given = {"vtx_pos": positions.copy(), "vtx_uv": uv.copy()}
+    render = renderer.MeshRender()
+    render.set_mesh(**given) if by_name else render.set_mesh(*given.values())
+    np.testing.assert_array_equal(render.vtx_uv[:, 1], 1 - uv[:, 1])
+    np.testing.assert_array_equal(given["vtx_pos"], positions)
+    np.testing.assert_array_equal(given["vtx_uv"], uv)
+
+
+def test_set_mesh_elsewhere_copies_anyway(renderer: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    render = renderer.MeshRender(device="meta")
+    monkeypatch.setattr(patches, "_copy", None)
+    render.set_mesh(np.zeros((5, 3)), np.zeros((5, 2)))
+    assert render.vtx_uv.device.type == "meta"
 
 
 def test_get_mesh_leaves_the_renderer_alone(renderer: ModuleType) -> None:
@@ -43,10 +64,11 @@ def test_get_mesh_leaves_the_renderer_alone(renderer: ModuleType) -> None:
     first, second = render.get_mesh(), render.get_mesh(sign=-1)
     for found, again in zip(first, second, strict=True):
         np.testing.assert_array_equal(found, again)
-    np.testing.assert_array_equal(first[0][:, 0], -positions[:, 0].astype(np.float32))
+    np.testing.assert_array_equal(first[0], positions.astype(np.float32))
+    np.testing.assert_allclose(first[1], uv, atol=1e-7)
     assert (render.vtx_pos, render.vtx_uv) == before
-    np.testing.assert_array_equal(render.vtx_pos.numpy(), positions.astype(np.float32))
-    np.testing.assert_array_equal(render.vtx_uv.numpy(), uv.astype(np.float32))
+    np.testing.assert_array_equal(render.vtx_pos.numpy()[:, 0], -positions[:, 0].astype(np.float32))
+    np.testing.assert_array_equal(render.vtx_uv.numpy()[:, 1], 1 - uv[:, 1].astype(np.float32))
 
 
 def test_get_mesh_that_fails_leaves_the_renderer_alone(renderer: ModuleType) -> None:
@@ -65,9 +87,9 @@ def test_conversion_of_pictures(finder: object, pack: Callable, load: Callable, 
 
 
 def test_second_time_changes_nothing(renderer: ModuleType) -> None:
-    get_mesh = renderer.MeshRender.get_mesh
+    before = renderer.MeshRender.get_mesh, renderer.MeshRender.set_mesh
     assert patches.patch(renderer) == ""
-    assert renderer.MeshRender.get_mesh is get_mesh
+    assert (renderer.MeshRender.get_mesh, renderer.MeshRender.set_mesh) == before
 
 
 @pytest.mark.parametrize(
@@ -79,7 +101,7 @@ def test_can_be_switched_off(
     monkeypatch.setenv(variable, value)
     module = load(pack("VB"))
     assert module.MeshRender.__init__.__defaults__ == (16, "cuda")
-    assert not hasattr(module.MeshRender.get_mesh, "__wrapped__")
+    assert not any(hasattr(getattr(module.MeshRender, name), "__wrapped__") for name in ("get_mesh", "set_mesh"))
     assert finder.patched == {}
 
 

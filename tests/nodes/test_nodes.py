@@ -77,6 +77,8 @@ class TestPack:
             "BackendInfo",
             "RenderMaps",
             "UnwrapUV",
+            "BakeViews",
+            "FillTexture",
             "ApplyTexture",
             "SaveMesh",
         }
@@ -321,6 +323,99 @@ class TestInterpolate:
                 interpolate(pack, raster)
         finally:
             pack.management.interrupt_current_processing(False)
+
+
+HY3D_CAMERAS = {
+    "selected_camera_azims": [0, 90, 180, 270],
+    "selected_camera_elevs": [0, 0, 0, 0],
+    "selected_view_weights": [1.0, 0.1, 0.5, 0.1],
+    "camera_distance": 1.45,
+    "ortho_scale": 1.2,
+}
+BAKE = {"texture_size": 64, "exponent": 4.0, "max_angle": 75.0, "border": 0}
+
+
+class TestBakeAndFill:
+    """From pictures to a texture without gaps."""
+
+    @pytest.fixture
+    def pictures(self, pack: SimpleNamespace, torus: Any) -> torch.Tensor:
+        raster = rasterize(pack, torus, cameras=HY3D_CAMERAS)[0]
+        return interpolate(pack, raster, attribute="position")[0]
+
+    def test_bakes_and_fills(self, pack: SimpleNamespace, torus: Any, pictures: torch.Tensor) -> None:
+        texture, painted, confidence, second = run(
+            pack, "BakeViews", mesh=torus, images=pictures, cameras=HY3D_CAMERAS, **BAKE
+        )
+        assert texture.shape == second.shape == (1, 64, 64, 3)
+        assert painted.shape == confidence.shape == (1, 64, 64)
+        assert 0.4 < painted.mean() < 0.95 and (second == 0).all()
+        for method in ("surface", "vertex smooth", "vertex forward", "dilate"):
+            whole, filled = run(pack, "FillTexture", texture=texture, painted=painted, mesh=torus, method=method)
+            assert torch.equal(whole[painted > 0], texture[painted > 0])
+            assert 0 < filled.mean() < 0.4 and (filled * painted == 0).all()
+            assert (whole.amax(dim=-1) > 0.05).all()
+
+    def test_a_second_set_and_masks(self, pack: SimpleNamespace, torus: Any, pictures: torch.Tensor) -> None:
+        inputs = {"mesh": torus, "images": pictures, "cameras": HY3D_CAMERAS, **BAKE}
+        texture, painted, _, second = run(pack, "BakeViews", metallic_roughness=1 - pictures, **inputs)
+        torch.testing.assert_close(second[painted > 0], 1 - texture[painted > 0], rtol=0, atol=1e-5)
+        _, none, *_ = run(pack, "BakeViews", masks=torch.zeros(1, 20, 30), **inputs)
+        assert (none == 0).all()
+
+    def test_bad_input_is_named(self, pack: SimpleNamespace, torus: Any, pictures: torch.Tensor) -> None:
+        inputs = {"mesh": torus, "images": pictures, "cameras": HY3D_CAMERAS, **BAKE}
+        with pytest.raises(ValueError, match="images: found 3 pictures for 4 cameras, expected 4"):
+            run(pack, "BakeViews", **{**inputs, "images": pictures[:3]})
+        with pytest.raises(ValueError, match="metallic_roughness: is 47 x 48, expected 48 x 48"):
+            run(pack, "BakeViews", metallic_roughness=pictures[:, :, 1:], **inputs)
+        with pytest.raises(ValueError, match="masks: found 2, expected 4"):
+            run(pack, "BakeViews", masks=torch.ones(2, 8, 8), **inputs)
+        with pytest.raises(ValueError, match="painted: is 8 x 8, expected 64 x 64"):
+            run(
+                pack,
+                "FillTexture",
+                texture=torch.zeros(1, 64, 64, 3),
+                painted=torch.ones(1, 8, 8),
+                mesh=torus,
+                method="dilate",
+            )
+
+
+class TestGridHierarchy:
+    """Building and showing."""
+
+    def test_builds_and_shows(self, pack: SimpleNamespace, torus: Any) -> None:
+        hierarchy, info = run(pack, "GridHierarchy", mesh=torus, resolution=32, levels=3, max_layers=8)
+        assert "3 levels" in info and "Level 2, 8³" in info and "neighbours found" in info and "MiB" in info
+        assert hierarchy.get_ram_usage() > 10_000
+        cameras = [FRONT, SIDE]
+        for level in range(3):
+            (image,) = run(
+                pack, "ShowHierarchy", hierarchy=hierarchy, level=level, coloring="normal", size=SIZE, cameras=cameras
+            )
+            assert image.shape == (2, SIZE, SIZE, 3)
+            assert 0.1 < (image < 0.99).any(dim=-1).float().mean() < 0.9
+        (image,) = run(pack, "ShowHierarchy", hierarchy=hierarchy, level=0, coloring="coarser cell", size=SIZE)
+        assert image.shape == (1, SIZE, SIZE, 3)
+
+    def test_too_few_layers_are_said(self, pack: SimpleNamespace, torus: Any) -> None:
+        _, info = run(pack, "GridHierarchy", mesh=torus, resolution=32, levels=2, max_layers=1)
+        assert "raise it to take in all" in info
+
+    def test_a_batch_gives_one_each(self, pack: SimpleNamespace, torus: Any) -> None:
+        torus.vertices = torus.vertices.repeat(2, 1, 1)
+        hierarchy, info = run(pack, "GridHierarchy", mesh=torus, resolution=16, levels=2, max_layers=8)
+        assert len(hierarchy.hierarchies) == 2 and info.count("Grid hierarchy of") == 2
+
+    def test_bad_input_is_named(self, pack: SimpleNamespace, torus: Any) -> None:
+        with pytest.raises(ValueError, match="levels: is 9, expected at most 5 for a resolution of 16"):
+            run(pack, "GridHierarchy", mesh=torus, resolution=16, levels=9, max_layers=8)
+        hierarchy, _ = run(pack, "GridHierarchy", mesh=torus, resolution=16, levels=2, max_layers=8)
+        with pytest.raises(ValueError, match=r"level: is 2, but the hierarchy has levels 0 \(finest\) to 1"):
+            run(pack, "ShowHierarchy", hierarchy=hierarchy, level=2, coloring="normal", size=SIZE)
+        with pytest.raises(ValueError, match="hierarchy: is a str"):
+            run(pack, "ShowHierarchy", hierarchy="x", level=0, coloring="normal", size=SIZE)
 
 
 class TestBackendInfo:

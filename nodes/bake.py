@@ -1,0 +1,247 @@
+"""Bake Views to Texture and Fill Texture."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from comfy_api.latest import io
+
+from ..rasterizer.mesh import Mesh
+from ..rasterizer.texturing import METHODS, Baked, bake_views, fill_texture
+from . import compat
+from .border import read_cameras, read_meshes
+from .runtime import Progress, compute, result_device
+
+_CATEGORY = f"{compat.CATEGORY}/texturing"
+_BYTES_PER_TEXEL = 160
+_BYTES_PER_PIXEL = 96
+
+
+class BakeViewsNode(io.ComfyNode):
+    """View images to a texture."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Inputs and outputs."""
+        return compat.schema(
+            node_id="TorchRasterBakeViews",
+            display_name="Bake Views to Texture",
+            category=_CATEGORY,
+            description="Carries pictures of a mesh, one per camera, to its texture: every texel looks up the views in "
+            "which its own surface is visible and blends them. What no view shows stays empty: Fill Texture is next.",
+            search_aliases=["projection", "back project", "texture baking", "hunyuan3d bake"],
+            inputs=[
+                compat.mesh_input("The mesh, with UVs (Unwrap UV makes them)."),
+                io.Image.Input(
+                    "images",
+                    tooltip="One picture per camera, in the order of the cameras; for a batch of meshes, mesh by mesh. "
+                    "Any size, square or not.",
+                ),
+                compat.cameras_input("The cameras the pictures were made with, such as Camera Views.", optional=False),
+                io.Int.Input(
+                    "texture_size",
+                    default=2048,
+                    min=16,
+                    max=16384,
+                    step=16,
+                    tooltip="Texels a side. Twice the views' size keeps all their detail.",
+                ),
+                io.Float.Input(
+                    "exponent",
+                    default=4.0,
+                    min=0.0,
+                    max=32.0,
+                    step=0.1,
+                    tooltip="How much views that see the surface squarely are preferred over slanting ones: the cosine "
+                    "of the angle to this power. Hunyuan3D uses 4.",
+                ),
+                io.Float.Input(
+                    "max_angle",
+                    default=75.0,
+                    min=1.0,
+                    max=90.0,
+                    step=0.5,
+                    tooltip="Degrees between the surface and the view beyond which a view is not used. "
+                    "Lower it if slanting views smear.",
+                ),
+                io.Int.Input(
+                    "border",
+                    default=0,
+                    min=0,
+                    max=1024,
+                    step=1,
+                    tooltip="Pixels over which a view fades out towards silhouettes and edges in depth, where painted "
+                    "pictures are least reliable. 0 follows the pictures' size: 4 pixels at 1024.",
+                ),
+                io.Mask.Input(
+                    "masks",
+                    optional=True,
+                    tooltip="Where each picture may be used: one mask per picture, or one for all.",
+                ),
+                io.Image.Input(
+                    "metallic_roughness",
+                    optional=True,
+                    tooltip="A second set of pictures from the same cameras, baked in the same pass.",
+                ),
+            ],
+            outputs=[
+                io.Image.Output(display_name="texture", tooltip="Black where nothing was painted."),
+                io.Mask.Output(display_name="painted", tooltip="1 where at least one view shows the texel."),
+                io.Mask.Output(
+                    display_name="confidence",
+                    tooltip="How squarely, and how far from an edge, the best view shows the texel.",
+                ),
+                io.Image.Output(
+                    display_name="metallic_roughness_texture",
+                    tooltip="From the second set of pictures; black if there is none.",
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        mesh: Any,
+        images: torch.Tensor,
+        cameras: Any,
+        texture_size: int,
+        exponent: float,
+        max_angle: float,
+        border: int,
+        masks: torch.Tensor | None = None,
+        metallic_roughness: torch.Tensor | None = None,
+    ) -> io.NodeOutput:
+        """Bake every mesh of the batch."""
+        meshes, views = read_meshes(mesh), read_cameras(cameras)
+        if not views:
+            raise ValueError("cameras: nothing is connected, expected the cameras that the images were made with")
+        count = len(meshes) * len(views)
+        _check_pictures(images, "images", count, len(meshes), len(views))
+        pictures = [images[..., :3]]
+        if metallic_roughness is not None:
+            _check_pictures(metallic_roughness, "metallic_roughness", count, len(meshes), len(views))
+            if metallic_roughness.shape[1:3] != images.shape[1:3]:
+                raise ValueError(
+                    f"metallic_roughness: is {_size(metallic_roughness)}, expected {_size(images)}, as images"
+                )
+            pictures.append(metallic_roughness[..., :3])
+        stacked = torch.cat(pictures, dim=-1)
+        trusted = _masks(masks, count, tuple(images.shape[1:3]))
+        for item in meshes:
+            item.require_uvs()
+        progress = Progress(len(meshes))
+        need = texture_size * texture_size * _BYTES_PER_TEXEL + len(views) * images[0].numel() * _BYTES_PER_PIXEL
+        baked: list[Baked] = []
+        for number, item in enumerate(meshes):
+            part = slice(number * len(views), (number + 1) * len(views))
+
+            def bake(device: torch.device, item: Mesh = item, part: slice = part) -> Baked:
+                return bake_views(
+                    item.to(device),
+                    stacked[part].to(device),
+                    views,
+                    texture_size,
+                    exponent=exponent,
+                    max_angle=max_angle,
+                    border=border,
+                    masks=None if trusted is None else trusted[part].to(device),
+                    on_progress=progress,
+                )
+
+            baked.append(compute(bake, need))
+            progress.next_stage()
+        home = result_device()
+        textures = torch.stack([item.texture for item in baked]).to(home)
+        second = textures[..., 3:] if metallic_roughness is not None else torch.zeros_like(textures)
+        return io.NodeOutput(
+            textures[..., :3].contiguous(),
+            torch.stack([item.painted for item in baked]).to(home, torch.float32),
+            torch.stack([item.confidence for item in baked]).to(home),
+            second.contiguous(),
+        )
+
+
+class FillTextureNode(io.ComfyNode):
+    """A texture with gaps to a whole one."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Inputs and outputs."""
+        return compat.schema(
+            node_id="TorchRasterFillTexture",
+            display_name="Fill Texture",
+            category=_CATEGORY,
+            description="Fills the parts of a texture that no view has painted, then the gutters between the charts, "
+            "so that no seam shows when the texture is filtered.",
+            search_aliases=["inpaint texture", "dilate", "texture padding", "vertex inpaint"],
+            inputs=[
+                io.Image.Input("texture", tooltip="From Bake Views to Texture."),
+                io.Mask.Input("painted", tooltip="Where the texture is painted; these texels stay as they are."),
+                compat.mesh_input("The mesh that the texture belongs to, with the same UVs."),
+                io.Combo.Input(
+                    "method",
+                    options=list(METHODS),
+                    default=METHODS[0],
+                    tooltip="surface: colours spread over the surface, across UV seams, never to another sheet nearby "
+                    "(best). vertex smooth, vertex forward: Hunyuan3D's way, over the mesh's vertices. dilate: in the "
+                    "plane of the texture (fast).",
+                ),
+            ],
+            outputs=[
+                io.Image.Output(display_name="texture", tooltip="The whole texture, gutters included."),
+                io.Mask.Output(display_name="filled", tooltip="1 where a texel of the mesh was filled."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, texture: torch.Tensor, painted: torch.Tensor, mesh: Any, method: str) -> io.NodeOutput:
+        """Fill the texture of every mesh."""
+        meshes = read_meshes(mesh)
+        painted = painted if painted.ndim == 3 else painted[None]
+        if len(texture) != len(meshes) or len(painted) != len(meshes):
+            raise ValueError(
+                f"texture: found {len(texture)} textures and {len(painted)} masks for {len(meshes)} meshes, expected "
+                "one of each for every mesh"
+            )
+        if painted.shape != texture.shape[:3]:
+            raise ValueError(f"painted: is {_size(painted)}, expected {_size(texture)}, as the texture")
+        progress = Progress(len(meshes))
+        textures, filled = [], []
+        for number, item in enumerate(meshes):
+
+            def fill(
+                device: torch.device, item: Mesh = item, number: int = number
+            ) -> tuple[torch.Tensor, torch.Tensor]:
+                image, known = texture[number].to(device), painted[number].to(device) > 0.5
+                return fill_texture(image, known, item.to(device), method, progress)
+
+            image, mask = compute(fill, texture[0].numel() * _BYTES_PER_TEXEL)
+            textures.append(image.to(result_device()))
+            filled.append(mask.to(result_device(), torch.float32))
+            progress.next_stage()
+        return io.NodeOutput(torch.stack(textures), torch.stack(filled))
+
+
+def _size(images: torch.Tensor) -> str:
+    return f"{images.shape[2]} x {images.shape[1]}"
+
+
+def _check_pictures(images: torch.Tensor, name: str, count: int, meshes: int, views: int) -> None:
+    if images.ndim != 4 or images.shape[-1] < 3:
+        raise ValueError(f"{name}: found {list(images.shape)}, expected [B, H, W, 3]")
+    if len(images) != count:
+        expected = f"{views} cameras" if meshes == 1 else f"{views} cameras and {meshes} meshes"
+        raise ValueError(f"{name}: found {len(images)} pictures for {expected}, expected {count}")
+
+
+def _masks(masks: torch.Tensor | None, count: int, size: tuple[int, int]) -> torch.Tensor | None:
+    """``[count, H, W]`` masks in the size of the images."""
+    if masks is None:
+        return None
+    masks = masks if masks.ndim == 3 else masks[None]
+    if len(masks) not in (1, count):
+        raise ValueError(f"masks: found {len(masks)}, expected {count}, one for each image, or 1 for all")
+    if tuple(masks.shape[1:]) != size:
+        masks = torch.nn.functional.interpolate(masks[:, None].float(), size, mode="bilinear", antialias=True)[:, 0]
+    return masks.expand(count, -1, -1)

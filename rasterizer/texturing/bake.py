@@ -1,0 +1,334 @@
+"""Baking: view images carried to the texture, texel by texel.
+
+Every texel is projected into every view and compared with what the view itself shows there, so a texel takes colour
+only from views in which its own surface is the visible one, and no texel between two pixels is missed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..cameras import Camera, normalization
+from ..device import device_policy
+from ..mesh import Mesh
+from ..raster import Raster, rasterize_mesh
+from ..raster_types import shares
+from ..validation import check_integer, check_number
+from .texels import Texels
+
+_STEEPEST = 20.0  # largest slope that tolerances follow; a steeper surface is hardly seen
+_LEAST_SHARE = 0.5  # of the four pixels around a texel, by bilinear weight, that must show its surface
+_SHARE_EXPONENT = 4  # how much views that show all four are preferred: the others can only sample off centre
+
+
+@dataclass(frozen=True)
+class Baked:
+    """A texture made from views.
+
+    Attributes:
+        texture: ``[H, W, C]`` float32, 0 where nothing was painted.
+        painted: ``[H, W]`` bool.
+        confidence: ``[H, W]`` float32, 0..1: how squarely, and how far from an edge, the best view sees the texel.
+        covered: ``[H, W]`` bool, texels of the UV layout.
+    """
+
+    texture: Tensor
+    painted: Tensor
+    confidence: Tensor
+    covered: Tensor
+
+
+def bake_views(
+    mesh: Mesh,
+    images: Tensor,
+    cameras: Sequence[Camera],
+    texture_size: int | tuple[int, int] = 2048,
+    *,
+    exponent: float = 4.0,
+    max_angle: float = 75.0,
+    border: int = 0,
+    masks: Tensor | None = None,
+    on_progress: Callable[[float], None] | None = None,
+) -> Baked:
+    """Make a texture from images of a mesh.
+
+    A view counts for a texel with its own weight, times the cosine between the surface and the direction to the camera
+    to the power of ``exponent``, fading out over ``border`` pixels towards silhouettes and edges in depth, where
+    pictures are least reliable. Colours are sampled bilinearly among the pixels that show the texel's own surface.
+
+    Args:
+        mesh: with UVs.
+        images: ``[V, H, W, C]`` float32, one per camera; any number of channels.
+        cameras: ``V`` of them.
+        texture_size: texels a side, or ``(height, width)``.
+        exponent: how much views that see the surface squarely are preferred.
+        max_angle: degrees between surface and view beyond which a view does not count.
+        border: pixels; 0 takes 1/256 of the image's longer side.
+        masks: ``[V, H, W]`` float32 0..1, by which the weight of each pixel is multiplied.
+        on_progress: called with the share done, 0..1; an exception it raises stops the work.
+
+    Raises:
+        ValueError: an argument is unusable; the text names it.
+    """
+    check_number(exponent, "exponent")
+    if not 0 < check_number(max_angle, "max_angle") <= 90:
+        raise ValueError(f"max_angle: is {max_angle}, expected degrees above 0 and at most 90")
+    check_integer(border, 0, 1024, "border")
+    if images.ndim != 4 or not images.is_floating_point() or len(images) != len(cameras) or not len(cameras):
+        raise ValueError(
+            f"images: found {list(images.shape)} {images.dtype} for {len(cameras)} cameras, expected one image for "
+            "each camera, floating-point [V, H, W, C]"
+        )
+    if masks is not None and masks.shape != images.shape[:3]:
+        raise ValueError(f"masks: found {list(masks.shape)}, expected {list(images.shape[:3])}, as the images")
+    size = (texture_size, texture_size) if isinstance(texture_size, int) else tuple(texture_size)
+    mesh.require_uvs()
+    device = mesh.vertices.device
+    images = images.to(device, torch.float32)
+    report = on_progress or (lambda share: None)
+    steps = shares(report, 4)
+
+    height, width = images.shape[1:3]
+    raster = rasterize_mesh(mesh, cameras, (height, width), on_progress=next(steps))
+    border = border or max(1, round(max(height, width) / 256))
+    table, lenses = _pictures(raster, images, masks, border, next(steps))
+    texels = Texels.of(mesh, size, next(steps))
+
+    limit = math.cos(math.radians(max_angle))
+    normals, face_normals = mesh.vertex_normals(), mesh.face_normals()
+    total = torch.zeros((len(texels), images.shape[3]), device=device)
+    weights, best = torch.zeros(len(texels), device=device), torch.zeros(len(texels), device=device)
+    chunk = device_policy(device).chunk
+    step = next(steps)
+    for start in range(0, len(texels), chunk):
+        step(start / len(texels))
+        part = slice(start, start + chunk)
+        some = texels[part]
+        points = _columns(some.interpolate(mesh.vertices))
+        smooth = _unit(_columns(some.interpolate(normals)))
+        for camera, lens in zip(cameras, lenses, strict=True):
+            color, trust, index = lens.look(points, smooth, some.face, face_normals, table, limit, exponent)
+            weight = trust * camera.weight
+            if index is None:
+                total[part] += color * weight[:, None]
+                weights[part] += weight
+                best[part] = torch.maximum(best[part], trust)
+            else:
+                total[part].index_add_(0, index, color * weight[:, None])
+                weights[part].index_add_(0, index, weight)
+                seen = best[part]
+                seen[index] = torch.maximum(seen[index], trust)
+    report(1.0)
+    painted = weights > 1e-8
+    colors = total / weights.clamp(min=1e-8)[:, None] * painted[:, None]
+    covered = texels.image(torch.ones_like(painted))
+    return Baked(texels.image(colors), texels.image(painted), texels.image(best), covered)
+
+
+Columns = tuple[Tensor, Tensor, Tensor]
+"""x, y and z of n vectors, ``[n]`` each: arithmetic on contiguous columns is several times as fast as on rows."""
+
+
+def _columns(vectors: Tensor) -> Columns:
+    x, y, z = vectors.t().contiguous().unbind(0)
+    return x, y, z
+
+
+def _dot(one: Columns, other: Columns | tuple[float, ...]) -> Tensor:
+    x, y, z = one
+    return x * other[0] + y * other[1] + z * other[2]
+
+
+def _unit(vectors: Columns) -> Columns:
+    inverse = _dot(vectors, vectors).clamp_(min=1e-24).rsqrt_()
+    x, y, z = vectors
+    return x * inverse, y * inverse, z * inverse
+
+
+@dataclass(frozen=True)
+class _Lens:
+    """How one view sees the mesh.
+
+    ``axes`` (right, up, toward the camera; three numbers each) and ``offset`` take mesh coordinates to camera space, in
+    units of the frame the camera looks at. ``pixels`` are per unit, at depth 1 in perspective. ``base`` is the view's
+    first row in the table of all pictures.
+    """
+
+    axes: tuple[tuple[float, ...], ...]
+    offset: tuple[float, ...]
+    pixels: float
+    perspective: bool
+    near: float
+    width: int
+    height: int
+    base: int
+
+    @classmethod
+    def of(cls, camera: Camera, mesh: Mesh, width: int, height: int, base: int) -> _Lens:
+        """The lens of a camera for images of a mesh."""
+        axes = torch.tensor([camera.right, camera.up, [-value for value in camera.forward]], dtype=torch.float64)
+        offset = -(axes @ torch.tensor(camera.position, dtype=torch.float64))
+        if camera.normalized:
+            centre, scale = (value.cpu().double() for value in normalization(mesh.vertices))
+            offset = offset - (axes @ centre) * scale
+            axes = axes * scale
+        perspective = camera.half_height is None
+        half = math.tan(math.radians(camera.fov) / 2) if perspective else camera.half_height
+        pixels = max(height - 1, 1) / 2 / half
+        rows = tuple(tuple(row) for row in axes.tolist())
+        return cls(rows, tuple(offset.tolist()), pixels, perspective, camera.near, width, height, base)
+
+    def look(
+        self,
+        points: Columns,
+        smooth: Columns,
+        face: Tensor,
+        face_normals: Tensor,
+        table: Tensor,
+        limit: float,
+        exponent: float,
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Colour ``[n, C]`` and trust ``[n]`` (0..1, without the view's own weight) of points on the surface.
+
+        On a CPU only for those that face the camera, whose rows ``[n]`` come third; None means all.
+        """
+        cosine = self._cosine(points, smooth)
+        index = None
+        if face.device.type == "cpu":
+            index = (cosine > limit).nonzero().squeeze(1)
+            points = tuple(column.index_select(0, index) for column in points)
+            cosine, face = cosine.index_select(0, index), face.index_select(0, index)
+        place = tuple(_dot(points, axis).add_(shift) for axis, shift in zip(self.axes, self.offset, strict=True))
+        column, row, depth = self._pixel(place)
+        inside = (column > -0.5) & (column < self.width - 0.5) & (row > -0.5) & (row < self.height - 0.5)
+        inside &= (depth > self.near) & (cosine > limit)
+        slope_x, slope_y = self.slopes(place, self._turn(_columns(face_normals.index_select(0, face))))
+
+        left, top = column.floor(), row.floor()
+        fx, fy = column - left, row - top
+        tolerance = (slope_x.abs() + slope_y.abs()).mul_(0.5).add_(self.reach(depth))
+        total, share, fade = 0.0, 0.0, 0.0
+        # What the surface's own plane would show at the upper left pixel.
+        start = depth - slope_x * fx - slope_y * fy
+        for dy in (0, 1):
+            y = (top + dy).clamp_(0, self.height - 1).mul_(self.width)
+            for dx in (0, 1):
+                x = (left + dx).clamp_(0, self.width - 1)
+                sample = table.index_select(0, (y + x).to(torch.int64).add_(self.base))
+                expected = start + slope_x if dx else start
+                shown = (sample[:, -2] - (expected + slope_y if dy else expected)).abs_() <= tolerance
+                weight = (fx if dx else 1 - fx) * (fy if dy else 1 - fy) * shown
+                total = total + sample[:, :-2] * weight[:, None]
+                share = share + weight
+                fade = fade + sample[:, -1] * weight
+        seen = inside & (share >= _LEAST_SHARE)
+        trust = cosine.clamp(min=0).pow_(exponent).mul_(fade).mul_(share**_SHARE_EXPONENT).mul_(seen)
+        return total / share.clamp(min=_LEAST_SHARE)[:, None], trust, index
+
+    def reach(self, depth: Tensor) -> Tensor | float:
+        """What a pixel spans on a surface seen squarely."""
+        return depth / self.pixels if self.perspective else 1 / self.pixels
+
+    def _turn(self, vectors: Columns) -> Columns:
+        """Mesh directions to camera space."""
+        right, up, toward = (_dot(vectors, axis) for axis in self.axes)
+        return right, up, toward
+
+    def _cosine(self, points: Columns, normals: Columns) -> Tensor:
+        """Between the surface's normal and the direction to the camera."""
+        length = math.hypot(*self.axes[0])
+        if not self.perspective:
+            return _dot(normals, tuple(value / length for value in self.axes[2]))
+        # The camera stands where camera space has its origin.
+        stands = [-sum(a[k] * o for a, o in zip(self.axes, self.offset, strict=True)) / length**2 for k in range(3)]
+        toward = tuple(at - column for at, column in zip(stands, points, strict=True))
+        return _dot(normals, _unit(toward))
+
+    def _pixel(self, place: Columns) -> Columns:
+        """Column, row (fractional; pixel centres are whole numbers) and depth of points in camera space."""
+        depth = -place[2]
+        column, row = place[0] * self.pixels, place[1] * -self.pixels
+        if self.perspective:
+            safe = depth.clamp(min=self.near)
+            column, row = column / safe, row / safe
+        return column.add_((self.width - 1) / 2), row.add_((self.height - 1) / 2), depth
+
+    def slopes(self, place: Columns, normal: Columns) -> tuple[Tensor, Tensor]:
+        """How depth changes from a pixel to the next, along columns and along rows, on the plane of the face."""
+        right, up, toward = normal
+        depth = -place[2]
+        if self.perspective:
+            # A plane's inverse depth is affine in the image; this is what its derivative divides by.
+            toward = _dot(normal, place).neg_() / depth.clamp(min=self.near)
+        toward = torch.where(toward.abs() > 1e-9, toward, 1e-9)
+        reach = self.reach(depth)
+        return (
+            (right / toward).clamp_(-_STEEPEST, _STEEPEST).mul_(reach),
+            (up / toward).clamp_(-_STEEPEST, _STEEPEST).mul_(-1).mul_(reach),
+        )
+
+
+def _pictures(
+    raster: Raster, images: Tensor, masks: Tensor | None, border: int, report: Callable[[float], None]
+) -> tuple[Tensor, list[_Lens]]:
+    """All views' pixels ``[V * H * W, C + 2]``, colour, depth (infinite on background) and fading, and their lenses."""
+    views, height, width, channels = images.shape
+    table = images.new_empty((views, height, width, channels + 2))
+    table[..., :-2] = images
+    distance = raster.distance()[:, 0]
+    distance.masked_fill_(raster.findices[:, 0] == 0, torch.inf)
+    table[..., -2] = distance
+    normals = raster.mesh.face_normals()
+    lenses = []
+    for number, camera in enumerate(raster.cameras):
+        report(number / views)
+        lens = _Lens.of(camera, raster.mesh, width, height, number * height * width)
+        edges = _edges(distance[number], raster.findices[number, 0], normals, lens)
+        fade = _fade(edges, border)
+        table[number, ..., -1] = fade if masks is None else fade * masks[number].to(fade)
+        lenses.append(lens)
+    return table.view(views * height * width, -1), lenses
+
+
+def _edges(depth: Tensor, findices: Tensor, face_normals: Tensor, lens: _Lens) -> Tensor:
+    """``[H, W]`` bool: pixels next to one that does not continue their surface."""
+    face = (findices.view(-1).long() - 1).clamp_(min=0)
+    normal = lens._turn(_columns(face_normals))
+    normal = tuple(column.index_select(0, face) for column in normal)
+    shown = torch.where(torch.isfinite(depth), depth, 1.0)
+    row = (torch.arange(lens.height, device=depth.device) - (lens.height - 1) / 2)[:, None] * (-1 / lens.pixels)
+    column = (torch.arange(lens.width, device=depth.device) - (lens.width - 1) / 2)[None] * (1 / lens.pixels)
+    spread = shown if lens.perspective else torch.ones_like(shown)
+    place = tuple(value.reshape(-1) for value in (spread * column, spread * row, -shown))
+    slope_x, slope_y = (slope.view_as(depth) for slope in lens.slopes(place, normal))
+    edges = torch.zeros_like(depth, dtype=torch.bool)
+    for axis, slope in ((1, slope_x), (0, slope_y)):
+        length = depth.shape[axis] - 1
+        step = depth.narrow(axis, 1, length) - depth.narrow(axis, 0, length)
+        one, other = slope.narrow(axis, 0, length), slope.narrow(axis, 1, length)
+        # Continuous if the step is what either of the two faces makes it, give or take how they bend.
+        slack = (one.abs() + other.abs()).mul_(0.5).add_(lens.reach(2 * shown.narrow(axis, 0, length)))
+        broken = ~(torch.minimum((step - one).abs_(), (step - other).abs_()) <= slack)
+        edges.narrow(axis, 0, length).logical_or_(broken)
+        edges.narrow(axis, 1, length).logical_or_(broken)
+    return edges
+
+
+def _fade(edges: Tensor, border: int) -> Tensor:
+    """``[H, W]`` float32: small on an edge, 1 from ``border`` pixels away from any."""
+    near, steps = edges, edges.to(torch.int16)
+    for _ in range(border):
+        wide = near.clone()
+        wide[:, 1:] |= near[:, :-1]
+        wide[:, :-1] |= near[:, 1:]
+        near = wide.clone()
+        near[1:] |= wide[:-1]
+        near[:-1] |= wide[1:]
+        steps += near
+    # An edge pixel is counted border + 1 times, a pixel k away border + 1 - k times.
+    return 1 - steps / (border + 1.5)

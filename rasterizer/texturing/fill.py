@@ -1,0 +1,151 @@
+"""Filling the texels that no view has painted."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ..hierarchy import GridHierarchy, fill_surface
+from ..hierarchy.surface import SurfaceGraph, group_mean
+from ..mesh import Mesh, weld_index
+from ..raster_types import shares
+from ..validation import check_choice
+from .gutter import spread
+from .texels import Texels
+from .vertex_inpaint import vertex_colors
+
+METHODS = ("surface", "vertex smooth", "vertex forward", "dilate")
+"""Ways to fill."""
+
+log = logging.getLogger("torch_rasterizer")
+
+_LAYERS = 16
+_BLUR = 0.6  # standard deviation of the weights with which texels read the cells around them, in cells
+
+
+def fill_texture(
+    texture: Tensor,
+    painted: Tensor,
+    mesh: Mesh,
+    method: str = "surface",
+    on_progress: Callable[[float], None] | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Fill what is not painted, then the gutters between the charts.
+
+    ``surface`` spreads colours over the surface itself, through cells of a grid hierarchy: it crosses seams of the UV
+    layout and never jumps to another sheet nearby. ``vertex smooth`` and ``vertex forward`` are Hunyuan3D's inpainting,
+    on vertices welded by position and drawn over whole triangles. ``dilate`` spreads colours in the plane of the
+    texture, from whatever lies next to a gap there. Parts of the surface on which nothing is painted at all are filled
+    by ``dilate`` whatever the method, with a message.
+
+    Args:
+        texture: ``[H, W, C]`` float32.
+        painted: ``[H, W]`` bool; painted texels stay as they are.
+        mesh: with UVs.
+        method: one of :data:`METHODS`.
+        on_progress: called with the share done, 0..1; an exception it raises stops the work.
+
+    Returns:
+        ``[H, W, C]`` the whole texture, gutters included, and ``[H, W]`` bool, the texels of the layout that were
+        filled.
+
+    Raises:
+        ValueError: nothing is painted, or an argument is unusable; the text names it.
+    """
+    check_choice(method, METHODS, "method")
+    if texture.ndim != 3 or painted.shape != texture.shape[:2]:
+        raise ValueError(
+            f"painted: found {list(painted.shape)} for a texture {list(texture.shape)}, expected [H, W] for [H, W, C]"
+        )
+    if not bool(painted.any()):
+        raise ValueError("painted: no texel is painted, expected at least one to fill the others from")
+    device = mesh.vertices.device
+    texture, painted = texture.to(device, torch.float32), painted.to(device)
+    steps = shares(on_progress or (lambda share: None), 2)
+    texels = Texels.of(mesh, tuple(painted.shape), next(steps))
+    known = painted.view(-1).index_select(0, texels.index)
+    gap = texels[(~known).nonzero().squeeze(1)]
+    step = next(steps)
+    result = texture * painted[..., None]
+    has = painted.clone()
+    if len(gap) and method != "dilate":
+        values = texture.reshape(-1, texture.shape[2]).index_select(0, texels.index)
+        if method == "surface":
+            colors, reached = _from_surface(values, known, texels, gap, step)
+        else:
+            colors, reached = _from_vertices(texture, painted, gap, method.split()[1])
+        index = gap.index[reached]
+        result.view(-1, texture.shape[2])[index] = colors[reached]
+        has.view(-1)[index] = True
+        left = len(gap) - len(index)
+        if left:
+            log.warning(
+                "Fill Texture: %d texels lie on parts of the surface where nothing is painted; they are filled from "
+                "what lies next to them in the texture.",
+                left,
+            )
+    step(1.0)
+    filled = torch.zeros_like(painted)
+    filled.view(-1)[gap.index] = True
+    return spread(result, has), filled
+
+
+def _from_surface(
+    values: Tensor, known: Tensor, texels: Texels, gap: Texels, report: Callable[[float], None]
+) -> tuple[Tensor, Tensor]:
+    """Colours ``[G, C]`` for the gap's texels and which of them ``[G]`` have one."""
+    mesh = texels.mesh
+    resolution = max(32, min(256, max(texels.size) // 8))
+    hierarchy = GridHierarchy.from_mesh(
+        mesh.vertices, mesh.faces, resolution, 1, _LAYERS, lambda share: report(0.4 * share)
+    )
+    facets = mesh.face_normals()
+    source = known.nonzero().squeeze(1)
+    painted = texels[source]
+    cell = hierarchy.find(painted.interpolate(mesh.vertices), facets.index_select(0, painted.face))
+    inside = (cell >= 0).nonzero().squeeze(1)
+    cell, colors = cell.index_select(0, inside), values.index_select(0, source.index_select(0, inside))
+    features = group_mean(colors, cell, hierarchy.count())
+    sure = torch.zeros(hierarchy.count(), dtype=torch.bool, device=cell.device).index_fill_(0, cell, True)
+    report(0.6)
+    features, reached = fill_surface(features, sure, hierarchy, lambda share: report(0.6 + 0.3 * share))
+    points = gap.interpolate(mesh.vertices)
+    cell = hierarchy.find(points, facets.index_select(0, gap.face))
+    colors = _read(features, reached, hierarchy, points, cell.clamp(min=0))
+    return colors, (cell >= 0) & reached[cell.clamp(min=0)]
+
+
+def _read(features: Tensor, reached: Tensor, hierarchy: GridHierarchy, points: Tensor, cell: Tensor) -> Tensor:
+    """Features ``[T, C]`` at points: of the cell they lie in and its neighbours on the surface, nearer ones more."""
+    graph, node = SurfaceGraph.of(hierarchy)
+    cells = hierarchy.original.nonzero().squeeze(1)
+    values = features.index_select(0, cells)
+    usable = reached.index_select(0, cells)
+    own = node.index_select(0, cell).clamp(min=0)
+    total, weights = 0.0, 0.0
+    width = 2 * (_BLUR * hierarchy.cell_size) ** 2
+    for other in (own, *graph.neighbors.index_select(0, own).unbind(1)):
+        place = other.clamp(min=0)
+        apart = (graph.points.index_select(0, place) - points).square().sum(dim=1)
+        weight = torch.exp(-apart / width).clamp(min=1e-12) * ((other >= 0) & usable.index_select(0, place))
+        total = total + values.index_select(0, place) * weight[:, None]
+        weights = weights + weight
+    return total / weights.clamp(min=1e-12)[:, None]
+
+
+def _from_vertices(texture: Tensor, painted: Tensor, gap: Texels, method: str) -> tuple[Tensor, Tensor]:
+    """The same by Hunyuan3D's propagation from vertex to vertex, over full triangles."""
+    mesh = gap.mesh
+    welded = weld_index(mesh.vertices)[mesh.faces.long()]
+    uvs = mesh.require_uvs()
+    turned = torch.stack((uvs[:, 0], 1 - uvs[:, 1]), dim=1)  # there, v = 0 is the last row
+    colors, state = vertex_colors(texture, painted.to(torch.uint8), mesh.vertices, turned, welded, mesh.faces, method)
+    colors, state = colors.to(texture), state.to(texture.device)
+    corners = welded.index_select(0, gap.face)
+    result = 0.0
+    for corner, weight in zip(corners.unbind(1), gap.weights.unbind(1), strict=True):
+        result = result + colors.index_select(0, corner) * weight[:, None]
+    return result, (state[corners] > 0).all(dim=1)

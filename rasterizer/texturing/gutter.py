@@ -1,0 +1,53 @@
+"""Colours spread in the plane of the texture: over gaps, and out into the gutters between charts."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+_RINGS = 8  # texels around the known ones that take the mean of their neighbours, before coarser averages take over
+
+
+def spread(texture: Tensor, known: Tensor) -> Tensor:
+    """Fill every texel that is not known from those that are.
+
+    The first rings around known texels take the mean of their known neighbours, so that colours continue across the
+    border under bilinear filtering; farther out, averages over ever larger squares (those of a mipmap) follow, so that
+    no level of a mipmap sees an empty texel.
+
+    Args:
+        texture: ``[H, W, C]`` float32.
+        known: ``[H, W]`` bool.
+
+    Returns:
+        ``[H, W, C]``; all zeros if nothing is known.
+    """
+    image = (texture * known[..., None]).permute(2, 0, 1)[None]
+    weight = known.to(texture.dtype)[None, None]
+    for _ in range(_RINGS):
+        image, weight = _ring(image, weight)
+    filled = _pyramid(image, weight)
+    result = torch.where(weight > 0, image, filled)[0].permute(1, 2, 0)
+    return torch.where(known[..., None], texture, result)
+
+
+def _ring(image: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Unknown texels next to known ones take the mean of the known among their eight neighbours."""
+    near = torch.nn.functional.avg_pool2d(weight, 3, stride=1, padding=1)
+    mean = torch.nn.functional.avg_pool2d(image, 3, stride=1, padding=1) / near.clamp(min=1e-6)
+    grown = (near > 0.05).to(weight.dtype)  # one of nine is 0.11
+    return torch.where(weight > 0, image, mean * grown), grown
+
+
+def _pyramid(image: Tensor, weight: Tensor) -> Tensor:
+    """Known texels as they are, the others the average of the smallest square around them that has a known one."""
+    height, width = image.shape[2:]
+    if height == 1 and width == 1:
+        return image
+    pad = (0, width % 2, 0, height % 2)
+    padded, known = torch.nn.functional.pad(image * weight, pad), torch.nn.functional.pad(weight, pad)
+    share = torch.nn.functional.avg_pool2d(known, 2)
+    coarse = torch.nn.functional.avg_pool2d(padded, 2) / share.clamp(min=1e-6)
+    above = _pyramid(coarse, (share > 0).to(weight.dtype))
+    back = torch.nn.functional.interpolate(above, scale_factor=2, mode="bilinear", align_corners=False)
+    return torch.where(weight > 0, image, back[..., :height, :width])

@@ -1,0 +1,63 @@
+"""Where on the surface each texel of a texture lies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..mesh import Mesh
+from ..raster import rasterize_mesh
+
+
+@dataclass(frozen=True)
+class Texels:
+    """The texels of a texture that the UV layout covers, T of them.
+
+    Attributes:
+        size: ``(height, width)`` of the texture.
+        index: ``[T]`` int64, ``row * width + column``.
+        face: ``[T]`` int64, 0-based.
+        weights: ``[T, 3]`` float32 barycentrics of the texel's centre.
+        mesh: whose texture.
+    """
+
+    size: tuple[int, int]
+    index: Tensor
+    face: Tensor
+    weights: Tensor
+    mesh: Mesh
+
+    @classmethod
+    def of(cls, mesh: Mesh, size: tuple[int, int], on_progress: Callable[[float], None] | None = None) -> Texels:
+        """Rasterize the UV layout at ``(height, width)``; where faces overlap there, the first one wins."""
+        raster = rasterize_mesh(mesh, resolution=size, space="uv", on_progress=on_progress)
+        face = raster.findices.view(-1)
+        index = face.nonzero().squeeze(1)
+        weights = raster.barycentric.view(-1, 3).index_select(0, index)
+        return cls(size, index, face.index_select(0, index).long() - 1, weights, mesh)
+
+    def __len__(self) -> int:
+        """T."""
+        return len(self.index)
+
+    def __getitem__(self, part: slice | Tensor) -> Texels:
+        """Some of them."""
+        return Texels(self.size, self.index[part], self.face[part], self.weights[part], self.mesh)
+
+    def interpolate(self, attribute: Tensor) -> Tensor:
+        """Vertex attribute ``[N, C]`` at each texel, ``[T, C]``."""
+        corners = self.mesh.faces.index_select(0, self.face).long()
+        total = 0.0
+        for corner, weight in zip(corners.unbind(1), self.weights.unbind(1), strict=True):
+            total = total + attribute.index_select(0, corner) * weight[:, None]
+        return total
+
+    def image(self, values: Tensor) -> Tensor:
+        """``[H, W, C]`` or ``[H, W]`` image of values ``[T, C]`` or ``[T]``, 0 where the layout covers nothing."""
+        height, width = self.size
+        flat = torch.zeros((height * width, *values.shape[1:]), dtype=values.dtype, device=values.device)
+        flat[self.index] = values
+        return flat.view(height, width, *values.shape[1:])

@@ -1,0 +1,196 @@
+"""The real frontend of every ComfyUI found, in a headless browser, in the classic canvas and with Nodes 2.0.
+
+Needs Playwright for Python (``pip install playwright``) and its Chromium (``playwright install chromium``), or any
+Chromium on the PATH or named in CHROMIUM. Screenshots go to ``demo_output/browser``, or where BROWSER_SCREENSHOTS says.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+_spec = importlib.util.spec_from_file_location("comfyui_server", ROOT / "tests" / "comfyui" / "conftest.py")
+_server = importlib.util.module_from_spec(_spec)
+sys.modules[_spec.name] = _server
+_spec.loader.exec_module(_server)
+server = _server.server
+
+SCREENSHOTS = Path(os.environ.get("BROWSER_SCREENSHOTS") or ROOT / "demo_output" / "browser")
+
+_NODES_2 = (1, 33)  # the first frontend whose Nodes 2.0 draw all nodes
+_WAIT = 60_000
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """A running browser."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="no Playwright: pip install playwright")
+    found = os.environ.get("CHROMIUM") or next(
+        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+    )
+    with playwright.sync_playwright() as running:
+        try:
+            browser = running.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-dev-shm-usage"])
+        except playwright.Error as error:
+            pytest.skip(f"no Chromium for Playwright ({str(error).splitlines()[0]}): playwright install chromium")
+        yield browser
+        browser.close()
+
+
+class Frontend:
+    """A page with the frontend in it.
+
+    Attributes:
+        server: the server it belongs to.
+        page: Playwright's page.
+        messages: warnings and errors of the console, and uncaught exceptions.
+        name: version and mode, for screenshots.
+        nodes_2: whether nodes are drawn by Nodes 2.0.
+    """
+
+    def __init__(self, server: Any, browser: Any, nodes_2: bool, extension: bool = True) -> None:
+        self.server, self.nodes_2 = server, nodes_2
+        self.name = f"{server.installation.name}_{'nodes2' if nodes_2 else 'classic'}"
+        self.messages: list[str] = []
+        self._change_settings({"Comfy.TutorialCompleted": True, "Comfy.VueNodes.Enabled": nodes_2})
+        self._context = browser.new_context(viewport={"width": 1600, "height": 1000}, locale="en-US")
+        self.page = page = self._context.new_page()
+        page.set_default_timeout(_WAIT)
+        page.route("**/*", self._only_loopback)
+        if not extension:
+            page.route("**/extensions/torch_rasterizer/**/*.js", self._empty_module)
+        page.on("console", lambda message: self._listen(message.type, message.text))
+        page.on("pageerror", lambda error: self._listen("error", str(error)))
+        page.goto(server.url, wait_until="domcontentloaded")
+        page.wait_for_function("window.app?.extensionManager && window.app?.graph && window.app?.canvas")
+        page.wait_for_function("!document.querySelector('.p-blockui-mask, #comfyui-splash, #splash-loader')")
+        page.wait_for_timeout(1000)
+
+    def close(self) -> None:
+        """Close the page."""
+        self._context.close()
+
+    def load(self, workflow: dict[str, Any], name: str = "test") -> None:
+        """Open a UI-format workflow."""
+        self.page.evaluate("([w, n]) => app.loadGraphData(w, true, true, n).then(() => true)", [workflow, name])
+        self.page.wait_for_timeout(1500)
+
+    def add(self, kind: str, x: int, y: int) -> int:
+        """A new node; its id."""
+        script = """([kind, x, y]) => {
+            const node = LiteGraph.createNode(kind);
+            node.pos = [x, y];
+            (app.canvas.graph ?? app.graph).add(node);
+            return node.id;
+        }"""
+        return self.page.evaluate(script, [kind, x, y])
+
+    def clear(self) -> None:
+        """An empty graph."""
+        self.page.evaluate("app.graph.clear()")
+        self.page.wait_for_timeout(300)
+
+    def run(self) -> str:
+        """Run as the button does; how it ended."""
+        script = """() => new Promise((done) => {
+            const ends = ["success", "error", "interrupted"];
+            for (const end of ends) app.api.addEventListener(`execution_${end}`, () => done(end), { once: true });
+            app.queuePrompt(0, 1);
+            setTimeout(() => done("timeout"), 120000);
+        })"""
+        end = self.page.evaluate(script)
+        self.page.wait_for_timeout(1000)
+        return end
+
+    def center(self, node: int, zoom: float = 1.0) -> None:
+        """Show a node in the middle of the window."""
+        script = """([id, zoom]) => {
+            const c = app.canvas, n = (c.graph ?? app.graph).getNodeById(id);
+            c.ds.scale = zoom;
+            c.ds.offset[0] = c.canvas.clientWidth / 2 / zoom - n.pos[0] - n.size[0] / 2;
+            c.ds.offset[1] = c.canvas.clientHeight / 2 / zoom - n.pos[1] - n.size[1] / 2;
+            c.setDirty(true, true);
+        }"""
+        self.page.evaluate(script, [node, zoom])
+        self.page.wait_for_timeout(800)
+
+    def fit(self) -> None:
+        """Show the whole graph."""
+        script = """() => {
+            const c = app.canvas, nodes = (c.graph ?? app.graph)._nodes, inf = Infinity;
+            let [x0, y0, x1, y1] = [inf, inf, -inf, -inf];
+            for (const { pos, size } of nodes) {
+                [x0, y0] = [Math.min(x0, pos[0]), Math.min(y0, pos[1] - 40)];
+                [x1, y1] = [Math.max(x1, pos[0] + size[0]), Math.max(y1, pos[1] + size[1])];
+            }
+            const [w, h] = [c.canvas.clientWidth, c.canvas.clientHeight];
+            const zoom = (c.ds.scale = Math.min(1.5, (w - 200) / (x1 - x0), (h - 200) / (y1 - y0)));
+            c.ds.offset[0] = w / 2 / zoom - (x0 + x1) / 2;
+            c.ds.offset[1] = h / 2 / zoom - (y0 + y1) / 2;
+            c.setDirty(true, true);
+        }"""
+        self.page.evaluate(script)
+        self.page.wait_for_timeout(800)
+
+    def shot(self, what: str) -> None:
+        """Keep a screenshot."""
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        self.page.screenshot(path=str(SCREENSHOTS / f"{self.name}_{what}.png"))
+
+    def _change_settings(self, values: dict[str, Any]) -> None:
+        request = urllib.request.Request(
+            f"{self.server.url}/api/settings",
+            data=json.dumps(values).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30).close()
+
+    def _listen(self, kind: str, text: str) -> None:
+        if kind in ("error", "warning", "assert") or "deprecat" in text.lower():
+            self.messages.append(text)
+
+    def _only_loopback(self, route: Any) -> None:
+        local = route.request.url.startswith((self.server.url, "data:", "blob:"))
+        route.continue_() if local else route.abort()
+
+    @staticmethod
+    def _empty_module(route: Any) -> None:
+        route.fulfill(status=200, content_type="text/javascript", body="export {};")
+
+
+def _version(server: Any) -> tuple[int, ...]:
+    text = server.get("/system_stats")["system"].get("required_frontend_version") or "0"
+    return tuple(int(part) for part in text.split(".")[:2])
+
+
+@pytest.fixture(scope="session", params=["classic", "nodes2"])
+def frontend(request: pytest.FixtureRequest, server: Any, chromium: Any) -> Iterator[Frontend]:
+    """A page in each of the two modes."""
+    if request.param == "nodes2" and _version(server) < _NODES_2:
+        pytest.skip("this frontend has no Nodes 2.0")
+    opened = Frontend(server, chromium, request.param == "nodes2")
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+@pytest.fixture
+def bare_frontend(server: Any, chromium: Any, frontend: Frontend) -> Iterator[Frontend]:
+    """The same without the pack's scripts: what the frontend says by itself."""
+    opened = Frontend(server, chromium, frontend.nodes_2, extension=False)
+    try:
+        yield opened
+    finally:
+        opened.close()

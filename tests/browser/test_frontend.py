@@ -1,0 +1,337 @@
+"""The pack's extension in the real frontend: loads quietly, shows what the library computes, uploads, explains."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+import trimesh
+
+from rasterizer.raster import rasterize_mesh
+from rasterizer.samples import sample_mesh
+
+ROOT = Path(__file__).resolve().parents[2]
+WORKFLOWS = sorted((ROOT / "example_workflows").glob("*.json"))
+HELP = sorted(path.stem for path in (ROOT / "web" / "docs").glob("*.md"))
+EXAMPLE = ROOT / "example_workflows" / "01_rasterize_and_inspect.json"
+
+
+def read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def glb() -> bytes:
+    """A box as a file."""
+    return trimesh.creation.box((1, 2, 3)).export(file_type="glb")
+
+
+def panel(frontend: Any, node: int, kind: str) -> Any:
+    """Our panel on a node, found by the element that the node's widget has."""
+    script = """([id, kind]) => {
+        const node = (app.canvas.graph ?? app.graph).getNodeById(id);
+        const root = node.widgets.find(({ element }) => element?.classList?.contains(kind))?.element;
+        root?.setAttribute("data-test-node", id);
+        return Boolean(root);
+    }"""
+    assert frontend.page.evaluate(script, [node, kind]), f"node {node} has no panel {kind}"
+    return frontend.page.locator(f'[data-test-node="{node}"]')
+
+
+@pytest.fixture(scope="session")
+def ran(frontend: Any) -> SimpleNamespace:
+    """The example, loaded and run once."""
+    frontend.load(read(EXAMPLE), EXAMPLE.stem)
+    nodes = {node["type"]: node["id"] for node in reversed(read(EXAMPLE)["nodes"])}
+    before = len(frontend.messages)
+    end = frontend.run()
+    frontend.fit()
+    frontend.shot("example")
+    return SimpleNamespace(end=end, nodes=nodes, messages=frontend.messages[before:])
+
+
+class TestLoading:
+    """Before anything runs."""
+
+    def test_says_nothing_that_the_frontend_does_not_say_without_it(self, frontend: Any, bare_frontend: Any) -> None:
+        for each in (frontend, bare_frontend):
+            each.load(read(EXAMPLE), EXAMPLE.stem)
+        usual = {re.sub(r"[\d.]+", "#", text) for text in bare_frontend.messages}
+        assert [text for text in frontend.messages if re.sub(r"[\d.]+", "#", text) not in usual] == []
+
+    @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+    def test_workflow_opens_complete(self, frontend: Any, path: Path) -> None:
+        before = len(frontend.messages)
+        frontend.load(read(path), path.stem)
+        frontend.fit()
+        frontend.shot(f"open_{path.stem}")
+        missing = frontend.page.evaluate(
+            "app.graph._nodes.filter((n) => !n.subgraph && !LiteGraph.registered_node_types[n.type]).map((n) => n.type)"
+        )
+        assert missing == []
+        assert len(frontend.page.evaluate("app.graph._nodes.map((n) => n.id)")) == len(read(path)["nodes"])
+        assert not [text for text in frontend.messages[before:] if "torch" in text.lower()]
+
+    def test_panels_are_not_saved(self, frontend: Any) -> None:
+        frontend.load(read(EXAMPLE), EXAMPLE.stem)
+        saved = frontend.page.evaluate("app.graph.serialize().nodes.map((n) => [n.id, n.widgets_values ?? []])")
+        shown = {node["id"]: node.get("widgets_values") or [] for node in read(EXAMPLE)["nodes"]}
+        assert dict(saved) == shown
+
+
+class TestInspector:
+    """On Rasterize and Interpolate Attributes."""
+
+    def test_example_runs(self, ran: SimpleNamespace) -> None:
+        assert ran.end == "success"
+        assert not [text for text in ran.messages if "torch" in text.lower() or "Failed to load" in text]
+
+    def test_reads_what_the_library_computes(self, frontend: Any, ran: SimpleNamespace) -> None:
+        raster = rasterize_mesh(sample_mesh("trefoil knot"), None, (768, 768))
+        ids, weights = raster.findices[0, 0], raster.barycentric[0, 0]
+        node = ran.nodes["TorchRasterRasterize"]
+        frontend.center(node, 1.2)
+        found = panel(frontend, node, "inspector")
+        box = found.locator("canvas").bounding_box()
+
+        def pixel(x: int, y: int) -> tuple[int, int]:
+            return int((x - box["x"]) / box["width"] * 768), int((y - box["y"]) / box["height"] * 768)
+
+        # Points well inside a face: the server may have another PyTorch, which may round a camera differently.
+        inside = [
+            (x, y, column, row)
+            for x in range(int(box["x"]) + 10, int(box["x"] + box["width"]) - 10, 3)
+            for y in range(int(box["y"]) + 10, int(box["y"] + box["height"]) - 10, 3)
+            for column, row in [pixel(x, y)]
+            if ids[row, column] > 0 and (ids[row - 1 : row + 2, column - 1 : column + 2] == ids[row, column]).all()
+        ]
+        assert len(inside) > 100
+        for x, y, column, row in inside[:: len(inside) // 5]:
+            frontend.page.mouse.move(x, y)
+            text = found.locator(".readout").inner_text()
+            assert f"{column}, {row}" in text
+            assert f"{int(ids[row, column])} of 9600" in text
+            numbers = re.search(r"barycentrics\s+([\d., ]+)", text).group(1)
+            want = weights[row, column].tolist()
+            assert [float(number) for number in numbers.split(",")] == pytest.approx(want, abs=2e-3)
+            depth = float(re.search(r"depth\s+([\d.]+)", text).group(1))
+            assert depth == pytest.approx(float(raster.distance()[0, 0, row, column]), rel=1e-3)
+        frontend.shot("hover")
+
+    def test_click_pins_and_the_switch_cycles(self, frontend: Any, ran: SimpleNamespace) -> None:
+        node = ran.nodes["TorchRasterInterpolate"]
+        frontend.center(node, 1.2)
+        found = panel(frontend, node, "inspector")
+        box = found.locator("canvas").bounding_box()
+        middle = box["x"] + box["width"] / 2, box["y"] + box["height"] * 0.3
+        frontend.page.mouse.click(*middle)
+        before = found.locator(".readout").inner_text()
+        assert "pinned" in before and "image" in before
+        frontend.page.mouse.move(middle[0] + 30, middle[1] + 40)
+        assert found.locator(".readout").inner_text() == before
+        seen = []
+        for _ in range(5):
+            seen.append(found.get_attribute("data-kind"))
+            frontend.shot(f"inspector_{seen[-1]}")
+            found.locator("button").first.click()
+        assert seen == ["value", "ids", "depth", "mask", "weights"]
+        assert found.get_attribute("data-kind") == "value"
+        frontend.page.mouse.click(*middle)
+        assert "pinned" not in found.locator(".readout").inner_text()
+
+    def test_face_colours_are_those_of_the_output(self, frontend: Any, ran: SimpleNamespace) -> None:
+        from rasterizer.shading import face_colors
+
+        node = ran.nodes["TorchRasterRasterize"]
+        found = panel(frontend, node, "inspector")
+        assert found.get_attribute("data-kind") == "ids"
+        script = """(root) => { const c = root.querySelector("canvas");
+            return [...c.getContext("2d").getImageData(0, 300, c.width, 1).data]; }"""
+        shown = torch.tensor(found.evaluate(script)).view(768, 4)[:, :3]
+        raster = rasterize_mesh(sample_mesh("trefoil knot"), None, (768, 768))
+        want = face_colors(raster.findices[0, 0, 300]) * 255
+        assert ((shown - want).abs() > 1).any(dim=1).float().mean() < 0.02
+
+    def test_pickers_appear_where_there_are_layers(self, frontend: Any) -> None:
+        frontend.load(read(EXAMPLE), "layers")
+        node = next(node["id"] for node in read(EXAMPLE)["nodes"] if node["type"] == "TorchRasterRasterize")
+        frontend.page.evaluate(
+            """(id) => { const n = app.graph.getNodeById(id);
+            for (const [k, v] of [["layers", 3], ["width", 200], ["height", 160]]) {
+                n.widgets.find((w) => w.name === k).value = v; } }""",
+            node,
+        )
+        assert frontend.run() == "success"
+        found = panel(frontend, node, "inspector")
+        frontend.center(node)
+        picker = found.locator("select[name=layer]")
+        assert picker.locator("option").count() == 3
+        assert found.locator("select[name=view]").count() == 0
+        first = found.locator("canvas").evaluate("(c) => c.toDataURL()")
+        picker.select_option("1")
+        frontend.page.wait_for_timeout(1000)
+        assert found.locator("canvas").evaluate("(c) => c.toDataURL()") != first
+        size = found.locator("canvas").evaluate("(c) => [c.width, c.height]")
+        assert size == [200, 160]
+        frontend.shot("layers")
+
+
+class TestBackendInfo:
+    """The panel of Backend Info."""
+
+    def test_shows_the_report_and_copies_it(self, frontend: Any) -> None:
+        frontend.clear()
+        node = frontend.add("TorchRasterBackendInfo", 100, 100)
+        assert frontend.run() == "success"
+        found = panel(frontend, node, "backend-info")
+        frontend.center(node, 1.2)
+        frontend.shot("backend_info")
+        text = found.inner_text()
+        for expected in ("torch", "in use", "custom_rasterizer", "Self-test", "checks passed"):
+            assert expected in text
+        assert found.locator("tr", has_text="Self-test").locator(".dot.good").count() == 1
+        found.locator("button").click()
+        frontend.page.wait_for_timeout(300)
+        assert found.locator("button").inner_text() == "copied"
+
+
+class TestCameraViews:
+    """The picture of Camera Views."""
+
+    def test_follows_the_widgets(self, frontend: Any) -> None:
+        if not frontend.page.evaluate("'TorchRasterCameras' in LiteGraph.registered_node_types"):
+            pytest.skip("this version of the pack has no Camera Views")
+        frontend.clear()
+        node = frontend.add("TorchRasterCameras", 100, 100)
+        found = panel(frontend, node, "camera-views").locator("svg")
+        frontend.center(node)
+
+        def cameras(**values: Any) -> int:
+            script = """([id, values]) => { const node = app.graph.getNodeById(id);
+                for (const [name, value] of Object.entries(values)) {
+                    const widget = node.widgets.find((w) => w.name === name);
+                    widget.value = value;
+                    widget.callback?.(value);
+                } }"""
+            frontend.page.evaluate(script, [node, values])
+            frontend.shot(f"cameras_{values.get('preset', 'default')}")
+            return int(found.get_attribute("data-cameras"))
+
+        assert cameras() == 6
+        assert cameras(preset="turntable", views=9) == 9
+        assert cameras(preset="custom", azimuths="0, 45, 200", elevations="10", weights="1") == 3
+        assert cameras(preset="custom", elevations="10, 20") == 0
+        assert cameras(preset="custom", elevations="10, x, 3") == 0
+
+
+class TestUpload:
+    """A file onto Load Mesh."""
+
+    @pytest.fixture
+    def node(self, frontend: Any) -> int:
+        frontend.clear()
+        number = frontend.add("TorchRasterLoadMesh", 100, 100)
+        frontend.center(number)
+        return number
+
+    def value(self, frontend: Any, node: int) -> str:
+        script = "(id) => app.graph.getNodeById(id).widgets.find((w) => w.name === 'mesh_file').value"
+        return frontend.page.evaluate(script, node)
+
+    def test_button(self, frontend: Any, node: int) -> None:
+        frontend.shot("upload")
+        with frontend.page.expect_file_chooser() as chooser:
+            frontend.page.evaluate(
+                "(id) => app.graph.getNodeById(id).widgets.find((w) => w.name === 'upload').callback()", node
+            )
+        name = f"button_{frontend.name}.glb"
+        chooser.value.set_files({"name": name, "mimeType": "model/gltf-binary", "buffer": glb()})
+        frontend.page.wait_for_timeout(1500)
+        assert self.value(frontend, node) == f"3d/{name}"
+        assert (frontend.server.base / "input" / "3d" / name).read_bytes() == glb()
+
+    def test_drop(self, frontend: Any, node: int) -> None:
+        name = f"drop_{frontend.name}.glb"
+        script = """([id, name, data]) => {
+            const node = app.graph.getNodeById(id);
+            const files = new DataTransfer();
+            const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
+            files.items.add(new File([bytes], name, { type: "model/gltf-binary" }));
+            const target = document.querySelector(`[data-node-id="${id}"]`) ?? app.canvas.canvas;
+            const box = app.canvas.canvas.getBoundingClientRect(), { scale, offset } = app.canvas.ds;
+            const at = {
+                clientX: box.x + (node.pos[0] + offset[0] + 40) * scale,
+                clientY: box.y + (node.pos[1] + offset[1] + 15) * scale,
+            };
+            for (const kind of ["dragenter", "dragover", "drop"]) {
+                const options = { ...at, dataTransfer: files, bubbles: true, cancelable: true };
+                target.dispatchEvent(new DragEvent(kind, options));
+            }
+        }"""
+        frontend.page.evaluate(script, [node, name, base64.b64encode(glb()).decode()])
+        frontend.page.wait_for_timeout(1500)
+        assert self.value(frontend, node) == f"3d/{name}"
+        assert frontend.page.evaluate("app.graph._nodes.length") == 1, "the drop made a node of its own, too"
+
+    def test_other_files_are_not_taken(self, frontend: Any, node: int) -> None:
+        script = """(id) => { const files = new DataTransfer(); files.items.add(new File(["x"], "x.txt"));
+            return app.graph.getNodeById(id).onDragDrop({ dataTransfer: files }); }"""
+        before = self.value(frontend, node)
+        assert frontend.page.evaluate(script, node) is False
+        assert self.value(frontend, node) == before
+
+
+class TestHelp:
+    """Help pages."""
+
+    @pytest.mark.parametrize("kind", HELP)
+    def test_page_opens(self, frontend: Any, kind: str) -> None:
+        frontend.clear()
+        node = frontend.add(kind, 100, 100)
+        frontend.page.evaluate("(id) => app.canvas.selectNode(app.graph.getNodeById(id))", node)
+        frontend.center(node)
+        frontend.page.locator('[data-testid="info-button"]').first.click()
+        title = (ROOT / "web" / "docs" / f"{kind}.md").read_text(encoding="utf-8").splitlines()[0].removeprefix("# ")
+        frontend.page.wait_for_function(
+            "(title) => [...document.querySelectorAll('h1')].some((h) => h.innerText.trim() === title)", arg=title
+        )
+        frontend.page.wait_for_timeout(500)
+        frontend.shot(f"help_{kind}")
+
+
+def test_png_reader_is_exact(frontend: Any) -> None:
+    """Every byte, also where alpha is 0, which a canvas would lose."""
+    import numpy as np
+    from PIL import Image
+
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 4), dtype=np.uint8)
+    pixels[2] = (1, 2, 3, 0)
+    rows = np.diff(pixels.reshape(5, -1), axis=0, prepend=np.zeros((1, 28), np.uint8)).astype(np.uint8)
+    data = _png(7, 5, rows)
+    assert (np.asarray(Image.open(io.BytesIO(data))) == pixels).all()
+    script = """async (data) => {
+        const { decodePng } = await import("/extensions/torch_rasterizer/lib/png.js");
+        const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
+        return [...(await decodePng(bytes.buffer)).bytes];
+    }"""
+    found = frontend.page.evaluate(script, base64.b64encode(data).decode())
+    assert found == pixels.reshape(-1).tolist()
+
+
+def _png(width: int, height: int, rows: Any) -> bytes:
+    import struct
+    import zlib
+
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+    head = struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0)
+    body = b"".join(b"\x02" + row.tobytes() for row in rows)
+    chunks = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(body)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunks

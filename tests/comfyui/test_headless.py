@@ -1,0 +1,140 @@
+"""The headless script against the real server: success, refusal, failure, interruption, two clients."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import trimesh
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "example_workflows"
+SCRIPT = EXAMPLES / "headless.py"
+EXAMPLE = EXAMPLES / "api" / "01_rasterize_and_inspect.json"
+
+
+@pytest.fixture(scope="module")
+def headless() -> ModuleType:
+    """The script as a module."""
+    spec = importlib.util.spec_from_file_location("torch_rasterizer_headless", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def call(server: Any, workflow: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Run the script as people do."""
+    command = [sys.executable, str(SCRIPT), str(workflow), "--server", server.url, *options]
+    return subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
+
+
+def write(folder: Path, workflow: dict[str, Any]) -> Path:
+    path = folder / "workflow.json"
+    path.write_text(json.dumps(workflow), encoding="utf-8")
+    return path
+
+
+def drawing(size: int, layers: int, background: str = "white") -> dict[str, Any]:
+    """Load, rasterize, interpolate, preview."""
+    rasterize = {"width": size, "height": size, "space": "camera", "mode": "auto", "tile_size": 32, "batch_size": 0}
+    shading = {"attribute": "normal", "shading": "smooth", "encoding": "world", "background": background}
+    return {
+        "1": {"class_type": "TorchRasterLoadMesh", "inputs": {"mesh_file": "sample: torus"}},
+        "2": {
+            "class_type": "TorchRasterRasterize",
+            "inputs": {"mesh": ["1", 0], **rasterize, "backend": "auto", "layers": layers},
+        },
+        "3": {"class_type": "TorchRasterInterpolate", "inputs": {"raster": ["2", 0], **shading}},
+        "4": {"class_type": "PreviewImage", "inputs": {"images": ["3", 0]}},
+    }
+
+
+def test_example_runs_and_its_pictures_are_downloaded(server: Any, tmp_path: Path) -> None:
+    done = call(server, EXAMPLE, "--set", "3.width=96", "--set", "3.height=64", "-o", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    pictures = sorted(tmp_path.glob("*.png"))
+    assert len(pictures) == 3
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in pictures)
+    assert "3 TorchRasterRasterize: 100%" in done.stdout
+
+
+def test_mesh_is_uploaded_and_glb_downloaded(server: Any, tmp_path: Path) -> None:
+    trimesh.creation.box((1, 2, 3)).export(tmp_path / "crate.glb")
+    workflow = {
+        "1": {"class_type": "TorchRasterLoadMesh", "inputs": {"mesh_file": "sample: torus"}},
+        "2": {"class_type": "SaveGLB", "inputs": {"mesh": ["1", 0], "filename_prefix": "mesh/headless"}},
+    }
+    source = str(tmp_path / "crate.glb")
+    choose = "1.mesh_file=3d/crate.glb"
+    out = tmp_path / "out"
+    done = call(server, write(tmp_path, workflow), "--upload", source, "--set", choose, "-o", str(out))
+    assert done.returncode == 0, done.stderr
+    (found,) = out.glob("*.glb")
+    assert len(trimesh.load(found, force="mesh").faces) == 12
+
+
+def test_refusal_says_why(server: Any) -> None:
+    done = call(server, EXAMPLE, "--set", "2.mesh_file=3d/nothing.glb")
+    assert done.returncode == 1
+    assert "node 2 TorchRasterLoadMesh" in done.stderr
+    assert "no file '3d/nothing.glb' in ComfyUI's input folder" in done.stderr
+
+
+def test_failure_is_told_with_our_words_and_kept_in_the_history(server: Any, headless: ModuleType) -> None:
+    workflow = drawing(64, 1)
+    workflow["3"]["inputs"]["attribute"] = "vertex color"
+    comfy = headless.Comfy(server.url)
+    messages = comfy.listen()
+    prompt = comfy.submit(workflow)
+    with pytest.raises(headless.WorkflowError, match="node 3 TorchRasterInterpolate.*'vertex color' but the mesh has"):
+        list(comfy.follow(prompt, messages))
+    deadline = time.monotonic() + 10
+    while prompt not in (history := server.get(f"/history/{prompt}")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    status = history[prompt]["status"]
+    assert status["status_str"] == "error"
+    assert "'vertex color' but the mesh has none" in json.dumps(status["messages"])
+
+
+def test_interrupt_is_answered_within_a_second(server: Any, headless: ModuleType) -> None:
+    comfy = headless.Comfy(server.url)
+    messages = comfy.listen()
+    prompt = comfy.submit(drawing(2048, 60))
+    stopped = 0.0
+    with pytest.raises(headless.WorkflowError, match="interrupted"):
+        for node, share in comfy.follow(prompt, messages):
+            if node == "2" and share > 0.02 and not stopped:
+                comfy.interrupt(prompt)
+                stopped = time.monotonic()
+    waited = time.monotonic() - stopped
+    print(f"answered in {waited:.2f} s")
+    assert stopped and waited < 1.0
+
+
+def test_two_clients_get_their_own(server: Any, headless: ModuleType, tmp_path: Path) -> None:
+    results: dict[str, Any] = {}
+
+    def run(color: str) -> None:
+        comfy = headless.Comfy(server.url)
+        messages = comfy.listen()
+        prompt = comfy.submit(drawing(80, 1, color))
+        nodes = {node for node, _ in comfy.follow(prompt, messages)}
+        (entry,) = comfy.files(prompt)
+        results[color] = (prompt, nodes, comfy.download(entry, tmp_path / color).read_bytes())
+
+    threads = [threading.Thread(target=run, args=(color,)) for color in ("red", "blue")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    assert set(results) == {"red", "blue"}
+    red, blue = results["red"], results["blue"]
+    assert red[0] != blue[0] and red[2] != blue[2]
+    assert {"3", "4"} <= red[1] and {"3", "4"} <= blue[1]

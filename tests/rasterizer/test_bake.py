@@ -1,0 +1,206 @@
+"""Baking: colours arrive where they belong, from the views that show them, and from no other."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from rasterizer.cameras import Camera, look_at, orbit_camera
+from rasterizer.device import force_policy
+from rasterizer.mesh import Mesh
+from rasterizer.raster import rasterize_mesh
+from rasterizer.samples import sample_mesh
+from rasterizer.texturing import Texels, bake_views
+from tests.conftest import POLICIES
+
+SIZE = 256
+SIX = [(0, 0, 1.0), (90, 0, 0.1), (180, 0, 0.5), (270, 0, 0.1), (0, 90, 0.05), (180, -90, 0.05)]
+
+
+def field(points: Tensor) -> Tensor:
+    """A smooth colour for every point of space."""
+    return 0.5 + 0.4 * torch.sin(5 * points + torch.arange(3.0).to(points))
+
+
+def photograph(mesh: Mesh, cameras: list[Camera], size: tuple[int, int], background: float = 1.0) -> Tensor:
+    """Pictures of the mesh in that colour."""
+    raster = rasterize_mesh(mesh, cameras, size)
+    seen = (raster.findices[:, 0] > 0)[..., None]
+    return torch.where(seen, field(raster.interpolate(mesh.vertices)[:, 0]), background)
+
+
+def truth(mesh: Mesh, size: int) -> Tensor:
+    texels = Texels.of(mesh, (size, size))
+    return texels.image(field(texels.interpolate(mesh.vertices)))
+
+
+def psnr(found: Tensor, wanted: Tensor) -> float:
+    return -10 * math.log10(float(((found - wanted) ** 2).mean()))
+
+
+def orbit(**changes: object) -> list[Camera]:
+    return [orbit_camera(azimuth, elevation, weight=weight, **changes) for azimuth, elevation, weight in SIX]
+
+
+def moved_closer() -> list[Camera]:
+    """Cameras of a viewer, looking at the mesh as it is, perspective and orthographic."""
+    return [
+        look_at((0.0, 0.5, 3.0), (0.0, 0.0, 0.0), fov=45),
+        look_at((-3.0, 0.2, -1.0), (0.0, 0.0, 0.0), half_height=1.2),
+        look_at((2.5, -1.0, -2.0), (0.0, 0.1, 0.0), fov=50),
+    ]
+
+
+@pytest.mark.parametrize("name", ["trefoil knot", "torus"])
+@pytest.mark.parametrize(
+    ("cameras", "size", "share", "quality"),
+    [
+        (orbit(), (SIZE, SIZE), 0.85, 58),
+        (orbit(ortho_scale=None), (SIZE, SIZE), 0.75, 55),
+        (orbit(), (160, 288), 0.8, 50),
+        (moved_closer(), (SIZE, SIZE), 0.6, 55),
+    ],
+    ids=["orthographic", "perspective", "wide", "viewer"],
+)
+def test_colors_arrive_where_they_belong(
+    name: str, cameras: list[Camera], size: tuple[int, int], share: float, quality: float, device: torch.device
+) -> None:
+    mesh = sample_mesh(name).to(device)
+    baked = bake_views(mesh, photograph(mesh, cameras, size), cameras, SIZE)
+    wanted = truth(mesh, SIZE)
+    assert float(baked.painted.sum() / baked.covered.sum()) > share
+    assert psnr(baked.texture[baked.painted], wanted[baked.painted]) > quality
+    assert not (baked.painted & ~baked.covered).any()
+    assert (baked.texture[~baked.painted] == 0).all()
+    assert 0.9 < baked.confidence.max() <= 1 and (baked.confidence[~baked.painted] == 0).all()
+
+
+@pytest.mark.parametrize("kind", ["gpu", "portable"])
+def test_the_same_in_chunks_of_another_size(kind: str) -> None:
+    mesh, cameras = sample_mesh("torus"), orbit()
+    images = photograph(mesh, cameras, (128, 128))
+    whole = bake_views(mesh, images, cameras, 192)
+    with force_policy(replace(POLICIES[kind], chunk=1 << 12)):
+        parts = bake_views(mesh, images, cameras, 192)
+    torch.testing.assert_close(parts.texture, whole.texture, rtol=0, atol=1e-5)
+    assert torch.equal(parts.painted, whole.painted)
+
+
+def test_channels_do_not_mix_and_any_number_goes() -> None:
+    mesh, cameras = sample_mesh("torus"), orbit()
+    images = photograph(mesh, cameras, (96, 96))
+    many = torch.cat((images, 1 - images, images[..., :1]), dim=-1)
+    one, all_seven = bake_views(mesh, images, cameras, 128), bake_views(mesh, many, cameras, 128)
+    assert all_seven.texture.shape == (128, 128, 7)
+    torch.testing.assert_close(all_seven.texture[..., :3], one.texture)
+    wanted = (1 - one.texture) * one.painted[..., None]
+    torch.testing.assert_close(all_seven.texture[..., 3:6], wanted, rtol=0, atol=1e-5)
+
+
+def plates(gap: float) -> Mesh:
+    """Two unit squares that face +Z, the far one behind the near; the near one has the left half of the texture."""
+    corner = torch.tensor([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]])
+    near = torch.cat((corner * 0.5, torch.full((4, 1), gap)), dim=1)
+    far = torch.cat((corner, torch.zeros(4, 1)), dim=1)
+    uv = (corner + 0.5) * torch.tensor([0.46, 0.96]) + 0.02
+    face = torch.tensor([[0, 1, 2], [0, 2, 3]], dtype=torch.int32)
+    return Mesh(torch.cat((near, far)), torch.cat((face, face + 4)), uvs=torch.cat((uv, uv + torch.tensor([0.5, 0.0]))))
+
+
+@pytest.mark.parametrize("gap", [0.02, 0.3])
+def test_what_is_hidden_takes_no_color(gap: float) -> None:
+    mesh, camera = plates(gap), [look_at((0.0, 0.0, 3.0), (0.0, 0.0, 0.0), half_height=0.6)]
+    raster = rasterize_mesh(mesh, camera, (200, 200))
+    near = ((raster.findices[:, 0] > 0) & (raster.findices[:, 0] <= 2))[..., None]
+    images = torch.where(near, torch.tensor([1.0, 0.0, 0.0]), torch.tensor([0.0, 0.0, 1.0]))
+    baked = bake_views(mesh, images, camera, 128)
+    left, right = baked.painted.clone(), baked.painted.clone()
+    left[:, 64:], right[:, :64] = False, False
+    assert (baked.texture[left] == torch.tensor([1.0, 0.0, 0.0])).all()
+    assert (baked.texture[right] == torch.tensor([0.0, 0.0, 1.0])).all()
+    # The near plate hides a quarter of the far one.
+    hidden = 1 - float(right.sum() / (baked.covered.sum() / 2))
+    assert hidden == pytest.approx(0.25, abs=0.03)
+
+
+def test_views_of_more_weight_win() -> None:
+    mesh = plates(0.3)
+    cameras = [look_at((0.0, 0.0, 3.0), (0.0, 0.0, 0.0), half_height=0.6)] * 2
+    images = torch.stack((torch.zeros(64, 64, 3), torch.ones(64, 64, 3)))
+    equal = bake_views(mesh, images, cameras, 64)
+    assert equal.texture[equal.painted].mean() == pytest.approx(0.5, abs=1e-5)
+    first = bake_views(mesh, images, [replace(cameras[0], weight=3.0), cameras[1]], 64)
+    assert first.texture[first.painted].mean() == pytest.approx(0.25, abs=1e-5)
+
+
+def test_slanting_views_count_less_and_not_at_all_beyond_the_limit() -> None:
+    mesh = plates(0.3)
+    angle = math.radians(60)
+    slanting = look_at((3 * math.sin(angle), 0.0, 3 * math.cos(angle)), (0.0, 0.0, 0.0), half_height=0.8)
+    front = look_at((0.0, 0.0, 3.0), (0.0, 0.0, 0.0), half_height=0.8)
+    images = torch.stack((torch.zeros(128, 128, 3), torch.ones(128, 128, 3)))
+    for exponent, share in ((0.0, 0.5), (2.0, 0.25 / 1.25), (4.0, 0.0625 / 1.0625)):
+        baked = bake_views(mesh, images, [front, slanting], 64, exponent=exponent, border=1)
+        middle = baked.texture[24:40, 10:22]
+        assert middle.mean() == pytest.approx(share, abs=0.01)
+    alone = bake_views(mesh, images[1:], [slanting], 64, max_angle=59)
+    assert not alone.painted.any()
+
+
+def test_views_fade_towards_edges() -> None:
+    mesh, camera = plates(0.3), [look_at((0.0, 0.0, 3.0), (0.0, 0.0, 0.0), half_height=0.6)]
+    narrow = bake_views(mesh, torch.ones(1, 256, 256, 3), camera, 256, border=1)
+    wide = bake_views(mesh, torch.ones(1, 256, 256, 3), camera, 256, border=16)
+    assert torch.equal(narrow.painted, wide.painted)
+    row = wide.confidence[128, 130:190]  # from the far plate's silhouette inwards, to where the near one hides it
+    row = row[row > 0][:20]
+    assert (row.diff() >= -1e-6).all() and row[0] < 0.2 and row[-1] > 0.9
+    assert narrow.confidence.sum() > wide.confidence.sum()
+
+
+def test_masked_pixels_are_not_used() -> None:
+    mesh, cameras = sample_mesh("torus"), orbit()
+    images = photograph(mesh, cameras, (96, 96))
+    masks = torch.ones(6, 96, 96)
+    masks[0] = 0
+    some = bake_views(mesh, images, cameras, 128, masks=masks)
+    without = bake_views(mesh, images[1:], cameras[1:], 128)
+    assert torch.equal(some.painted, without.painted)
+    torch.testing.assert_close(some.texture, without.texture, rtol=0, atol=1e-5)
+
+
+def test_progress_ends_at_one_and_can_stop_the_work() -> None:
+    mesh, cameras = sample_mesh("torus"), orbit()
+    images = photograph(mesh, cameras, (64, 64))
+    shares: list[float] = []
+    bake_views(mesh, images, cameras, 64, on_progress=shares.append)
+    assert shares == sorted(shares) and shares[-1] == 1.0 and len(shares) > 5
+
+    def stop(share: float) -> None:
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        bake_views(mesh, images, cameras, 64, on_progress=stop)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"images": torch.zeros(5, 8, 8, 3)}, r"images: found \[5, 8, 8, 3\] .* for 6 cameras"),
+        ({"images": torch.zeros(6, 8, 8, 3, dtype=torch.uint8)}, "images: .* floating-point"),
+        ({"max_angle": 0.0}, "max_angle: is 0.0"),
+        ({"border": -1}, "border: is -1"),
+        ({"masks": torch.zeros(6, 8, 9)}, r"masks: found \[6, 8, 9\]"),
+        ({"exponent": float("nan")}, "exponent"),
+        ({"mesh": replace(sample_mesh("torus"), uvs=None)}, "has no UV coordinates"),
+    ],
+)
+def test_bad_input_is_named(change: dict[str, object], text: str) -> None:
+    values = {"mesh": sample_mesh("torus"), "images": torch.zeros(6, 8, 8, 3), "cameras": orbit(), **change}
+    mesh, images, cameras = (values.pop(name) for name in ("mesh", "images", "cameras"))
+    with pytest.raises(ValueError, match=text):
+        bake_views(mesh, images, cameras, 64, **values)

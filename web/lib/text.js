@@ -1,0 +1,89 @@
+import { app } from "../../../scripts/app.js";
+
+/** What the panels say. Names and tooltips of nodes, inputs and outputs are in `locales/`. */
+const TEXT = {
+  en: {
+    upload: "upload mesh",
+    uploadTitle: "Torch Rasterizer",
+    noMesh: "no mesh file among them; expected",
+    uploadFailed: "could not be uploaded",
+    tooLarge: "it is larger than the server accepts (ComfyUI's option --max-upload-size)",
+    runToInspect: "Run the workflow to inspect the result here.",
+    unreadable: "The pictures of this run are gone or could not be read; run again.",
+    hover: "Point at a pixel to read it, click to pin it.",
+    ids: "face ids",
+    depth: "depth",
+    mask: "mask",
+    weights: "barycentrics",
+    value: "image",
+    show: "Show another quantity",
+    mesh: "mesh",
+    view: "view",
+    layer: "layer",
+    pixel: "pixel",
+    pinned: "pinned",
+    face: "face",
+    background: "background",
+    of: "of",
+    everyPixel: "every {n}. pixel is kept",
+    fewerPictures: "{n} of {m} pictures are kept",
+    copy: "copy report",
+    copied: "copied",
+    notCopied: "copying is not allowed here",
+    runForReport: "Run the workflow: the report appears here.",
+    backends: "Backends",
+    modules: "Modules for Hunyuan3D's packs",
+    inUse: "in use",
+    front: "front",
+    cameras: "cameras",
+    noCameras: "azimuths, elevations and weights: numbers, as many of each",
+  },
+  zh: {
+    upload: "上传网格",
+    uploadTitle: "Torch Rasterizer",
+    noMesh: "其中没有网格文件；支持",
+    uploadFailed: "上传失败",
+    tooLarge: "文件超过服务器上限（ComfyUI 选项 --max-upload-size）",
+    runToInspect: "运行工作流后，可在此查看结果。",
+    unreadable: "本次运行的图片已不存在或无法读取，请重新运行。",
+    hover: "指向像素即可读取，单击可固定。",
+    ids: "面编号",
+    depth: "深度",
+    mask: "遮罩",
+    weights: "重心坐标",
+    value: "图像",
+    show: "切换显示内容",
+    mesh: "网格",
+    view: "视图",
+    layer: "层",
+    pixel: "像素",
+    pinned: "已固定",
+    face: "面",
+    background: "背景",
+    of: "共",
+    everyPixel: "每 {n} 个像素保留一个",
+    fewerPictures: "保留了 {m} 张图中的 {n} 张",
+    copy: "复制报告",
+    copied: "已复制",
+    notCopied: "此处不允许复制",
+    runForReport: "运行工作流后，报告显示在此处。",
+    backends: "后端",
+    modules: "供 Hunyuan3D 节点包使用的模块",
+    inUse: "使用中",
+    front: "正面",
+    cameras: "个相机",
+    noCameras: "方位角、仰角和权重须为数量相同的数字",
+  },
+};
+
+/**
+ * A text in the language of the frontend.
+ * @param {string} key
+ * @param {object} [values] what stands for `{name}` in it
+ * @returns {string}
+ */
+export function text(key, values = {}) {
+  const locale = String(app.extensionManager?.setting?.get?.("Comfy.Locale") ?? "en");
+  const found = (locale.startsWith("zh") ? TEXT.zh[key] : undefined) ?? TEXT.en[key] ?? key;
+  return found.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
+}

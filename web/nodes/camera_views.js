@@ -1,0 +1,118 @@
+import { addPanel } from "../lib/dom.js";
+import { text } from "../lib/text.js";
+
+const HEIGHT = 170;
+const [WIDTH, TALL] = [200, 176];
+const RADIUS = 68;
+const TILT = 22; // degrees from which the picture looks down on the mesh
+const TURN = -28; // degrees by which it looks from the side
+
+const AROUND = Array.from({ length: 37 }, (_, number) => 10 * number);
+
+// The views of the presets: `PRESETS` in rasterizer/texturing/views.py has the same numbers.
+const SIX = { azimuths: [0, 90, 180, 270, 0, 180], elevations: [0, 0, 0, 0, 90, -90], weights: [1, 0.1, 0.5, 0.1, 0.05, 0.05] };
+const PRESETS = { "hunyuan3d-2": SIX, "hunyuan3d-2.1": SIX };
+
+/**
+ * Where the cameras of Camera Views stand, following its widgets.
+ * @param {object} node
+ */
+export function addCameraPicture(node) {
+  const { root } = addPanel(node, "picture", () => HEIGHT);
+  root.classList.add("camera-views");
+  const draw = () => root.replaceChildren(picture(node));
+  for (const widget of node.widgets) {
+    const before = widget.callback;
+    widget.callback = function (...values) {
+      const result = before?.apply(this, values);
+      draw();
+      return result;
+    };
+  }
+  const configured = node.onConfigure;
+  node.onConfigure = function (...values) {
+    configured?.apply(this, values);
+    draw();
+  };
+  draw();
+}
+
+/** The cameras as [azimuth, elevation, weight], as the node will make them; null where it would refuse the lists. */
+function cameras(node) {
+  const value = (name) => node.widgets.find((widget) => widget.name === name)?.value;
+  const preset = value("preset");
+  if (preset === "turntable") {
+    const count = Math.max(1, Number(value("views")) || 1);
+    return Array.from({ length: count }, (_, number) => [(360 * number) / count, 0, 1]);
+  }
+  const lists = ["azimuths", "elevations", "weights"].map((name) => PRESETS[preset]?.[name] ?? numbers(value(name)));
+  const count = lists[0].length;
+  if (lists.some((list) => list.some(Number.isNaN) || ![1, count].includes(list.length))) return null;
+  // One elevation or weight may serve all views.
+  return lists[0].map((azimuth, number) => [azimuth, ...lists.slice(1).map((list) => list[number] ?? list[0])]);
+}
+
+function numbers(list) {
+  const words = String(list ?? "").replaceAll(";", ",").trim().replace(/,$/, "").split(",");
+  return words.map((word) => (word.trim() ? Number(word) : NaN));
+}
+
+/** A point around the mesh (Y up, azimuth 0 toward +Z) to [x, y, depth] in the picture. */
+function project(x, y, z) {
+  const [turn, tilt] = [TURN, TILT].map((degrees) => (degrees * Math.PI) / 180);
+  const side = x * Math.cos(turn) + z * Math.sin(turn);
+  const toward = z * Math.cos(turn) - x * Math.sin(turn);
+  const up = y * Math.cos(tilt) - toward * Math.sin(tilt);
+  return [side, -up, toward * Math.cos(tilt) + y * Math.sin(tilt)];
+}
+
+function onSphere(azimuth, elevation, radius = RADIUS) {
+  const [a, e] = [azimuth, elevation].map((degrees) => (degrees * Math.PI) / 180);
+  return project(radius * Math.cos(e) * Math.sin(a), radius * Math.sin(e), radius * Math.cos(e) * Math.cos(a));
+}
+
+function ring(elevation) {
+  const points = AROUND.map((azimuth) => onSphere(azimuth, elevation).slice(0, 2));
+  return points.map((point) => point.map((number) => number.toFixed(1)).join(",")).join(" ");
+}
+
+function picture(node) {
+  const svg = shape("svg", { viewBox: `${-WIDTH / 2} ${-TALL / 2} ${WIDTH} ${TALL}`, "data-cameras": "0" });
+  const list = cameras(node);
+  const line = { fill: "none", stroke: "currentColor", "stroke-width": 0.6 };
+  svg.append(shape("circle", { r: RADIUS, ...line, opacity: 0.35 }));
+  svg.append(shape("polyline", { points: ring(0), ...line, opacity: 0.5 }));
+  const [x, y] = onSphere(0, 0, 30);
+  svg.append(shape("line", { x1: 0, y1: 0, x2: x, y2: y, stroke: "#d9534f", "stroke-width": 2 }));
+  svg.append(label(x + 3, y + 9, text("front"), { fill: "#d9534f" }));
+  svg.append(shape("circle", { r: 12, fill: "currentColor", opacity: 0.5 }));
+  if (!list) {
+    svg.append(label(0, TALL / 2 - 3, text("noCameras"), { "text-anchor": "middle", "font-size": 7 }));
+    return svg;
+  }
+  svg.setAttribute("data-cameras", list.length);
+  const heaviest = Math.max(...list.map(([, , weight]) => weight), 1e-6);
+  const spots = list.map(([azimuth, elevation, weight], number) => ({ number, weight, at: onSphere(azimuth, elevation) }));
+  spots.sort((one, other) => one.at[2] - other.at[2]); // far ones first
+  for (const { number, weight, at } of spots) {
+    const opacity = at[2] < 0 ? 0.55 : 1;
+    svg.append(shape("line", { x1: at[0], y1: at[1], x2: at[0] * 0.3, y2: at[1] * 0.3, ...line, opacity: opacity * 0.4 }));
+    const size = 3.5 + 3 * Math.sqrt(Math.max(0, weight) / heaviest);
+    svg.append(shape("circle", { cx: at[0], cy: at[1], r: size, fill: "#4a90d9", opacity }));
+    if (list.length <= 24) svg.append(label(at[0] + size + 1, at[1] + 3, `${number + 1}`, { opacity }));
+  }
+  svg.append(label(-WIDTH / 2 + 4, TALL / 2 - 3, `${list.length} ${text("cameras")}`, { opacity: 0.7 }));
+  return svg;
+}
+
+function label(x, y, words, attributes) {
+  const made = shape("text", { x, y, "font-size": 9, fill: "currentColor", ...attributes });
+  made.textContent = words;
+  return made;
+}
+
+function shape(tag, attributes) {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  return made;
+}

@@ -1,0 +1,91 @@
+import { app } from "../../../scripts/app.js";
+import { api } from "../../../scripts/api.js";
+import { element } from "../lib/dom.js";
+import { text } from "../lib/text.js";
+
+const MESHES = [".glb", ".gltf", ".obj", ".stl", ".ply", ".off"];
+const COMPANIONS = [".bin", ".mtl", ".png", ".jpg", ".jpeg", ".webp"]; // which GLTF and OBJ refer to
+const SUBFOLDER = "3d";
+
+// From here on the list of files itself has an upload button with Nodes 2.0, as its input's marks ask for.
+const [MAJOR, MINOR] = [1, 45];
+
+/**
+ * An upload button on Load Mesh, and files dropped on it.
+ * @param {object} node
+ */
+export function addUpload(node) {
+  const button = node.addWidget("button", "upload", null, () => choose(node), {
+    serialize: false,
+    canvasOnly: frontendUploads(),
+  });
+  button.label = text("upload");
+  button.serialize = false;
+
+  // Both renderers ask these two of the node itself.
+  const over = node.onDragOver;
+  node.onDragOver = function (event) {
+    return [...(event.dataTransfer?.types ?? [])].includes("Files") || over?.call(this, event) || false;
+  };
+  const drop = node.onDragDrop;
+  node.onDragDrop = function (event) {
+    const files = [...(event.dataTransfer?.files ?? [])];
+    if (!files.some(isMesh)) return drop?.call(this, event) ?? false;
+    upload(node, files);
+    return true;
+  };
+}
+
+function frontendUploads() {
+  const [major, minor] = String(window.__COMFYUI_FRONTEND_VERSION__ ?? "").split(".").map(Number);
+  return major > MAJOR || (major === MAJOR && minor >= MINOR);
+}
+
+function isMesh({ name }) {
+  return MESHES.some((suffix) => name.toLowerCase().endsWith(suffix));
+}
+
+function choose(node) {
+  const input = element("input", { type: "file", multiple: true, accept: [...MESHES, ...COMPANIONS].join(",") });
+  input.onchange = () => upload(node, [...input.files]);
+  input.click();
+}
+
+/** Uploads the files and chooses the first mesh of them. */
+async function upload(node, files) {
+  const mesh = files.find(isMesh);
+  if (!mesh) return complain(`${text("noMesh")} ${MESHES.join(" ")}`);
+  let chosen;
+  for (const file of files) {
+    try {
+      const value = await send(file);
+      if (file === mesh) chosen = value;
+    } catch (error) {
+      return complain(`${file.name}: ${text("uploadFailed")}: ${error.message}`);
+    }
+  }
+  const combo = node.widgets.find(({ name }) => name === "mesh_file");
+  const { values } = combo.options;
+  if (Array.isArray(values) && !values.includes(chosen)) {
+    combo.options.values = [...values, chosen]; // a new list: the old one may belong to other nodes, too
+  }
+  combo.value = chosen;
+  combo.callback?.(chosen);
+  node.graph?.setDirtyCanvas(true, true);
+}
+
+async function send(file) {
+  const body = new FormData();
+  body.append("image", file); // what ComfyUI's upload calls any file
+  body.append("type", "input");
+  body.append("subfolder", SUBFOLDER);
+  const response = await api.fetchApi("/upload/image", { method: "POST", body });
+  if (response.status === 413) throw new Error(text("tooLarge"));
+  if (!response.ok) throw new Error(`${response.status} ${response.statusText}`);
+  const { name, subfolder } = await response.json();
+  return subfolder ? `${subfolder}/${name}` : name;
+}
+
+function complain(detail) {
+  app.extensionManager?.toast?.add({ severity: "error", summary: text("uploadTitle"), detail, life: 8000 });
+}

@@ -1,0 +1,35 @@
+/** Torch Rasterizer in ComfyUI's frontend. Nothing here is needed for the nodes to run. */
+import { app } from "../../scripts/app.js";
+import { addBackendPanel } from "./nodes/backend_info.js";
+import { addCameraPicture } from "./nodes/camera_views.js";
+import { addInspector } from "./nodes/inspector.js";
+import { addUpload } from "./nodes/upload.js";
+import { repeatOutput } from "./lib/output.js";
+
+const PARTS = {
+  TorchRasterLoadMesh: addUpload,
+  TorchRasterRasterize: addInspector,
+  TorchRasterInterpolate: addInspector,
+  TorchRasterBackendInfo: addBackendPanel,
+  TorchRasterCameras: addCameraPicture,
+};
+
+app.registerExtension({
+  name: "TorchRasterizer",
+
+  nodeCreated(node) {
+    const add = PARTS[node.comfyClass];
+    if (!add) return;
+    try {
+      add(node);
+    } catch (error) {
+      // A frontend that works otherwise must not lose the node itself.
+      console.error("Torch Rasterizer:", error);
+    }
+  },
+
+  /** Another tab's workflow, or the same one again: the nodes are new, their last outputs are not. */
+  loadedGraphNode(node) {
+    if (node.comfyClass in PARTS) setTimeout(() => repeatOutput(node), 300);
+  },
+});
