@@ -37,8 +37,8 @@ def unwrap_uv(
 ) -> Mesh:
     """The mesh with new UVs in 0..1, without overlap, its vertices duplicated along seams.
 
-    Faces keep their order; normals and vertex colours go with their vertices. The texture is left out, because the new
-    UVs do not lie on it. xatlas runs in a process of its own, so that this one stays responsive.
+    Faces keep their order; normals and vertex colours go with their vertices. Textures are left out, because the new
+    UVs do not lie on them. xatlas runs in a process of its own, so that this one stays responsive.
 
     Args:
         mesh: what to unwrap; UVs that it has are replaced.
@@ -60,7 +60,7 @@ def unwrap_uv(
             f"AMD processor, and for Macs with an Apple one). {_ELSEWHERE}"
         )
     if len(mesh.faces) > MANY_FACES:
-        log.warning("%s", advice(len(mesh.faces)))
+        log.warning("Unwrap UV: %s", advice(len(mesh.faces)))
     with tempfile.TemporaryDirectory(prefix="torch_rasterizer_") as folder:
         given, made = Path(folder, "mesh.npz"), Path(folder, "uvs.npz")
         np.savez(
@@ -76,9 +76,10 @@ def unwrap_uv(
             found = float(result["padding"])
     if found < padding:
         log.warning(
-            "Unwrap: %d pixels between charts do not fit into %d x %d; there are %.1f. Choose a larger resolution or "
-            "less padding.", padding, resolution, resolution, found
-        )  # fmt: skip
+            "Unwrap UV: %d pixels between charts do not fit into %d x %d; there are %.1f. Choose a larger resolution "
+            "or less padding.",
+            *(padding, resolution, resolution, found),
+        )
     report(1.0)
     source = source.to(mesh.vertices.device)
     return replace(
@@ -89,6 +90,7 @@ def unwrap_uv(
         normals=None if mesh.normals is None else mesh.normals[source],
         vertex_colors=None if mesh.vertex_colors is None else mesh.vertex_colors[source],
         texture=None,
+        metallic_roughness=None,
     )
 
 

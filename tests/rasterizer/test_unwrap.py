@@ -25,7 +25,7 @@ needs_xatlas = pytest.mark.skipif(importlib.util.find_spec("xatlas") is None, re
 def knot() -> Mesh:
     """A small knot with every attribute."""
     colors = torch.rand(101 * 17, 4, generator=torch.Generator().manual_seed(0))
-    return replace(trefoil_knot(100, 16), vertex_colors=colors)
+    return replace(trefoil_knot(100, 16), vertex_colors=colors, metallic_roughness=torch.rand(4, 4, 3))
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,8 @@ def corners(mesh: Mesh, attribute: str) -> torch.Tensor:
 def test_faces_and_attributes_stay(knot: Mesh, unwrapped: Mesh) -> None:
     for name in ("vertices", "normals", "vertex_colors"):
         assert torch.equal(corners(unwrapped, name), corners(knot, name)), name
-    assert unwrapped.texture is None and unwrapped.faces.dtype == torch.int32 and unwrapped.uvs.dtype == torch.float32
+    assert unwrapped.texture is None and unwrapped.metallic_roughness is None
+    assert unwrapped.faces.dtype == torch.int32 and unwrapped.uvs.dtype == torch.float32
     assert knot.texture is not None and len(unwrapped.vertices) > len(knot.vertices.unique(dim=0))
 
 
