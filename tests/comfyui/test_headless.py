@@ -106,7 +106,7 @@ def test_failure_is_told_with_our_words_and_kept_in_the_history(server: Any, hea
 def test_interrupt_is_answered_within_a_second(server: Any, headless: ModuleType) -> None:
     comfy = headless.Comfy(server.url)
     messages = comfy.listen()
-    prompt = comfy.submit(drawing(2048, 60))
+    prompt = comfy.submit(drawing(1024, 60))
     stopped = 0.0
     with pytest.raises(headless.WorkflowError, match="interrupted"):
         for node, share in comfy.follow(prompt, messages):

@@ -1,0 +1,56 @@
+"""What users download: the pack without what .comfyignore names."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+LIMIT = 5_000_000
+
+
+@pytest.fixture(scope="module")
+def files() -> list[str]:
+    """Files in git that are published."""
+    try:
+        listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("not a git repository")
+    ignored = [line for line in (ROOT / ".comfyignore").read_text(encoding="utf-8").split() if line[:1] != "#"]
+    names = [name for name in listed.decode().split("\0") if name]
+
+    def left_out(name: str) -> bool:
+        return any(name.startswith(p) if p.endswith("/") else fnmatch.fnmatch(name, p) for p in ignored)
+
+    return [name for name in names if not left_out(name)]
+
+
+def test_small_enough(files: list[str]) -> None:
+    sizes = {name: (ROOT / name).stat().st_size for name in files if (ROOT / name).is_file()}
+    largest = sorted(sizes, key=sizes.get, reverse=True)[:5]
+    assert sum(sizes.values()) < LIMIT, f"{sum(sizes.values())} bytes, the largest files: {largest}"
+
+
+def test_everything_that_runs_is_in_it(files: list[str]) -> None:
+    for folder in ("nodes", "rasterizer", "web", "locales/en", "locales/zh", "example_workflows"):
+        assert any(name.startswith(f"{folder}/") for name in files), folder
+    for name in ("__init__.py", "prestartup_script.py", "pyproject.toml", "requirements.txt", "LICENSE", "README.md"):
+        assert name in files
+    assert not [name for name in files if name.startswith(("tests/", ".ci/", ".github/"))]
+
+
+def test_pyproject_follows_the_registry(files: list[str]) -> None:
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    name = re.search(r'^name = "([^"]+)"', text, re.MULTILINE).group(1)
+    assert len(name) < 100 and "comfyui" not in name.lower() and re.fullmatch(r"[a-z][a-z0-9._-]*", name)
+    version = re.search(r'^version = "([^"]+)"', text, re.MULTILINE).group(1)
+    assert re.fullmatch(r"\d+\.\d+\.\d+", version)
+    assert f'__version__ = "{version}"' in (ROOT / "rasterizer" / "version.py").read_text(encoding="utf-8")
+    assert "torch" not in [
+        re.split(r"[<>=!~ ]", part)[0] for part in re.findall(r'"([^"]+)"', text.split("dependencies")[1].split("]")[0])
+    ]
+    assert 'PublisherId = "' in text and 'requires-comfyui = ">=0.3.64"' in text
