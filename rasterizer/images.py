@@ -36,11 +36,11 @@ def load_images(paths: Sequence[str | Path]) -> Tensor:
             raise ValueError(f"picture {path}: cannot be read ({error}), expected PNG, JPEG or WebP") from None
         white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
         plain = Image.alpha_composite(white, rgba).convert("RGB")
-        images.append(
-            torch.frombuffer(bytearray(plain.tobytes()), dtype=torch.uint8).view(plain.height, plain.width, 3)
-        )
+        flat = torch.frombuffer(bytearray(plain.tobytes()), dtype=torch.uint8)
+        images.append(flat.view(plain.height, plain.width, 3))
         if images[-1].shape != images[0].shape:
-            raise ValueError(f"picture {path}: is {plain.size}, expected {tuple(images[0].shape[1::-1])} as the first")
+            first = " x ".join(map(str, images[0].shape[1::-1]))
+            raise ValueError(f"picture {path}: is {plain.width} x {plain.height}, expected {first} as the first one")
     return torch.stack(images).to(torch.float32) / 255
 
 

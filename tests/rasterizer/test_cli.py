@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from rasterizer import bench, cli
+from rasterizer import bench, cli, quality
+from rasterizer.mesh_io import load_mesh
+from rasterizer.samples import sample_mesh
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,7 +27,8 @@ def _run(*arguments: object) -> int:
 
 def test_render_writes_the_picture(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "new folder" / "torus.png"
-    assert _run("render", "torus", "-o", out, "--view", "-30,20", "--size", "96x64", "--background", "#102030") == 0
+    options = ("--view", "-30,20", "--size", "96x64", "--background", "#102030", "--device", "cpu")
+    assert _run("render", "torus", "-o", out, *options) == 0
     image = np.asarray(Image.open(out))
     assert image.shape == (64, 96, 3)
     assert image[0, 0].tolist() == [0x10, 0x20, 0x30] and len(np.unique(image.reshape(-1, 3), axis=0)) > 100
@@ -78,8 +83,51 @@ def test_usage_errors(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[
 def test_info(capsys: pytest.CaptureFixture[str]) -> None:
     assert _run("info", "--device", "cpu") == 0
     assert "Backends:" in capsys.readouterr().out
-    assert _run("info", "--json") == 0
+    assert _run("info", "--json", "--device", "cpu") == 0
     assert json.loads(capsys.readouterr().out)["active"] == "torch"
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Six views of the torus' own texture."""
+    folder = tmp_path / "views"
+    for number, view in enumerate(("0,0", "90,0", "180,0", "270,0", "0,90", "180,-90")):
+        out = folder / f"{number}.png"
+        assert _run("render", "torus", "-o", out, "--attribute", "texture", "--view", view, "--size", 192) == 0
+    return folder
+
+
+@pytest.mark.parametrize("name", ["out.glb", "out.obj"])
+def test_texture_makes_one_from_pictures(
+    tmp_path: Path, pictures: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    out = tmp_path / name
+    assert _run("texture", "torus", "--views", pictures, "-o", out, "--size", 256) == 0
+    said = capsys.readouterr().out
+    assert str(out) in said and "6 views" in said and "% painted" in said
+    again, wanted = tmp_path / "again.png", tmp_path / "wanted.png"
+    for mesh, picture in ((out, again), ("torus", wanted)):
+        assert _run("render", mesh, "-o", picture, "--attribute", "texture", "--view", "40,30", "--size", 128) == 0
+    one, other = (np.asarray(Image.open(path), dtype=float) for path in (again, wanted))
+    assert np.abs(one - other).mean() < 3
+
+
+def test_texture_says_what_is_wrong(tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "out.glb"
+    (pictures / "5.png").unlink()
+    capsys.readouterr()
+    assert _run("texture", "torus", "--views", pictures, "-o", out) == 2
+    assert "has 5 pictures, expected 6 for hunyuan3d-2" in capsys.readouterr().err
+    assert _run("texture", "torus", "--views", pictures, "--cameras", "turntable", "--size", 64, "-o", out) == 0
+    (pictures / "5.png").write_bytes(b"no picture")
+    assert _run("texture", "torus", "--views", pictures, "-o", out) == 2
+    assert "5.png: cannot be read" in capsys.readouterr().err
+    Image.new("RGB", (7, 9)).save(pictures / "5.png")
+    assert _run("texture", "torus", "--views", pictures, "-o", out) == 2
+    assert "5.png: is 7 x 9, expected 192 x 192" in capsys.readouterr().err
+    assert _run("texture", "torus", "--views", pictures, "-o", tmp_path / "out.stl") == 2
+    assert "expected .glb or .obj" in capsys.readouterr().err
 
 
 def test_selftest_says_so(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,6 +149,15 @@ def test_bench_measures_every_mode_and_compares_results(capsys: pytest.CaptureFi
     assert capsys.readouterr().out.startswith("| ms per call | torch auto | torch batched | torch tiled |")
 
 
+def test_bench_quality_measures_baked_textures() -> None:
+    rows = list(quality.measure(torch.device("cpu"), [sample_mesh("torus")], 128))
+    assert {(row.field, row.method) for row in rows} >= {(field, "surface") for field in quality.FIELDS}
+    ours = {row.field: row for row in rows if row.method == "surface"}
+    assert ours["smooth"].share > 0.8 and ours["smooth"].painted > 55 and ours["smooth"].whole > 40
+    assert ours["smooth"].seam < 8
+    assert quality.markdown(rows).count("\n") == len(rows) + 1
+
+
 def test_demo_as_the_readme_says(tmp_path: Path) -> None:
     out = tmp_path / "out"
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
@@ -114,7 +171,10 @@ def test_demo_as_the_readme_says(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert str((out / "contact_sheet.png").resolve()) in done.stdout and " ms" in done.stdout
     pictures = list(out.glob("*.png"))
-    assert len(pictures) == 25
+    assert len(pictures) == 27
+    assert load_mesh(out / "textured.glb").texture.shape == (1024, 1024, 3)
+    numbers = re.search(r"(\d+\.\d)% of.*?(\d+\.\d) dB", done.stdout, re.DOTALL)
+    assert float(numbers[1]) > 80 and float(numbers[2]) > 35
     sheet = np.asarray(Image.open(out / "contact_sheet.png"))
     assert sheet.shape[1] > sheet.shape[0] > 500 and sheet.std() > 20
 
