@@ -63,7 +63,10 @@ class Frontend:
         self.server, self.nodes_2 = server, nodes_2
         self.name = f"{server.installation.name}_{'nodes2' if nodes_2 else 'classic'}"
         self.messages: list[str] = []
-        self._change_settings({"Comfy.TutorialCompleted": True, "Comfy.VueNodes.Enabled": nodes_2})
+        # Dialogs about what is missing would cover the page.
+        warnings = (f"Comfy.Workflow.ShowMissing{what}Warning" for what in ("Models", "Nodes"))
+        settings = {"Comfy.TutorialCompleted": True, "Comfy.VueNodes.Enabled": nodes_2}
+        self._change_settings(settings | dict.fromkeys(warnings, False))
         self._context = browser.new_context(viewport={"width": 1600, "height": 1000}, locale="en-US")
         self.page = page = self._context.new_page()
         page.set_default_timeout(_WAIT)

@@ -74,6 +74,8 @@ class TestLoading:
         missing = frontend.page.evaluate(
             "app.graph._nodes.filter((n) => !n.subgraph && !LiteGraph.registered_node_types[n.type]).map((n) => n.type)"
         )
+        if missing and not any(name.startswith("TorchRaster") for name in missing):
+            pytest.skip(f"this ComfyUI lacks {', '.join(sorted(set(missing)))}: name their pack in COMFYUI_PACKS")
         assert missing == []
         assert len(frontend.page.evaluate("app.graph._nodes.map((n) => n.id)")) == len(read(path)["nodes"])
         assert not [text for text in frontend.messages[before:] if "torch" in text.lower()]

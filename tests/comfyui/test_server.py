@@ -81,6 +81,13 @@ OUTPUTS = {
     "TorchRasterSaveMesh": [("path", "STRING")],
 }
 
+# Load or fetch gigabytes of model files: workflows with them are checked, not run.
+MODELS = {
+    *("CheckpointLoaderSimple", "ControlNetLoader"),
+    *("DownloadAndLoadHy3DDelightModel", "DownloadAndLoadHy3DPaintModel", "Hy3DMultiViewsGenerator"),
+}
+FILES = ("ckpt_name", "control_net_name", "image")  # inputs whose choices are the user's files
+
 
 def example() -> dict[str, Any]:
     return json.loads((EXAMPLE.parent / "api" / EXAMPLE.name).read_text(encoding="utf-8"))
@@ -107,6 +114,31 @@ def node_of(prompt: dict[str, Any], kind: str, **inputs: Any) -> str:
         for key, node in prompt.items()
         if node["class_type"] == kind and all(node["inputs"].get(name) == value for name, value in inputs.items())
     )
+    return found
+
+
+def misfits(prompt: dict[str, Any], nodes: dict[str, Any]) -> list[str]:
+    """What the server would refuse in an API-format workflow, by its own list of nodes; nothing is run."""
+    found = []
+    for key, node in prompt.items():
+        declared = nodes[node["class_type"]]["input"]
+        specs = {**declared.get("required", {}), **declared.get("optional", {})}
+        given, where = node["inputs"], f"node {key} {node['class_type']}"
+        found += [f"{where}: {name} is missing" for name in declared.get("required", {}) if name not in given]
+        for name, value in given.items():
+            kind, *options = specs.get(name, [None])
+            limits = options[0] if options else {}
+            choices = kind if isinstance(kind, list) else limits.get("options") if kind == "COMBO" else None
+            if isinstance(value, list):
+                output = nodes[prompt[value[0]]["class_type"]]["output"][value[1]]
+                fits = isinstance(kind, str) and ("*" in (kind, output) or output in kind.split(","))
+                if not fits:
+                    found.append(f"{where}: {name} takes {kind}, not {output}")
+            elif choices is not None:
+                if value not in choices and name not in FILES:
+                    found.append(f"{where}: {name} has no choice {value!r}")
+            elif kind in ("INT", "FLOAT") and not limits.get("min", value) <= value <= limits.get("max", value):
+                found.append(f"{where}: {name} = {value} is out of range")
     return found
 
 
@@ -225,15 +257,26 @@ class TestExample:
 
 @pytest.mark.parametrize("path", sorted((EXAMPLE.parent / "api").glob("*.json")), ids=lambda path: path.stem)
 class TestExamples:
-    """Every example workflow runs on a new installation, if the packs that it is about are there."""
+    """Every example workflow runs on a new installation, if the packs and models that it is about are there."""
 
     @staticmethod
-    def _run(server: Any, path: Path) -> tuple[dict[str, Any], dict[str, Any], str]:
-        prompt, before = json.loads(path.read_text(encoding="utf-8")), len(server.log())
+    def _read(server: Any, path: Path) -> dict[str, Any]:
+        prompt = json.loads(path.read_text(encoding="utf-8"))
         absent = {node["class_type"] for node in prompt.values()} - server.object_info.keys()
         if absent and not any(name.startswith("TorchRaster") for name in absent):
             pytest.skip(f"this ComfyUI lacks {', '.join(sorted(absent))}: name their pack's folder in COMFYUI_PACKS")
+        return prompt
+
+    @classmethod
+    def _run(cls, server: Any, path: Path) -> tuple[dict[str, Any], dict[str, Any], str]:
+        prompt, before = cls._read(server, path), len(server.log())
+        models = {node["class_type"] for node in prompt.values()} & MODELS
+        if models:
+            pytest.skip(f"{', '.join(sorted(models))} would need model files: checked without being run")
         return prompt, server.run(prompt), server.log()[before:]
+
+    def test_fits_the_nodes(self, server: Any, path: Path) -> None:
+        assert misfits(self._read(server, path), server.object_info) == []
 
     def test_succeeds_without_complaints(self, server: Any, path: Path) -> None:
         _, entry, log = self._run(server, path)

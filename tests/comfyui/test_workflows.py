@@ -12,6 +12,7 @@ from PIL import Image
 EXAMPLES = Path(__file__).resolve().parents[2] / "example_workflows"
 WORKFLOWS = sorted(EXAMPLES.glob("*.json"))
 NOTES = ("Note", "MarkdownNote")
+AFTER_RUN = ("fixed", "increment", "decrement", "randomize")  # what the frontend saves after each seed
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -21,7 +22,10 @@ def read(path: Path) -> dict[str, Any]:
 def shown_values(node: dict[str, Any]) -> dict[str, Any]:
     """Widget values of a UI node by name; the file has them by position, in the order of its widget inputs."""
     names = [entry["widget"]["name"] for entry in node.get("inputs", ()) if "widget" in entry]
-    values = node.get("widgets_values") or []
+    values = list(node.get("widgets_values") or [])
+    for number, name in enumerate(names):
+        if name in ("seed", "noise_seed") and values[number + 1 : number + 2] and values[number + 1] in AFTER_RUN:
+            del values[number + 1]
     assert len(names) == len(values), f"node {node['id']} {node['type']}: {len(values)} values for {names}"
     return dict(zip(names, values, strict=True))
 
