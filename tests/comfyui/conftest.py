@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 _spec = importlib.util.spec_from_file_location("comfyui_locations", Path(__file__).with_name("locations.py"))
 locations = importlib.util.module_from_spec(_spec)
