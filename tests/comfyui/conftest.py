@@ -66,6 +66,8 @@ class Server:
         """
         for folder in ("custom_nodes", "input/3d", "output", "temp", "user", "models"):
             (self.base / folder).mkdir(parents=True, exist_ok=True)
+        # What every ComfyUI has in its input folder, and example workflows name until a picture is chosen.
+        Image.new("RGB", (512, 512), (190, 120, 80)).save(self.base / "input" / "example.png")
         self._link(locations.PACK, PACK_NAME)
         for pack in locations.find_packs():
             self._link(pack, pack.name)
