@@ -105,11 +105,11 @@ class TestInstalled:
             (
                 "def rasterize_image(*_): raise RuntimeError('CUDA error: no kernel image is available for execution "
                 "on the device\\nhints')",
-                "installed but fails on cpu (RuntimeError: CUDA error: no kernel image is available for execution on",
+                "installed but fails on DEVICE (RuntimeError: CUDA error: no kernel image is available for execution on",
             ),
             (
                 "import torch\ndef rasterize_image(*_): return [torch.zeros(8, 8), torch.zeros(8, 8, 3)]",
-                "installed but draws nothing on cpu",
+                "installed but draws nothing on DEVICE",
             ),
         ],
     )
@@ -124,7 +124,8 @@ class TestInstalled:
         assert package is sys.modules["rasterizer.dropin.custom_rasterizer"]
         assert _draws(importlib.import_module("custom_rasterizer_kernel"))
         (line,) = said("custom_rasterizer_kernel is provided by this pack")
-        assert reason in line and "\n" not in line
+        where = f"cuda:{torch.cuda.current_device()}" if torch.cuda.is_available() else "cpu"
+        assert reason.replace("DEVICE", where) in line and "\n" not in line
         (line,) = said("custom_rasterizer is provided by this pack")
         assert "its custom_rasterizer_kernel is not in use" in line
         assert native.reason_against(torch.device("cpu")).startswith(reason[:20])
