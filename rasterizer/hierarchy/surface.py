@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..device import device_policy
+from .cells import unpack
 from .grid import GridHierarchy
 
 _STEEPEST = 0.5  # largest sine between a step and the surface: sheets 0.82 cells apart are not joined, creases are
@@ -56,7 +58,7 @@ class SurfaceGraph:
         along = (step * mean).sum(dim=1).abs() <= _STEEPEST * step.norm(dim=1)
         kept = along & ((one * other).sum(dim=1) >= _OPPOSED)
         keys = hierarchy.keys[0].index_select(0, seen)
-        voxels = _unpack(keys, hierarchy.resolution)
+        voxels = unpack(keys, hierarchy.resolution)
         graph = _graph(points, normals, start[kept], end[kept], voxels, hierarchy.cell_size)
         return graph, node
 
@@ -104,8 +106,6 @@ def group_mean(values: Tensor, group: Tensor, count: int, weights: Tensor | None
 
 def _wide(values: Tensor) -> torch.dtype:
     """float64 where the device has it: running sums lose digits."""
-    from ..device import device_policy
-
     return torch.float64 if device_policy(values.device).float64 else torch.float32
 
 
@@ -126,9 +126,3 @@ def _graph(
     apart = (points[neighbors.clamp(min=0)] - points[:, None]).norm(dim=2) / cell_size
     weights = torch.where(neighbors >= 0, 1 / (apart * apart + _SPREAD * _SPREAD), 0.0)
     return SurfaceGraph(points, normals, neighbors, weights, voxels, cell_size)
-
-
-def _unpack(keys: Tensor, resolution: int) -> Tensor:
-    row = torch.div(keys, resolution, rounding_mode="floor")
-    x = torch.div(row, resolution, rounding_mode="floor")
-    return torch.stack((x, row - x * resolution, keys - row * resolution), dim=1)

@@ -105,7 +105,7 @@ class TestInstalled:
             (
                 "def rasterize_image(*_): raise RuntimeError('CUDA error: no kernel image is available for execution "
                 "on the device\\nhints')",
-                "installed but fails on DEVICE (RuntimeError: CUDA error: no kernel image is available for execution on",
+                "installed but fails on DEVICE (RuntimeError: CUDA error: no kernel image is available for execution",
             ),
             (
                 "import torch\ndef rasterize_image(*_): return [torch.zeros(8, 8), torch.zeros(8, 8, 3)]",
