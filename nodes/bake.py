@@ -13,7 +13,7 @@ from . import compat
 from .border import read_cameras, read_meshes
 from .runtime import Progress, compute, result_device
 
-_CATEGORY = f"{compat.CATEGORY}/texturing"
+
 _BYTES_PER_TEXEL = 160
 _BYTES_PER_PIXEL = 96
 
@@ -27,7 +27,7 @@ class BakeViewsNode(io.ComfyNode):
         return compat.schema(
             node_id="TorchRasterBakeViews",
             display_name="Bake Views to Texture",
-            category=_CATEGORY,
+            category=compat.TEXTURING,
             description="Carries pictures of a mesh, one per camera, to its texture: every texel looks up the views in "
             "which its own surface is visible and blends them. What no view shows stays empty: Fill Texture is next.",
             search_aliases=["projection", "back project", "texture baking", "hunyuan3d bake"],
@@ -171,7 +171,7 @@ class FillTextureNode(io.ComfyNode):
         return compat.schema(
             node_id="TorchRasterFillTexture",
             display_name="Fill Texture",
-            category=_CATEGORY,
+            category=compat.TEXTURING,
             description="Fills the parts of a texture that no view has painted, then the gutters between the charts, "
             "so that no seam shows when the texture is filtered.",
             search_aliases=["inpaint texture", "dilate", "texture padding", "vertex inpaint"],
