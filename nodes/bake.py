@@ -13,7 +13,6 @@ from . import compat
 from .border import read_cameras, read_meshes
 from .runtime import Progress, compute, result_device
 
-
 _BYTES_PER_TEXEL = 160
 _BYTES_PER_PIXEL = 96
 
