@@ -114,15 +114,15 @@ def _neighborhoods(images: Images, cells: Cells, rules: Tensor, own: Tensor, tou
     outside = (rows < 0) | (rows >= height[:, None]) | (columns < 0) | (columns >= width[:, None])
     pixel = (base[:, None] + rows * width[:, None] + columns).masked_fill_(outside, 0)
 
-    depths, level = images.depths.view(-1), (cells.levels - images.first_level)[:, None]
-    slots = (pixel + level * samples.slots).view(-1)
-    best = torch.full(pixel.shape, _FAR, device=own.device)
-    layer = torch.full_like(pixel, -1)
-    for number in range(samples.layers):
-        apart = depths.index_select(0, slots).view_as(best).sub_(depth[:, None]).abs_()
-        layer.masked_fill_(apart < best, number)
-        best = torch.minimum(best, apart)
-        slots += samples.pixels
+    level = (cells.levels - images.first_level)[:, None]
+    slots = pixel + level * samples.slots
+    if own.device.type == "cpu":  # where counting costs nothing, look only where it matters
+        some = (rules == NEAREST).nonzero().squeeze(1)
+        layer = torch.zeros_like(pixel)
+        nearest = _nearest_layer(images, slots.index_select(0, some), depth.index_select(0, some))
+        layer.index_copy_(0, some, nearest)
+    else:
+        layer = _nearest_layer(images, slots, depth)
     rule = rules[:, None]
     last = samples.last.index_select(0, pixel.view(-1)).view_as(pixel)
     layer = torch.where(rule == LAST, last, layer).masked_fill_(rule == FIRST, 0)
@@ -133,3 +133,19 @@ def _neighborhoods(images: Images, cells: Cells, rules: Tensor, own: Tensor, tou
     found = images.cells.view(-1).index_select(0, sample.view(-1)).view_as(pixel)
     found[:, 4] = own
     return found
+
+
+def _nearest_layer(images: Images, slots: Tensor, depth: Tensor) -> Tensor:
+    """``[N, 9]`` the layer nearest to ``depth [N]`` at each pixel, the first of equals; -1 if it has none.
+
+    ``slots [N, 9]`` are those of layer 0.
+    """
+    depths, slots = images.depths.view(-1), slots.reshape(-1).clone()
+    best = torch.full((len(depth), 9), _FAR, device=depth.device)
+    layer = torch.full_like(best, -1, dtype=torch.int64)
+    for number in range(images.samples.layers):
+        apart = depths.index_select(0, slots).view_as(best).sub_(depth[:, None]).abs_()
+        layer.masked_fill_(apart < best, number)
+        best = torch.minimum(best, apart)
+        slots += images.samples.pixels
+    return layer
