@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from .images import contact_sheet, save_image, write_atomically
 from .info import backend_info
 from .mesh import Mesh
 from .mesh_io import save_mesh
+from .quality import psnr
 from .raster import rasterize_mesh
 from .samples import SAMPLES, sample_mesh
 from .shading import attribute_image
@@ -84,13 +84,12 @@ def _texture(mesh: Mesh, cameras: list[Camera], output: Path) -> None:
         rows.append((name, small.permute(0, 2, 3, 1)))
         if name == "original":
             wanted = images
-    error = float((images - wanted).square().mean())
     save_image(texture, output / "texture.png")
     write_atomically(output / "before_after.png", contact_sheet(rows, _ASIDE_NAMES).save)
     print(
         f"Baked six {_TEXTURE} x {_TEXTURE} views in {middle - start:.2f} s, {share:.1%} of the texture painted; "
         f"filled and saved in {end - middle:.2f} s.\n"
-        f"Seen from four other sides it comes to {-10 * math.log10(max(error, 1e-12)):.1f} dB PSNR of the original."
+        f"Seen from four other sides it comes to {psnr(images, wanted):.1f} dB PSNR of the original."
     )
     print(f"Textured mesh: {(output / 'textured.glb').resolve()}")
     print(f"Before and after: {(output / 'before_after.png').resolve()}")

@@ -90,6 +90,11 @@ def working_device(device: torch.device) -> torch.device:
     return device
 
 
+def double_device(device: torch.device) -> torch.device:
+    """:func:`working_device` for work that is defined in float64: the CPU where ``device`` has none."""
+    return working_device(device if device_policy(device).float64 else torch.device("cpu"))
+
+
 def default_device() -> torch.device:
     """The best device of this machine: CUDA or ROCm, then XPU, then MPS, then CPU."""
     if torch.cuda.is_available():

@@ -90,10 +90,10 @@ def measure(device: torch.device, meshes: list[Mesh], size: int = 1024) -> Itera
         points = (mesh.vertices - centre) * scale
         raster = rasterize_mesh(mesh, cameras, (size, size))
         positions, seen = raster.interpolate(points)[:, 0], (raster.findices[:, 0] > 0)[..., None]
-        seams = _seams(mesh)
+        seams, texels = _seams(mesh), Texels.of(mesh, (size, size))
         for field, color in FIELDS.items():
             images = torch.where(seen, color(positions), 1.0)
-            truth = _truth(Texels.of(mesh, (size, size)), points, color)
+            truth = _truth(texels, points, color)
             for method in ("surface", "vertex smooth", "dilate"):
                 yield _ours(mesh, field, method, images, cameras, truth, seams)
             if hunyuan is not None:
@@ -106,8 +106,9 @@ def _truth(texels: Texels, points: Tensor, color: Callable[[Tensor], Tensor]) ->
     return texels.image(color(texels.interpolate(points))), covered
 
 
-def _psnr(found: Tensor, wanted: Tensor, where: Tensor) -> float:
-    return -10 * math.log10(max(float((found[where] - wanted[where]).square().mean()), 1e-12))
+def psnr(found: Tensor, wanted: Tensor) -> float:
+    """Peak signal-to-noise ratio in dB of values in 0..1; 120 for equal ones."""
+    return -10 * math.log10(max(float((found - wanted).square().mean()), 1e-12))
 
 
 def _ours(
@@ -125,9 +126,9 @@ def _ours(
     share = float(baked.painted.sum() / covered.sum())  # also waits for the device
     middle = time.perf_counter()
     texture, _ = fill_texture(baked.texture, baked.painted, mesh, method)
-    whole = _psnr(texture, wanted, covered)
+    whole = psnr(texture[covered], wanted[covered])
     end = time.perf_counter()
-    painted = _psnr(baked.texture, wanted, baked.painted)
+    painted = psnr(baked.texture[baked.painted], wanted[baked.painted])
     return Row(mesh.name, field, method, share, painted, whole, _seam(texture, seams), middle - start, end - middle)
 
 
@@ -213,8 +214,8 @@ def _theirs(
         field,
         "hy3dgen",
         float(painted.sum() / covered.sum()),
-        _psnr(baked, wanted, painted),
-        _psnr(filled, wanted, covered),
+        psnr(baked[painted], wanted[painted]),
+        psnr(filled[covered], wanted[covered]),
         _seam(filled, seams),
         middle - start,
         end - middle,

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import api
+from .. import api, hierarchy
 from .arguments import as_float, as_index
 
 
@@ -53,9 +53,7 @@ def build_hierarchy(
     view_layer_positions: Sequence[Tensor], view_layer_normals: Sequence[Tensor], num_level: int, resolution: int
 ) -> list[list[Tensor]]:
     """:func:`rasterizer.build_hierarchy`; nested lists of CPU tensors, as natively."""
-    from .. import build_hierarchy  # with its own module, which rasterizing does without
-
-    return _lists(build_hierarchy(view_layer_positions, view_layer_normals, num_level, resolution))
+    return _lists(hierarchy.build_hierarchy(view_layer_positions, view_layer_normals, num_level, resolution))
 
 
 def build_hierarchy_with_feat(
@@ -66,11 +64,8 @@ def build_hierarchy_with_feat(
     resolution: int,
 ) -> list[list[Tensor]]:
     """:func:`rasterizer.build_hierarchy_with_feat`; nested lists of CPU tensors, as natively."""
-    from .. import build_hierarchy_with_feat
-
-    return _lists(
-        build_hierarchy_with_feat(view_layer_positions, view_layer_normals, view_layer_feats, num_level, resolution)
-    )
+    views = view_layer_positions, view_layer_normals, view_layer_feats
+    return _lists(hierarchy.build_hierarchy_with_feat(*views, num_level, resolution))
 
 
 def _lists(values: Any) -> Any:

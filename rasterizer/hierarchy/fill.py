@@ -18,6 +18,7 @@ def fill_surface(
     known: Tensor,
     hierarchy: GridHierarchy,
     on_progress: Callable[[float], None] | None = None,
+    surface: tuple[SurfaceGraph, Tensor] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Spread the features of known cells over the surface to all others, as smoothly as heat would.
 
@@ -31,6 +32,7 @@ def fill_surface(
         known: ``[N]`` bool.
         hierarchy: whose cells they are.
         on_progress: called with the share done, 0..1; an exception it raises stops the work.
+        surface: ``SurfaceGraph.of(hierarchy)``, where the caller has it already.
 
     Returns:
         ``[N, C]`` the features of all cells, and ``[N]`` bool which of them have one: a part of the surface without any
@@ -48,7 +50,7 @@ def fill_surface(
     if known.shape != (count,) or known.dtype != torch.bool:
         raise ValueError(f"known: found {list(known.shape)} {known.dtype}, expected bool [{count}]")
     report = on_progress or (lambda share: None)
-    graph, node = SurfaceGraph.of(hierarchy)
+    graph, node = surface or SurfaceGraph.of(hierarchy)
     cells = hierarchy.original.nonzero().squeeze(1)
     values = features.index_select(0, cells).float()
     weight = known.index_select(0, cells).float()[:, None]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
-from ..device import device_policy, working_device
+from ..device import device_policy, double_device
 from ..mesh import Mesh
 from ..validation import check_faces, check_integer
 from .build import build
@@ -93,7 +93,7 @@ class GridHierarchy:
         report = on_progress or (lambda share: None)
         home = vertices.device
         peeled = peel(mesh, (mesh.vertices - centre) / half_side, resolution, max_layers, lambda s: report(0.7 * s))
-        device = working_device(home if device_policy(home).float64 else torch.device("cpu"))
+        device = double_device(home)
         with torch.no_grad():
             samples = collect([p.to(device) for p in peeled.positions], [n.to(device) for n in peeled.normals], None)
             built = build(samples, levels, resolution, lambda s: report(0.7 + 0.3 * s), split_sides=True)

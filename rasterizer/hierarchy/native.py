@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..device import device_policy, working_device
+from ..device import double_device
 from ..validation import as_tensor, check_integer
 from .build import Built, build
 from .layers import collect
@@ -81,8 +81,7 @@ def _build(
         channels = as_tensor(feats[-1], "view_layer_feats").shape[-1]
         features = [_check(view, "view_layer_feats", channels, like) for view, like in zip(feats, points, strict=True)]
     home = points[0].device
-    device = home if device_policy(home).float64 else torch.device("cpu")  # its arithmetic is defined in float64
-    device = working_device(device)
+    device = double_device(home)
 
     def there(views: list[Tensor] | None) -> list[Tensor] | None:
         return None if views is None else [view.detach().to(device, torch.float32) for view in views]

@@ -111,16 +111,24 @@ def _from_surface(
     features = group_mean(colors, cell, hierarchy.count())
     sure = torch.zeros(hierarchy.count(), dtype=torch.bool, device=cell.device).index_fill_(0, cell, True)
     report(0.6)
-    features, reached = fill_surface(features, sure, hierarchy, lambda share: report(0.6 + 0.3 * share))
+    surface = SurfaceGraph.of(hierarchy)
+    features, reached = fill_surface(features, sure, hierarchy, lambda share: report(0.6 + 0.3 * share), surface)
     points = gap.interpolate(mesh.vertices)
     cell = hierarchy.find(points, facets.index_select(0, gap.face))
-    colors = _read(features, reached, hierarchy, points, cell.clamp(min=0))
+    colors = _read(features, reached, hierarchy, surface, points, cell.clamp(min=0))
     return colors, (cell >= 0) & reached[cell.clamp(min=0)]
 
 
-def _read(features: Tensor, reached: Tensor, hierarchy: GridHierarchy, points: Tensor, cell: Tensor) -> Tensor:
+def _read(
+    features: Tensor,
+    reached: Tensor,
+    hierarchy: GridHierarchy,
+    surface: tuple[SurfaceGraph, Tensor],
+    points: Tensor,
+    cell: Tensor,
+) -> Tensor:
     """Features ``[T, C]`` at points: of the cell they lie in and its neighbours on the surface, nearer ones more."""
-    graph, node = SurfaceGraph.of(hierarchy)
+    graph, node = surface
     cells = hierarchy.original.nonzero().squeeze(1)
     values = features.index_select(0, cells)
     usable = reached.index_select(0, cells)
@@ -139,13 +147,11 @@ def _read(features: Tensor, reached: Tensor, hierarchy: GridHierarchy, points: T
 def _from_vertices(texture: Tensor, painted: Tensor, gap: Texels, method: str) -> tuple[Tensor, Tensor]:
     """The same by Hunyuan3D's propagation from vertex to vertex, over full triangles."""
     mesh = gap.mesh
-    welded = weld_index(mesh.vertices)[mesh.faces.long()]
+    index = weld_index(mesh.vertices)
+    welded = index[mesh.faces.long()]
     uvs = mesh.require_uvs()
     turned = torch.stack((uvs[:, 0], 1 - uvs[:, 1]), dim=1)  # there, v = 0 is the last row
     colors, state = vertex_colors(texture, painted.to(torch.uint8), mesh.vertices, turned, welded, mesh.faces, method)
     colors, state = colors.to(texture), state.to(texture.device)
     corners = welded.index_select(0, gap.face)
-    result = 0.0
-    for corner, weight in zip(corners.unbind(1), gap.weights.unbind(1), strict=True):
-        result = result + colors.index_select(0, corner) * weight[:, None]
-    return result, (state[corners] > 0).all(dim=1)
+    return gap.interpolate(colors.index_select(0, index)), (state[corners] > 0).all(dim=1)
