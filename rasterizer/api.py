@@ -77,7 +77,7 @@ def rasterize(
     height, width = check_resolution(resolution)
     prior = None
     if depth_prior is not None:
-        prior = check_prior(depth_prior, clip.shape[0], (height, width), home, "depth_prior")
+        prior = check_prior(depth_prior, clip.shape[0], (height, width), home, "depth_prior").detach()
     options = RasterOptions(
         resolution=(height, width),
         depth_prior=prior,
@@ -93,15 +93,21 @@ def rasterize(
         request = options
         if budget or device != home:
             request = replace(options, budget=budget, depth_prior=None if prior is None else prior.to(device))
-        with torch.no_grad():
-            return chosen.rasterize(clip.detach().to(device), faces.to(device), request)
+        if device == home:  # a copy that copies nothing takes its time, too
+            return chosen.rasterize(constant, faces, request)
+        return chosen.rasterize(constant.to(device), faces.to(device), request)
 
     device = working_device(home)
+    differentiable = clip.requires_grad and torch.is_grad_enabled()
+    constant = clip.detach() if clip.requires_grad else clip
     findices, barycentric, info = with_less_memory(run, device)
-    findices, barycentric = findices.to(home), barycentric.to(home)
-    if clip.requires_grad and torch.is_grad_enabled():
+    if findices.device != home:
+        findices, barycentric = findices.to(home), barycentric.to(home)
+    if differentiable:
         barycentric = differentiable_barycentrics(clip, faces, findices, device_policy(home).float64)
-    return Fragments.of(findices[0], barycentric[0], info) if single else Fragments.of(findices, barycentric, info)
+    if single:
+        return Fragments.of(findices.squeeze(0), barycentric.squeeze(0), info)
+    return Fragments.of(findices, barycentric, info)
 
 
 def rasterize_image(

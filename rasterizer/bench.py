@@ -5,10 +5,11 @@ Other people's rasterizers are timed as their own users call them.
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -18,7 +19,7 @@ from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 from . import scenes
-from .api import rasterize
+from .api import interpolate, rasterize
 from .backends import native, nvdiffrast
 from .backends.registry import backend_statuses
 from .hierarchy import build_hierarchy
@@ -37,6 +38,12 @@ CASES: dict[str, tuple[Callable[[], scenes.Scene], int]] = {
     "10 k large, 1024²": (lambda: scenes.soup(10_000, 0.2), 1024),
 }
 
+SIX_VIEWS = "six views of 40 k, 1024²"
+"""A sphere turned about its axis; whoever knows no batches is called six times."""
+
+INTERPOLATED = "40 k interpolated, 4096²"
+"""Rasterized, and three attributes interpolated."""
+
 HIERARCHY_CASES: dict[str, tuple[int, int]] = {
     "grid hierarchy 128, 4 levels": (128, 4),
     "grid hierarchy 256, 5 levels": (256, 5),
@@ -44,17 +51,16 @@ HIERARCHY_CASES: dict[str, tuple[int, int]] = {
 }
 """Resolution and levels over six depth-peeled layers of a trefoil knot of 192 000 faces."""
 
-ALL = (*CASES, *HIERARCHY_CASES)
+ALL = (*CASES, SIX_VIEWS, INTERPOLATED, *HIERARCHY_CASES)
 """Names of all cases."""
 
 QUICK = ("sphere 5 k, 512²", "sphere 10 k, 1024²", "50 screen-sized, 512²")
 """Cases of a quick run."""
 
 _LAYERS = 6
+_WARM_UP = 0.3  # seconds that a GPU and the host take to come to speed after a scene was made
 _NATIVE = "custom_rasterizer"
 _PEERS = {_NATIVE: native.bare_call, "nvdiffrast": nvdiffrast.bare_call}
-
-Run = Callable[[], Any]
 
 
 @dataclass(frozen=True)
@@ -65,9 +71,10 @@ class Row:
         case: scene and image size.
         backend, mode: what ran.
         milliseconds: median wall time of a call, synchronised.
-        busy: milliseconds that the GPU worked during a call, all its kernels and fills added up; None on a CPU.
+        busy: milliseconds that the GPU worked during a call, all its kernels and fills added up; None on a CPU, and
+            until it was profiled.
         ratio: native milliseconds over these, where the native module ran in the same run; else None.
-        differing: pixels whose face, or hierarchy outputs that, are not those of the first backend measured (torch).
+        differing: pixels whose face or value, or hierarchy outputs that, are not those of the first backend measured.
         peak: largest amount of device memory allocated during a call beyond what was allocated before; None on a CPU.
     """
 
@@ -86,25 +93,70 @@ class Row:
 
 
 def measure(device: torch.device, cases: tuple[str, ...], repeats: int = 7) -> Iterator[list[Row]]:
-    """Measure every case with every backend that works on ``device``; yields the rows of one case at a time."""
+    """Measure every case with every backend that works on ``device``; yields the rows of one case at a time.
+
+    On a GPU all are timed before the first is profiled, because profiling once makes every later launch dearer.
+    """
     names = [row.name for row in backend_statuses(device) if row.available]
+    timed = ((runs, _measure_case(case, device, runs, repeats)) for case, runs in _cases(device, cases, names))
+    if device.type != "cuda":
+        yield from (rows for _, rows in timed)
+        return
+    for runs, rows in list(timed):
+        yield [replace(row, busy=_busy(runs[row.backend, row.mode].timed, repeats)) for row in rows]
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What is timed, and what gives a result to compare, which others' bare calls do not."""
+
+    timed: Callable[[], Any]
+    checked: Callable[[], Any]
+    differing: Callable[[Any, Any], int]
+
+
+_Runs = dict[tuple[str, str], _Run]
+
+
+def _cases(device: torch.device, cases: tuple[str, ...], names: list[str]) -> Iterator[tuple[str, _Runs]]:
     for case in cases:
         if case in HIERARCHY_CASES:
-            yield _measure_case(
-                case, device, _hierarchy_runs(device, *HIERARCHY_CASES[case]), _different_outputs, repeats
-            )
-            continue
-        make, size = CASES[case]
-        pos, tri = (tensor.to(device) for tensor in make())
-        runs: dict[tuple[str, str], tuple[Run, Run]] = {}
-        for name in names:
-            for mode in ("auto", "batched", "tiled") if name == "torch" else ("",):
-                ours = partial(rasterize, pos, tri, (size, size), mode=mode or "auto", backend=name)
-                runs[name, mode] = (ours, _PEERS[name](pos, tri, (size, size)) if name in _PEERS else ours)
-        yield _measure_case(case, device, runs, _different_pixels, repeats)
+            yield case, _hierarchy_runs(device, *HIERARCHY_CASES[case])
+        elif case == SIX_VIEWS:
+            pos, tri = scenes.sphere(40_000)
+            turns = torch.arange(6) * (math.pi / 3)
+            turned = [torch.stack((t.cos(), -t.sin(), t.sin(), t.cos())).view(2, 2) for t in turns]
+            views = torch.stack([torch.cat((pos[:, :2] @ turn, pos[:, 2:]), dim=1) for turn in turned])
+            yield case, _view_runs(views.to(device), tri.to(device), 1024, names)
+        elif case == INTERPOLATED:
+            pos, tri = (tensor.to(device) for tensor in scenes.sphere(40_000))
+            yield case, _interpolated_runs(pos, tri, 4096, names)
+        else:
+            make, size = CASES[case]
+            pos, tri = (tensor.to(device) for tensor in make())
+            yield case, _view_runs(pos, tri, size, names)
 
 
-def _hierarchy_runs(device: torch.device, resolution: int, levels: int) -> dict[tuple[str, str], tuple[Run, Run]]:
+def _view_runs(pos: Tensor, tri: Tensor, size: int, names: list[str]) -> _Runs:
+    runs: _Runs = {}
+    for name in names:
+        for mode in ("auto", "batched", "tiled") if name == "torch" else ("",):
+            ours = partial(rasterize, pos, tri, (size, size), mode=mode or "auto", backend=name)
+            bare = _PEERS[name](pos, tri, (size, size)) if name in _PEERS else ours
+            runs[name, mode] = _Run(bare, ours, _different_pixels)
+    return runs
+
+
+def _interpolated_runs(pos: Tensor, tri: Tensor, size: int, names: list[str]) -> _Runs:
+    def run(name: str) -> Tensor:
+        found = rasterize(pos, tri, (size, size), backend=name)
+        return interpolate(pos[:, :3], *found, tri)
+
+    calls = {name: partial(run, name) for name in names if name not in _PEERS}
+    return {(name, ""): _Run(call, call, _different_values) for name, call in calls.items()}
+
+
+def _hierarchy_runs(device: torch.device, resolution: int, levels: int) -> _Runs:
     """Ours on the device, and the native module, which knows the CPU only."""
     mesh = trefoil_knot(1000, 96)
     points = mesh.vertices * ((1 - 2 / resolution) / mesh.vertices.abs().amax())
@@ -112,10 +164,10 @@ def _hierarchy_runs(device: torch.device, resolution: int, levels: int) -> dict[
     positions, normals = layers.positions, layers.normals
     here = [view.to(device) for view in positions], [view.to(device) for view in normals]
     ours = partial(build_hierarchy, *here, levels, resolution)
-    runs = {("torch", ""): (ours, ours)}
+    runs = {("torch", ""): _Run(ours, ours, _different_outputs)}
     if not native.reason_against(torch.device("cpu")):
         theirs = partial(native.build_hierarchy, positions, normals, levels, resolution)
-        runs[_NATIVE, ""] = (theirs, theirs)
+        runs[_NATIVE, ""] = _Run(theirs, theirs, _different_outputs)
     return runs
 
 
@@ -123,40 +175,39 @@ def _different_pixels(one: Any, other: Any) -> int:
     return int((one.findices != other.findices).sum())
 
 
+def _different_values(one: Tensor, other: Tensor) -> int:
+    return int(((one - other).abs().amax(dim=-1) > 1e-6).sum())
+
+
 def _different_outputs(one: list[list[Tensor]], other: list[list[Tensor]]) -> int:
     pairs = [(a.cpu(), b.cpu()) for x, y in zip(one, other, strict=True) for a, b in zip(x, y, strict=True)]
     return sum(not torch.equal(a, b) for a, b in pairs)
 
 
-def _measure_case(
-    case: str,
-    device: torch.device,
-    runs: dict[tuple[str, str], tuple[Run, Run]],
-    different: Callable[[Any, Any], int],
-    repeats: int,
-) -> list[Row]:
-    """``runs`` hold two calls each: one whose result is compared by ``different``, and one that is timed."""
+def _measure_case(case: str, device: torch.device, runs: _Runs, repeats: int) -> list[Row]:
     first, peaks, differing = None, {}, {}
-    for key, (check, run) in runs.items():
-        run()  # compiles, loads and allocates what stays
+    for key, run in runs.items():
+        run.timed()  # compiles, loads and allocates what stays
         if device.type == "cuda":
             before = torch.cuda.memory_allocated(device)
             torch.cuda.reset_peak_memory_stats(device)
-            run()
+            run.timed()
             peaks[key] = torch.cuda.max_memory_allocated(device) - before
-        result = check()
+        result = run.checked()
         first = result if first is None else first
-        differing[key] = different(result, first)
+        differing[key] = run.differing(result, first)
     times: dict[tuple[str, str], list[float]] = {key: [] for key in runs}
-    for _ in range(repeats):
-        for key, (_, run) in runs.items():  # interleaved, so that a change of clock or load meets all alike
+    warm = time.perf_counter() + (_WARM_UP if device.type != "cpu" else 0.0)
+    while len(next(iter(times.values()))) < repeats:
+        ready = time.perf_counter() >= warm
+        for key, run in runs.items():  # interleaved, so that a change of clock or load meets all alike
             synchronize(device)
             start = time.perf_counter()
-            run()
+            run.timed()
             synchronize(device)
-            times[key].append((time.perf_counter() - start) * 1e3)
+            if ready:
+                times[key].append((time.perf_counter() - start) * 1e3)
     median = {key: statistics.median(values) for key, values in times.items()}
-    busy = {key: _busy(run, repeats) if device.type == "cuda" else None for key, (_, run) in runs.items()}
     reference = median.get((_NATIVE, ""))
     return [
         Row(
@@ -164,7 +215,7 @@ def _measure_case(
             name,
             mode,
             median[name, mode],
-            busy[name, mode],
+            None,
             reference and reference / median[name, mode],
             differing[name, mode],
             peaks.get((name, mode)),
@@ -192,8 +243,8 @@ def synchronize(device: torch.device) -> None:
 def markdown(rows: list[Row]) -> str:
     """The rows as a Markdown table: a line per case, a column per backend and mode.
 
-    A cell holds milliseconds of wall time, on a GPU also those that it worked, in brackets how many times as fast as
-    native in wall time, and how many pixels show another face.
+    A cell holds milliseconds of wall time, on a GPU also those that it worked and the megabytes it needed beyond the
+    inputs, in brackets how many times as fast as native in wall time, and how many pixels differ.
     """
     columns = list(dict.fromkeys((row.backend, row.mode) for row in rows))
     cells = {(row.case, row.backend, row.mode): row for row in rows}
@@ -210,6 +261,7 @@ def _cell(row: Row | None) -> str:
     unit = "outputs" if row.case in HIERARCHY_CASES else "px"
     text = f"{row.milliseconds:.3g}" if row.milliseconds < 1000 else f"{row.milliseconds:.0f}"
     text += "" if row.busy is None else f" / {row.busy:.3f}"
+    text += "" if row.peak is None else f" / {row.peak / 1e6:.0f} MB"
     if row.ratio is not None and row.backend != _NATIVE:
         text += f" ({row.ratio:.2f}x)"
     return text + (f", {row.differing} {unit} differ" if row.differing else "")

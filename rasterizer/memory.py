@@ -54,7 +54,17 @@ def with_less_memory(call: Callable[[torch.device, int], T], device: torch.devic
     return call(torch.device("cpu"), 0)
 
 
+_releases: list[Callable[[], None]] = []
+
+
+def call_when_memory_is_short(release: Callable[[], None]) -> None:
+    """Register what gives up memory that is held for later calls."""
+    _releases.append(release)
+
+
 def _release(device: torch.device) -> None:
+    for release in _releases:
+        release()
     for kind in ("cuda", "xpu", "mps"):
         if device.type == kind:
             getattr(torch, kind).empty_cache()

@@ -28,7 +28,8 @@ def check_positions(pos: Tensor, name: str = "pos") -> Tensor:
         raise ValueError(f"{name}: shape is {list(pos.shape)}, expected [N, 4] or [B, N, 4] clip-space (x, y, z, w)")
     if pos.numel() == 0:
         raise ValueError(f"{name}: shape is {list(pos.shape)}, there is no vertex to rasterize")
-    return (pos if pos.ndim == 3 else pos[None]).to(torch.float32)
+    pos = pos if pos.dtype == torch.float32 else pos.to(torch.float32)
+    return pos if pos.ndim == 3 else pos.unsqueeze(0)
 
 
 def check_faces(tri: Tensor, vertices: int, device: torch.device, name: str = "tri") -> Tensor:

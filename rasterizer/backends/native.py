@@ -51,11 +51,12 @@ def reason_against(device: torch.device) -> str:
 
 
 def bare_call(pos: Tensor, tri: Tensor, resolution: tuple[int, int]) -> Callable[[], object]:
-    """One view as its own users call it, with nothing of ours around it; for the benchmark."""
+    """Views, one by one, as its own users call it, with nothing of ours around it; for the benchmark."""
     module = _load()
     height, width = resolution
     faces, none = tri.to(torch.int32).contiguous(), pos.new_empty(0)
-    return lambda: module.rasterize_image(pos, faces, none, width, height, 1e-6, 0)
+    views = list(pos) if pos.ndim == 3 else [pos]
+    return lambda: [module.rasterize_image(view, faces, none, width, height, 1e-6, 0) for view in views]
 
 
 def build_hierarchy(positions: list[Tensor], normals: list[Tensor], levels: int, resolution: int) -> list[list[Tensor]]:

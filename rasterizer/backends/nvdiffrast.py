@@ -36,10 +36,11 @@ def reason_against(device: torch.device) -> str:
 
 
 def bare_call(pos: Tensor, tri: Tensor, resolution: tuple[int, int]) -> Callable[[], object]:
-    """One view as its own users call it, with nothing of ours around it; for the benchmark."""
+    """Views as its own users call it, with nothing of ours around it; for the benchmark."""
     import nvdiffrast.torch as dr
 
-    context, faces, clip = dr.RasterizeCudaContext(device=pos.device), tri.to(torch.int32).contiguous(), pos[None]
+    context, faces = dr.RasterizeCudaContext(device=pos.device), tri.to(torch.int32).contiguous()
+    clip = pos if pos.ndim == 3 else pos[None]
     return lambda: dr.rasterize(context, clip, faces, list(resolution), grad_db=False)
 
 

@@ -11,6 +11,7 @@ import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -106,12 +107,15 @@ def select(name: str, device: torch.device) -> Backend:
     Raises:
         ValueError: unknown name, or the backend asked for does not work here; the text says why.
     """
-    forced, forbidden = _environment()
+    text = os.environ.get(ENVIRONMENT, "")
+    chosen = _selected.get((name, device, text))
+    if chosen is not None and not chosen.reason_against(device):
+        return chosen
+    forced, forbidden = _wishes(text)
+    source = ""
     if name == "auto":
         name = forced or _best(device, forbidden)
         source = f" (asked for by {ENVIRONMENT})" if forced else ""
-    else:
-        source = ""
     backend = _by_name(name, "backend")
     reason = _reason(backend, device, forbidden)
     if reason:
@@ -119,7 +123,11 @@ def select(name: str, device: torch.device) -> Backend:
         advice = f"what works here: {', '.join(others)}" if others else "no backend is left"
         raise ValueError(f"backend: {name!r}{source} cannot be used on {device}: {reason}; {advice}")
     _announce_once(backend.name, device)
+    _selected[name, device, text] = backend
     return backend
+
+
+_selected: dict[tuple[str, torch.device, str], Backend] = {}  # a request costs microseconds the second time
 
 
 def _best(device: torch.device, forbidden: set[str]) -> str:
@@ -149,8 +157,14 @@ def _by_name(name: str, source: str) -> Backend:
 
 
 def _environment() -> tuple[str, set[str]]:
+    return _wishes(os.environ.get(ENVIRONMENT, ""))
+
+
+@lru_cache(maxsize=8)
+def _wishes(text: str) -> tuple[str, set[str]]:
+    """The backend that is forced, if any, and those forbidden."""
     forced, forbidden = "", set()
-    for word in os.environ.get(ENVIRONMENT, "").replace(" ", "").split(","):
+    for word in text.replace(" ", "").split(","):
         if word.startswith("-"):
             forbidden.add(_by_name(word[1:], f"environment variable {ENVIRONMENT}").name)
         elif word and word != "auto":
@@ -158,14 +172,14 @@ def _environment() -> tuple[str, set[str]]:
     return forced, forbidden
 
 
-_announced: set[str] = set()
+_announced: set[torch.device] = set()
 
 
 def _announce_once(active: str, device: torch.device) -> None:
     """One log line per device: the backend in use, and why not the others. Imports nobody's module for it."""
-    if str(device) in _announced:
+    if device in _announced:
         return
-    _announced.add(str(device))
+    _announced.add(device)
     _, forbidden = _environment()
     others = []
     for backend in BACKENDS:

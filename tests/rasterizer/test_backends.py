@@ -78,6 +78,7 @@ def test_a_module_that_is_not_compiled_is_not_taken_for_the_native_one(monkeypat
 
 def test_one_log_line_per_device(caplog: pytest.LogCaptureFixture) -> None:
     registry._announced.clear()
+    registry._selected.clear()
     with caplog.at_level(logging.INFO, logger="torch_rasterizer"):
         for _ in range(3):
             rasterizer.rasterize(POS, TRI, (8, 8), backend="torch")
@@ -144,6 +145,7 @@ def test_selftest_notices_nan(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_choosing_a_backend_imports_nobody_elses(monkeypatch: pytest.MonkeyPatch) -> None:
     registry._announced.clear()
+    registry._selected.clear()
     monkeypatch.setattr(native, "_load", lambda: pytest.fail("imported for a log line"))
     assert rasterizer.rasterize(POS, TRI, (8, 8)).info.backend == "torch"
 

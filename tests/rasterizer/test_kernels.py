@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,13 @@ import torch
 import rasterizer
 from rasterizer import scenes
 from rasterizer.backends import kernels, registry
-from rasterizer.backends.kernels import cache, platforms
+from rasterizer.backends.kernels import cache, platforms, program
 from rasterizer.device import PORTABLE, force_policy
 
 CUDA = torch.device("cuda", 0)
 gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA or ROCm device")
+
+PROGRAMS = [pytest.param(found, id=found.source.stem) for found in (kernels.PROGRAM,)]
 
 SCENES = {
     "sub-pixel": (scenes.sphere(200_000), 100, 120),
@@ -95,9 +98,10 @@ def test_views_and_layouts() -> None:
 
 
 @gpu
-@pytest.mark.parametrize("queue", ["_LARGER", "_RECORDS", "_REGIONS", "_HUGES"])
+@pytest.mark.parametrize("queue", ["_RECORDS", "_REGIONS"])
 def test_full_queues_lose_nothing(queue: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernels, queue, 3)
+    monkeypatch.setattr(kernels, "_plan", kernels._plan.__wrapped__)
     for name in ("medium", "screen-sized"):
         (pos, tri), height, width = SCENES[name]
         pos, tri = pos.to(CUDA), tri.to(CUDA)
@@ -115,8 +119,47 @@ def test_more_faces_than_nvdiffrast_can_count() -> None:
 
 
 @gpu
-def test_stream_and_graph() -> None:
+@pytest.mark.parametrize("scene", ["medium", "pixels on edges", "screen-sized"])
+def test_without_fast_doubles(scene: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cards run whose float64 is slow; an H100 would never take it."""
+    (tmp_path / "slow.cu").write_text("#define FAST_DOUBLE 0\n" + kernels.PROGRAM.source.read_text())
+    slow = program.Program(tmp_path / "slow.cu", kernels.PROGRAM.kernels, lambda device: None, "a test")
+    assert slow.reason_against(CUDA) == ""
+    monkeypatch.setattr(kernels, "PROGRAM", slow)
+    (pos, tri), height, width = SCENES[scene]
+    got = rasterizer.rasterize(pos.to(CUDA), tri.to(CUDA), (height, width), backend="kernels")
+    _same(got, rasterizer.rasterize(pos, tri, (height, width)))
+
+
+@gpu
+def test_nothing_is_left_of_earlier_calls() -> None:
+    scenes_ = [SCENES[name] for name in ("medium", "small", "screen-sized", "one column")]
+    want = [rasterizer.rasterize(pos.to(CUDA), tri.to(CUDA), size, backend="torch") for (pos, tri), *size in scenes_]
+    for turn in range(3 * kernels._EPOCHS):  # past the clearing of the z-buffer
+        (pos, tri), *size = scenes_[turn % 4]
+        got = rasterizer.rasterize(pos.to(CUDA), tri.to(CUDA), size, backend="kernels")
+        if turn % 7 == 0 or kernels._kept[0, torch.cuda.current_stream().cuda_stream].epoch > kernels._EPOCHS - 4:
+            _same(got, want[turn % 4])
+
+
+@gpu
+def test_threads_share_a_stream() -> None:
     (pos, tri), height, width = SCENES["medium"]
+    turned = [(pos * torch.tensor([1.0, scale, 1.0, 1.0])).to(CUDA) for scale in (1.0, 0.7, -0.4, 0.1)]
+    faces = tri.to(CUDA)
+    want = [rasterizer.rasterize(view, faces, (height, width), backend="torch") for view in turned]
+
+    def work(number: int) -> None:
+        for _ in range(50):
+            _same(rasterizer.rasterize(turned[number], faces, (height, width), backend="kernels"), want[number])
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
+
+
+@gpu
+def test_stream_and_graph() -> None:
+    (pos, tri), height, width = SCENES["small"]
     pos, tri = pos.to(CUDA), tri.to(CUDA)
     want = rasterizer.rasterize(pos, tri, (height, width), backend="kernels")
     torch.cuda.synchronize()
@@ -126,9 +169,12 @@ def test_stream_and_graph() -> None:
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):  # fails if anything synchronised or ran on another stream
         got = rasterizer.rasterize(pos, tri, (height, width), backend="kernels")
-    graph.replay()
-    torch.cuda.synchronize()
-    _same(got, want)
+    for move in (0.0, 0.3, 50.0):  # the last one leaves an empty screen, whatever was drawn before
+        pos[:, 0] += move
+        graph.replay()
+        torch.cuda.synchronize()
+        _same(got, rasterizer.rasterize(pos, tri, (height, width), backend="kernels"))
+    assert not got.findices.any()
 
 
 @gpu
@@ -137,7 +183,7 @@ def test_a_failed_launch_falls_back(monkeypatch: pytest.MonkeyPatch, caplog: pyt
     pos, tri = pos.to(CUDA), tri.to(CUDA)
     want = rasterizer.rasterize(pos, tri, (height, width), backend="torch")
     kernels.reason_against(CUDA)
-    monkeypatch.setitem(kernels._reasons, 0, "")
+    monkeypatch.setitem(kernels.PROGRAM._reasons, 0, "")
     monkeypatch.setattr(kernels, "_launch", lambda *a: (_ for _ in ()).throw(RuntimeError("cuLaunchKernel: no")))
     got = rasterizer.rasterize(pos, tri, (height, width))
     assert got.info.backend == "torch" and "cuLaunchKernel: no" in caplog.text
@@ -154,8 +200,8 @@ def test_wrong_pixels_are_noticed(monkeypatch: pytest.MonkeyPatch, caplog: pytes
         return findices.roll(1), weights, info
 
     monkeypatch.setattr(kernels, "_run", wrong)
-    monkeypatch.setattr(kernels, "_modules", {})
-    assert "self-test" in kernels._prepare(CUDA) and "using PyTorch operators instead" in caplog.text
+    monkeypatch.setattr(kernels.PROGRAM, "_loaded", {})
+    assert "self-test" in kernels.PROGRAM._prepare(CUDA) and "using PyTorch operators instead" in caplog.text
 
 
 @gpu
@@ -171,25 +217,27 @@ def test_without_a_gpu_the_reason_is_said() -> None:
     assert registry.BACKENDS[0].name == "kernels"
 
 
+@pytest.mark.parametrize("source", PROGRAMS)
 @pytest.mark.parametrize("architecture", ["sm_75", "sm_90"])
-def test_compiles_for_nvidia(architecture: str) -> None:
+def test_compiles_for_nvidia(architecture: str, source: program.Program) -> None:
     try:
         cuda = platforms.Cuda()
     except OSError as error:
         pytest.skip(f"no NVRTC here: {error}")
-    code = cuda.compile(kernels.SOURCE.read_text(encoding="utf-8"), cuda.options(architecture))
-    assert code[:4] == b"\x7fELF" and all(name in code for name in (b"prepare", b"draw", b"resolve"))
+    code = cuda.compile(source.source.read_text(encoding="utf-8"), cuda.options(architecture))
+    assert code[:4] == b"\x7fELF" and all(name.encode() in code for name in source.kernels)
 
 
+@pytest.mark.parametrize("source", PROGRAMS)
 @pytest.mark.parametrize("architecture", ["gfx906", "gfx1030"])
-def test_compiles_for_amd(architecture: str) -> None:
+def test_compiles_for_amd(architecture: str, source: program.Program) -> None:
     try:
         hip = platforms.Hip()
         hip.version()
     except (OSError, AttributeError) as error:
         pytest.skip(f"no hipRTC here: {error}")
-    code = hip.compile(kernels.SOURCE.read_text(encoding="utf-8"), hip.options(architecture))
-    assert b"amdgcn" in code and all(name in code for name in (b"prepare", b"draw", b"resolve"))
+    code = hip.compile(source.source.read_text(encoding="utf-8"), hip.options(architecture))
+    assert b"amdgcn" in code and all(name.encode() in code for name in source.kernels)
 
 
 @pytest.mark.parametrize(("make", "architecture"), [(platforms.Cuda, "sm_75"), (platforms.Hip, "gfx1030")])

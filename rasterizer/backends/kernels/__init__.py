@@ -8,7 +8,6 @@ and one log line says why.
 from __future__ import annotations
 
 import ctypes
-import logging
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,111 +16,39 @@ import torch
 from torch import Tensor
 
 from ... import scenes
-from ...memory import default_budget, is_out_of_memory
+from ...memory import call_when_memory_is_short, default_budget, is_out_of_memory
 from ...raster_types import RasterInfo, RasterOptions
 from .. import eager
-from .cache import cached
-from .platforms import Cuda, Hip, Platform
+from .program import Program, current_stream, parameters_of
 
-log = logging.getLogger("torch_rasterizer")
-
-SOURCE = Path(__file__).with_name("raster.cu")
-
-KERNELS = ("prepare", "draw", "split", "expand", "regions", "resolve")
-"""Names of the kernels, in the order they run."""
-
-_THREADS = 256
-_VERTICES = 1 << 28  # bytes of screen-space vertices that are kept; beyond, vertices are mapped wherever they are used
+_KEPT_WORDS = 1 << 26  # bytes of a z-buffer that is kept for the next call
 _FREE_WORDS = 1 << 28  # a z-buffer up to this size is made without asking how much memory is free
-_TILE = 16  # as in raster.cu
-_COUNTERS = 32  # bytes
+_COUNTERS = 8  # words before a z-buffer
+_FACE_BITS = 24  # of a word in a kept z-buffer; meshes with more faces get one of their own
+_EPOCHS = 1 << (64 - 31 - _FACE_BITS)
 _RECORD, _REGION, _INDEX = 64, 12, 4  # bytes of an entry of each queue, as in raster.cu
+_THREADS, _SPLIT = 256, 64  # of a thread block; those of split
+_TILE = 16  # as in raster.cu
 
 # Entries of each queue at most. Full queues cost time, not pixels.
-_LARGER = 1 << 22
 _RECORDS = 1 << 20
 _REGIONS = 1 << 21
-_HUGES = 1 << 16
 
 
 class _Params(ctypes.Structure):
     """``struct Params`` of raster.cu, field for field."""
 
     _fields_ = [
-        *((name, ctypes.c_void_p) for name in ("pos", "screen", "tri", "prior", "words", "counters", "larger")),
-        *((name, ctypes.c_void_p) for name in ("records", "queue", "huge", "invalid", "findices", "barycentric")),
-        *((name, ctypes.c_uint64) for name in ("corners",)),
+        *((name, ctypes.c_void_p) for name in ("pos", "tri", "prior", "words", "large", "records", "queue")),
+        *((name, ctypes.c_void_p) for name in ("invalid", "findices", "barycentric")),
+        *((n, ctypes.c_uint32) for n in ("epoch_high", "epoch_mask", "step_right", "step_left", "face_mask")),
         *((name, ctypes.c_uint32) for name in ("total", "pixels", "faces", "vertices")),
-        *((name, ctypes.c_int32) for name in ("width", "height", "tri_is_64", "small_box", "look_first")),
-        *(
-            (name, ctypes.c_uint32)
-            for name in ("larger_capacity", "record_capacity", "region_capacity", "huge_capacity")
-        ),
+        *((name, ctypes.c_int32) for name in ("width", "height")),
+        *((name, ctypes.c_float) for name in ("last_x", "last_y")),
+        *((name, ctypes.c_int32) for name in ("tri_is_64", "small_box", "look_first")),
+        *((name, ctypes.c_uint32) for name in ("record_capacity", "region_capacity")),
         ("truncation", ctypes.c_float),
     ]
-
-
-@dataclass(frozen=True)
-class _Module:
-    """The kernels on one device."""
-
-    platform: Platform
-    prepare: ctypes.c_void_p
-    draw: ctypes.c_void_p
-    split: ctypes.c_void_p
-    expand: ctypes.c_void_p
-    regions: ctypes.c_void_p
-    resolve: ctypes.c_void_p
-    processors: int
-
-
-_modules: dict[int, _Module] = {}
-_reasons: dict[int, str] = {}
-
-
-def reason_against(device: torch.device) -> str:
-    """Why the kernels cannot be used on ``device``; empty if they can. The first call compiles and tests them."""
-    if device.type != "cuda":
-        return f"for CUDA and ROCm devices, not {device.type}"
-    number = device.index if device.index is not None else torch.cuda.current_device()
-    if number not in _reasons:
-        _reasons[number] = _prepare(torch.device("cuda", number))
-    return _reasons[number]
-
-
-@lru_cache(maxsize=1)
-def platform() -> Platform:
-    """The GPU platform of this PyTorch.
-
-    Raises:
-        OSError: its run-time compiler was not found.
-    """
-    return Hip() if torch.version.hip else Cuda()
-
-
-def compile_kernels(target: Platform, architecture: str) -> bytes:
-    """Machine code of the kernels, from the cache where it is there."""
-    source, options = SOURCE.read_text(encoding="utf-8"), target.options(architecture)
-    return cached([target.version(), *options, source], lambda: target.compile(source, options))
-
-
-def _prepare(device: torch.device) -> str:
-    """Compile, load and test on ``device``; returns what failed, or an empty string."""
-    try:
-        with torch.cuda.device(device):
-            torch.empty(1, device=device)  # the driver needs PyTorch's context to load into
-            target = platform()
-            code = target.load(compile_kernels(target, target.architecture(device)))
-            kernels = {name: target.function(code, name) for name in KERNELS}
-            processors = torch.cuda.get_device_properties(device).multi_processor_count
-            _modules[device.index] = _Module(platform=target, processors=processors, **kernels)
-            _self_test(device)
-    except Exception as error:  # drivers and compilers fail in their own ways; none may cost the user the rasterizer
-        _modules.pop(device.index, None)
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-        log.warning("Torch Rasterizer: no GPU kernels on %s, using PyTorch operators instead (%s)", device, reason)
-        return reason
-    return ""
 
 
 def _self_test(device: torch.device) -> None:
@@ -138,7 +65,7 @@ def _self_test(device: torch.device) -> None:
         clip, faces = pos[None].to(device), tri.to(device)
         options = RasterOptions((150, 170))
         want, weights, _ = eager.rasterize(clip, faces, options)
-        found, got, _ = _run(_modules[device.index], clip, faces, options)
+        found, got, _ = _run(clip, faces, options)
         wrong = int((found != want).sum())
         if wrong or not torch.allclose(got, weights, rtol=0, atol=2e-7, equal_nan=True):
             error = float((got - weights).abs().max())
@@ -147,118 +74,167 @@ def _self_test(device: torch.device) -> None:
             )
 
 
+PROGRAM = Program(
+    Path(__file__).with_name("raster.cu"),
+    ("draw", "split", "regions", "resolve"),
+    lambda device: _self_test(device),
+    "rasterizing",
+)
+"""The rasterizer's kernels, in the order they run."""
+
+reason_against = PROGRAM.reason_against
+
+
 def rasterize(pos: Tensor, tri: Tensor, options: RasterOptions) -> tuple[Tensor, Tensor, RasterInfo]:
     """As :func:`rasterizer.backends.eager.rasterize`; falls back to it when a launch fails."""
-    number = pos.device.index
     try:
-        if number == torch.cuda.current_device():
-            return _run(_modules[number], pos, tri, options)
-        with torch.cuda.device(number):
-            return _run(_modules[number], pos, tri, options)
+        if pos.device.index == torch.cuda.current_device():
+            return _run(pos, tri, options)
+        with torch.cuda.device(pos.device):
+            return _run(pos, tri, options)
     except RuntimeError as error:
         if is_out_of_memory(error):
             raise
-        _reasons[number] = f"{type(error).__name__}: {error}"
-        log.warning("Torch Rasterizer: GPU kernels failed on %s, using PyTorch operators (%s)", pos.device, error)
+        PROGRAM.give_up(pos.device, error)
         return eager.rasterize(pos, tri, options)
 
 
-def _run(module: _Module, pos: Tensor, tri: Tensor, options: RasterOptions) -> tuple[Tensor, Tensor, RasterInfo]:
+def _run(pos: Tensor, tri: Tensor, options: RasterOptions) -> tuple[Tensor, Tensor, RasterInfo]:
     """Rasterize views in groups whose z-buffers fit the budget; usually that is all of them at once."""
-    views, vertices, _ = pos.shape
+    views = pos.shape[0]
     height, width = options.resolution
     device = pos.device
     pos, tri = _aligned(pos), _faces(tri)
     prior = None if options.depth_prior is None else options.depth_prior.contiguous()
-    findices = torch.empty((views, height, width), dtype=torch.int32, device=device)
-    barycentric = torch.empty((views, height, width, 3), dtype=torch.float32, device=device)
-    invalid = torch.empty(1, dtype=torch.int32, device=device)
     group = min(views, max(1, (2**31 - 1) // max(height * width, tri.shape[0])))  # kernels count in 32 bits
     if group * height * width * 8 > _FREE_WORDS:
         group = max(1, min(group, (options.budget or default_budget(device)) // (height * width * 8)))
+    if group == views:
+        options.on_progress(0.0)
+        findices, barycentric, invalid = _launch(pos, tri, prior, options)
+        return findices, barycentric, RasterInfo("kernels", "", "", str(device), invalid)
+    findices = torch.empty((views, height, width), dtype=torch.int32, device=device)
+    barycentric = torch.empty((views, height, width, 3), dtype=torch.float32, device=device)
     counts = []
     for start in range(0, views, group):
         options.on_progress(start / views)
-        stop = min(start + group, views)
-        _launch(
-            module,
-            pos[start:stop],
-            tri,
-            None if prior is None else prior[start:stop],
-            options.occlusion_truncation,
-            (findices[start:stop], barycentric[start:stop], invalid),
-        )
-        if stop < views:
-            counts.append(invalid.clone())
-    total = torch.stack((*counts, invalid)).sum() if counts else invalid
-    return findices, barycentric, RasterInfo("kernels", "", "", str(device), total)
+        part = slice(start, start + group)
+        results = findices[part], barycentric[part]
+        counts.append(_launch(pos[part], tri, None if prior is None else prior[part], options, results)[2])
+    return findices, barycentric, RasterInfo("kernels", "", "", str(device), torch.stack(counts).sum())
 
 
-def _launch(
-    module: _Module,
-    pos: Tensor,
-    tri: Tensor,
-    prior: Tensor | None,
-    truncation: float,
-    outputs: tuple[Tensor, Tensor, Tensor],
-) -> None:
-    findices, barycentric, invalid = outputs
-    views, height, width = findices.shape
-    faces, vertices = tri.shape[0], pos.shape[1]
-    total, pixels = views * faces, findices.numel()
+@dataclass(frozen=True)
+class _Plan:
+    """What follows from the sizes of a call alone."""
+
+    template: bytes  # of _Params
+    offsets: tuple[int, int, int]  # of the large triangles, their records and the regions in the working memory
+    memory: int  # bytes of it
+
+
+@lru_cache(maxsize=64)
+def _plan(views: int, vertices: int, faces: int, height: int, width: int, tri_is_64: bool) -> _Plan:
+    total, pixels = views * faces, views * height * width
     tiles = (height // _TILE + 1) * (width // _TILE + 1)
-    records, regions, huge = min(total, _RECORDS), min(total * tiles, _REGIONS), min(total, _HUGES)
-    larger = min(total, _LARGER)
-    areas = {
-        "counters": _COUNTERS,
-        "words": 8 * pixels,
-        "records": records * _RECORD,
-        "queue": regions * _REGION,
-        "huge": huge * _INDEX,
-        "screen": 16 * views * vertices,
-        "larger": larger * _INDEX,
-    }
-    if areas["screen"] > _VERTICES:
-        del areas["screen"]
-    offsets, end = {}, 0
-    for name, size in areas.items():
-        offsets[name] = end
-        end += (size + 255) // 256 * 256
-    work = torch.empty(end, dtype=torch.uint8, device=pos.device)
-    base = work.data_ptr()
+    records, regions = min(total, _RECORDS), min(total * tiles, _REGIONS)
+    offsets, end = [], 0
+    for size in (records * _INDEX, records * _RECORD, regions * _REGION):
+        offsets.append(end)
+        end += -(-size // 256) * 256
     params = _Params(
-        pos=pos.data_ptr(),
-        tri=tri.data_ptr(),
-        prior=None if prior is None else prior.data_ptr(),
-        **{name: base + offset for name, offset in offsets.items()},
-        invalid=invalid.data_ptr(),
-        findices=findices.data_ptr(),
-        barycentric=barycentric.data_ptr(),
         total=total,
         pixels=pixels,
-        corners=views * vertices,
         faces=faces,
         vertices=vertices,
         width=width,
         height=height,
-        tri_is_64=tri.dtype == torch.int64,
+        last_x=width - 1,
+        last_y=height - 1,
+        tri_is_64=tri_is_64,
         small_box=_small_box(total),
         look_first=_look_first(total, pixels),
-        larger_capacity=larger,
         record_capacity=records,
         region_capacity=regions,
-        huge_capacity=huge,
-        truncation=truncation,
     )
-    arguments = (ctypes.c_void_p * 1)(ctypes.addressof(params))
-    stream = torch.cuda.current_stream(pos.device).cuda_stream
-    target = module.platform
-    target.launch(module.prepare, 8 * module.processors, _THREADS, stream, arguments)
-    target.launch(module.draw, -(-total // _THREADS), _THREADS, stream, arguments)
-    target.launch(module.split, module.processors, _THREADS, stream, arguments)
-    target.launch(module.expand, 2 * module.processors, _THREADS, stream, arguments)
-    target.launch(module.regions, 8 * module.processors, _THREADS, stream, arguments)
-    target.launch(module.resolve, -(-pixels // _THREADS), _THREADS, stream, arguments)
+    return _Plan(bytes(params), tuple(offsets), end)
+
+
+def _launch(
+    pos: Tensor,
+    tri: Tensor,
+    prior: Tensor | None,
+    options: RasterOptions,
+    results: tuple[Tensor, Tensor] | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Rasterize views together; returns face indices, barycentrics (``results``, if given), and invalid faces."""
+    views, vertices, _ = pos.shape
+    height, width = options.resolution
+    device, faces = pos.device, tri.shape[0]
+    plan = _plan(views, vertices, faces, height, width, tri.dtype == torch.int64)
+    stream = current_stream(device.index)
+    buffer, kept = _z_buffer((device.index, stream), views * height * width, faces, device)
+    work = torch.empty(plan.memory, dtype=torch.uint8, device=device)
+    base = work.data_ptr()
+    params = _Params.from_buffer_copy(plan.template)
+    params.pos, params.tri = pos.data_ptr(), tri.data_ptr()
+    params.prior = None if prior is None else prior.data_ptr()
+    params.words = buffer.words.data_ptr() + 8 * _COUNTERS
+    bits = buffer.face_bits
+    params.epoch_high, params.epoch_mask = buffer.epoch << (bits - 1), -1 << (bits - 1)
+    params.step_right, params.step_left, params.face_mask = 32 - bits, 1 << bits, (1 << bits) - 1
+    params.large, params.records, params.queue = (base + offset for offset in plan.offsets)
+    params.truncation = options.occlusion_truncation
+    program, arguments = PROGRAM.on(device.index), parameters_of(params)
+    program.launch("draw", -(-params.total // _THREADS), _THREADS, stream, arguments)
+    program.launch("split", 12 * program.processors, _SPLIT, stream, arguments)
+    program.launch("regions", 8 * program.processors, _THREADS, stream, arguments)
+    # While the device is at work.
+    invalid = torch.empty(1, dtype=torch.int32, device=device)
+    findices, barycentric = results or (
+        torch.empty((views, height, width), dtype=torch.int32, device=device),
+        torch.empty((views, height, width, 3), dtype=torch.float32, device=device),
+    )
+    params.invalid, params.findices = invalid.data_ptr(), findices.data_ptr()
+    params.barycentric = barycentric.data_ptr()
+    program.launch("resolve", (-(-width // _THREADS), height, views), _THREADS, stream, arguments)
+    if kept is not None:
+        _kept[kept] = buffer
+    return findices, barycentric, invalid
+
+
+@dataclass
+class _ZBuffer:
+    """Words, and the epoch of the call that uses them: see raster.cu."""
+
+    words: Tensor  # [8 + pixels] int64
+    epoch: int
+    face_bits: int
+
+
+_kept: dict[tuple[int, int], _ZBuffer] = {}  # by device and stream, whose order of work keeps calls apart
+call_when_memory_is_short(_kept.clear)
+
+
+def _z_buffer(
+    key: tuple[int, int], pixels: int, faces: int, device: torch.device
+) -> tuple[_ZBuffer, tuple[int, int] | None]:
+    """A z-buffer for one call, and the key to keep it under once everything is launched, or None.
+
+    Whoever uses a kept one takes it away, so that no other thread draws into it. A captured graph would draw in the
+    same epoch each time it is replayed, and gets one that it clears itself.
+    """
+    if 8 * pixels > _KEPT_WORDS or faces > 1 << _FACE_BITS or torch.cuda.is_current_stream_capturing():
+        return _ZBuffer(_cleared(pixels, device), 0, 32), None
+    buffer = _kept.pop(key, None)
+    if buffer is None or buffer.epoch == 0 or buffer.words.shape[0] < pixels + _COUNTERS:
+        buffer = _ZBuffer(_cleared(pixels, device), _EPOCHS - 1, _FACE_BITS)
+    buffer.epoch -= 1
+    return buffer, key
+
+
+def _cleared(pixels: int, device: torch.device) -> Tensor:
+    return torch.full((pixels + _COUNTERS,), -1, dtype=torch.int64, device=device)
 
 
 def _small_box(triangles: int) -> int:

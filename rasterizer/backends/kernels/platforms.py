@@ -14,6 +14,10 @@ from . import libraries
 _LAUNCH_ARGUMENTS = [c_void_p, *[c_uint] * 7, c_void_p, c_void_p, c_void_p]
 
 
+Blocks = tuple[int, int, int]
+"""Thread blocks along x, y and z."""
+
+
 class CompileError(RuntimeError):
     """The run-time compiler refused the source; the text is its log."""
 
@@ -39,7 +43,7 @@ class Platform(Protocol):
     def function(self, module: c_void_p, name: str) -> c_void_p:
         """A kernel of a module."""
 
-    def launch(self, function: c_void_p, blocks: int, threads: int, stream: int, arguments: ctypes.Array) -> None:
+    def launch(self, function: c_void_p, blocks: Blocks, threads: int, stream: int, arguments: ctypes.Array) -> None:
         """Launch on a stream; ``arguments`` is an array of pointers."""
 
 
@@ -115,8 +119,8 @@ class Cuda:
         self._check(self._driver.cuModuleGetFunction(byref(function), module, name.encode()), "cuModuleGetFunction")
         return function
 
-    def launch(self, function: c_void_p, blocks: int, threads: int, stream: int, arguments: ctypes.Array) -> None:
-        status = self._driver.cuLaunchKernel(function, blocks, 1, 1, threads, 1, 1, 0, stream, arguments, None)
+    def launch(self, function: c_void_p, blocks: Blocks, threads: int, stream: int, arguments: ctypes.Array) -> None:
+        status = self._driver.cuLaunchKernel(function, *blocks, threads, 1, 1, 0, stream, arguments, None)
         self._check(status, "cuLaunchKernel")
 
     def _check(self, status: int, what: str) -> None:
@@ -159,8 +163,8 @@ class Hip:
         self._check(self._runtime.hipModuleGetFunction(byref(function), module, name.encode()), "hipModuleGetFunction")
         return function
 
-    def launch(self, function: c_void_p, blocks: int, threads: int, stream: int, arguments: ctypes.Array) -> None:
-        status = self._runtime.hipModuleLaunchKernel(function, blocks, 1, 1, threads, 1, 1, 0, stream, arguments, None)
+    def launch(self, function: c_void_p, blocks: Blocks, threads: int, stream: int, arguments: ctypes.Array) -> None:
+        status = self._runtime.hipModuleLaunchKernel(function, *blocks, threads, 1, 1, 0, stream, arguments, None)
         self._check(status, "hipModuleLaunchKernel")
 
     def _check(self, status: int, what: str) -> None:
