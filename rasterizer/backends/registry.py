@@ -156,6 +156,12 @@ def _by_name(name: str, source: str) -> Backend:
     raise ValueError(f"{source}: {name!r} is no backend, expected one of auto, {', '.join(backend_names())}")
 
 
+def kernels_allowed() -> bool:
+    """Whether the environment leaves ``auto`` free to use GPU kernels, also for what is no rasterizing."""
+    forced, forbidden = _environment()
+    return forced in ("", "kernels") and "kernels" not in forbidden
+
+
 def _environment() -> tuple[str, set[str]]:
     return _wishes(os.environ.get(ENVIRONMENT, ""))
 

@@ -13,27 +13,14 @@ import torch
 from torch import Tensor
 
 from ..raster_types import shares
+from . import gpu
 from .cells import Numbering, centres, coordinates_of, corners, pack, unpack
 from .layers import NEVER, Samples
+from .level import Level
 from .neighbors import NEAREST, Cells, Images, corner_flags, layer_rules, neighborhoods
 
 _SANE = 1 << 20  # a coordinate beyond this means a position far outside the cube, or NaN
 _TABLES = 1 << 28  # bytes of depth tables, beyond which levels are linked one by one
-
-
-@dataclass
-class Level:
-    """One level; ``neighbors`` come last."""
-
-    resolution: int
-    cells: Tensor  # [N, 3] int64 coordinates
-    dims: Tensor  # [N] int64, the view that a cell faces most
-    points: Tensor | None = None  # [N, 3] float32, from where its neighbours are looked for
-    corners: Tensor | None = None  # [2, N] int32 flags, even and odd
-    rules: Tensor | None = None  # [N] int64
-    seen: Tensor | None = None  # [N] bool
-    downsample: Tensor | None = None  # [N] int64, into the coarser level
-    neighbors: Tensor | None = None  # [N, 9] int64
 
 
 @dataclass(frozen=True)
@@ -53,19 +40,25 @@ def build(
     resolution: int,
     on_progress: Callable[[float], None],
     split_sides: bool = False,
+    kernels: bool | None = None,
 ) -> Built:
     """Build ``levels`` levels over ``samples``, the finest at ``resolution``.
 
+    ``kernels`` says whether GPU kernels do what they can of it; None means where they work.
     With ``split_sides``, samples that share a finest cell but face away from the first of them get a cell of their own.
     """
     coordinates = coordinates_of(samples.positions, resolution)
     aliased = _check_inside(coordinates, resolution)
     keys = pack(coordinates, resolution)
-    finest = Numbering.of(keys)
+    if kernels is None:
+        kernels = gpu.usable(keys.device)
+    kernels = kernels and len(keys) > 0 and len(set(samples.sizes)) == 1
+    number = gpu.numbering if kernels else Numbering.of
+    finest = number(keys)
     if split_sides:
         leading = samples.normals.index_select(0, finest.first).index_select(0, finest.number)
         away = (samples.normals * leading).sum(dim=1) < 0
-        finest = Numbering.of(keys * 2 + away)
+        finest = number(keys * 2 + away)
         finest = replace(finest, keys=finest.keys >> 1)
     first = finest.first
     normals = samples.normals.index_select(0, first)
@@ -76,6 +69,8 @@ def build(
     coordinates = coordinates.index_select(0, first)
     if aliased:
         coordinates = unpack(keys.index_select(0, first), resolution)
+    if kernels and not aliased and not any(direct):
+        return _finish(gpu.regular_levels(coordinates, normals, finest, samples, resolutions), samples, first, normals)
     pyramid, coarse, cells = _pyramid(coordinates, normals, resolutions, any(direct))
     on_progress(0.3)
     if not len(samples.positions):

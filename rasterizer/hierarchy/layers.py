@@ -61,10 +61,23 @@ class Samples:
         return len(self.at) - 1
 
 
-def collect(positions: Sequence[Tensor], normals: Sequence[Tensor], feats: Sequence[Tensor] | None) -> Samples:
-    """Gather the valid pixels of three views: ``[L_v, H_v, W_v, 4]``, ``[.., 3]`` and ``[.., C]`` float32 each."""
+def collect(
+    positions: Sequence[Tensor],
+    normals: Sequence[Tensor],
+    feats: Sequence[Tensor] | None,
+    kernels: bool | None = None,
+) -> Samples:
+    """Gather the valid pixels of three views: ``[L_v, H_v, W_v, 4]``, ``[.., 3]`` and ``[.., C]`` float32 each.
+
+    ``kernels`` says whether GPU kernels do it; None means where they can.
+    """
+    from . import gpu  # which needs this module
+
     device = positions[0].device
     sizes = tuple((view.shape[1], view.shape[2]) for view in positions)
+    regular = feats is None and len(set(sizes)) == 1 and all(view.numel() for view in positions)
+    if regular and (gpu.usable(device) if kernels is None else kernels):
+        return gpu.collect(positions, normals)
     areas = [height * width for height, width in sizes]
     bases = (0, areas[0], areas[0] + areas[1])
     starts = [0, positions[0][..., 0].numel(), positions[0][..., 0].numel() + positions[1][..., 0].numel()]

@@ -14,6 +14,7 @@ from torch import Tensor
 import rasterizer
 from rasterizer.backends import native
 from rasterizer.device import PORTABLE, force_policy
+from rasterizer.hierarchy import gpu
 from tests.conftest import GOLDEN, golden_files
 from tests.rasterizer.hierarchy_reference import build_hierarchy_reference
 
@@ -105,6 +106,25 @@ def test_random_images_equal_the_plain_reference(seed: int) -> None:
 def test_random_images_on_a_gpu(seed: int) -> None:
     views, levels, resolution = random_images(seed)
     there = [[view.cuda() for view in kind] for kind in views]
+    _same(_build(there, levels, resolution), _build(views, levels, resolution))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA or ROCm device")
+@pytest.mark.parametrize("seed", range(60))
+def test_kernels_on_regular_images(seed: int) -> None:
+    """Views of one size and positions inside the cube, at a resolution that halves exactly: what the kernels take."""
+    random = np.random.default_rng(seed)
+    levels, layers, size = int(random.integers(1, 6)), int(random.integers(1, 5)), int(random.integers(4, 40))
+    resolution = int(random.integers(1, 5)) << (levels - 1)
+    shape = (layers, size, size + int(random.integers(3)))
+    positions = [torch.from_numpy(random.uniform(-1, 0.999, (*shape, 4)).astype(np.float32)) for _ in range(3)]
+    for view in positions:
+        view[..., 3] = torch.from_numpy((random.random(shape) < 0.6).astype(np.float32))
+    normals = [torch.from_numpy(random.normal(size=(*shape, 3)).astype(np.float32)) for _ in range(3)]
+    normals[0][0, 0, 0] = torch.nan
+    views = [positions, normals]
+    there = [[view.cuda() for view in kind] for kind in views]
+    assert gpu.usable(there[0][0].device)
     _same(_build(there, levels, resolution), _build(views, levels, resolution))
 
 

@@ -14,13 +14,14 @@ import torch
 import rasterizer
 from rasterizer import scenes
 from rasterizer.backends import kernels, registry
-from rasterizer.backends.kernels import cache, platforms, program
+from rasterizer.backends.kernels import cache, interpolate, platforms, program
 from rasterizer.device import PORTABLE, force_policy
+from rasterizer.hierarchy import gpu
 
 CUDA = torch.device("cuda", 0)
-gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA or ROCm device")
+on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA or ROCm device")
 
-PROGRAMS = [pytest.param(found, id=found.source.stem) for found in (kernels.PROGRAM,)]
+PROGRAMS = [pytest.param(found, id=found.source.stem) for found in (kernels.PROGRAM, interpolate.PROGRAM, gpu.PROGRAM)]
 
 SCENES = {
     "sub-pixel": (scenes.sphere(200_000), 100, 120),
@@ -41,13 +42,13 @@ def _same(one: rasterizer.Fragments, other: rasterizer.Fragments) -> None:
     )
 
 
-@gpu
+@on_gpu
 def test_kernels_are_what_auto_uses() -> None:
     assert kernels.reason_against(CUDA) == ""
     assert rasterizer.rasterize(*(t.to(CUDA) for t in scenes.sphere(100)), (32, 32)).info.backend == "kernels"
 
 
-@gpu
+@on_gpu
 def test_golden_files(golden_raster: dict[str, np.ndarray]) -> None:
     pos, tri = torch.from_numpy(golden_raster["V"]).to(CUDA), torch.from_numpy(golden_raster["F"]).to(CUDA)
     size = int(golden_raster["height"]), int(golden_raster["width"])
@@ -58,7 +59,7 @@ def test_golden_files(golden_raster: dict[str, np.ndarray]) -> None:
         np.testing.assert_allclose(got.cpu().numpy(), weights, rtol=0, atol=2e-7)
 
 
-@gpu
+@on_gpu
 @pytest.mark.parametrize("scene", SCENES)
 @pytest.mark.parametrize("prior", [None, -3.0, 0.2, float("nan")])
 def test_scenes(scene: str, prior: float | None) -> None:
@@ -69,7 +70,7 @@ def test_scenes(scene: str, prior: float | None) -> None:
     _same(rasterizer.rasterize(pos.to(CUDA), tri.to(CUDA), (height, width), depth_prior=moved, backend="kernels"), want)
 
 
-@gpu
+@on_gpu
 @pytest.mark.parametrize("seed", range(30))
 def test_random_scenes(seed: int) -> None:
     random = torch.Generator().manual_seed(seed)
@@ -85,7 +86,7 @@ def test_random_scenes(seed: int) -> None:
     assert got.info.invalid_faces == want.info.invalid_faces
 
 
-@gpu
+@on_gpu
 def test_views_and_layouts() -> None:
     pos, tri = SCENES["medium"][0]
     views = torch.stack([pos * torch.tensor([1.0, s, 1.0, 1.0]) for s in (1.0, 0.5, -0.7)]).to(CUDA)
@@ -97,7 +98,7 @@ def test_views_and_layouts() -> None:
     _same(rasterizer.rasterize(views, tri.to(torch.int16), (130, 150), backend="kernels"), both)
 
 
-@gpu
+@on_gpu
 @pytest.mark.parametrize("queue", ["_RECORDS", "_REGIONS"])
 def test_full_queues_lose_nothing(queue: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernels, queue, 3)
@@ -109,7 +110,7 @@ def test_full_queues_lose_nothing(queue: str, monkeypatch: pytest.MonkeyPatch) -
         _same(got, rasterizer.rasterize(pos, tri, (height, width), backend="torch"))
 
 
-@gpu
+@on_gpu
 def test_more_faces_than_nvdiffrast_can_count() -> None:
     pos, tri = (tensor.to(CUDA) for tensor in scenes.sphere(30_000_000))
     assert len(tri) > 1 << 24
@@ -118,7 +119,7 @@ def test_more_faces_than_nvdiffrast_can_count() -> None:
     _same(got, rasterizer.rasterize(pos, tri, (512, 512), backend="torch"))
 
 
-@gpu
+@on_gpu
 @pytest.mark.parametrize("scene", ["medium", "pixels on edges", "screen-sized"])
 def test_without_fast_doubles(scene: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What cards run whose float64 is slow; an H100 would never take it."""
@@ -131,7 +132,7 @@ def test_without_fast_doubles(scene: str, tmp_path: Path, monkeypatch: pytest.Mo
     _same(got, rasterizer.rasterize(pos, tri, (height, width)))
 
 
-@gpu
+@on_gpu
 def test_nothing_is_left_of_earlier_calls() -> None:
     scenes_ = [SCENES[name] for name in ("medium", "small", "screen-sized", "one column")]
     want = [rasterizer.rasterize(pos.to(CUDA), tri.to(CUDA), size, backend="torch") for (pos, tri), *size in scenes_]
@@ -142,7 +143,7 @@ def test_nothing_is_left_of_earlier_calls() -> None:
             _same(got, want[turn % 4])
 
 
-@gpu
+@on_gpu
 def test_threads_share_a_stream() -> None:
     (pos, tri), height, width = SCENES["medium"]
     turned = [(pos * torch.tensor([1.0, scale, 1.0, 1.0])).to(CUDA) for scale in (1.0, 0.7, -0.4, 0.1)]
@@ -157,7 +158,7 @@ def test_threads_share_a_stream() -> None:
         list(pool.map(work, range(4)))
 
 
-@gpu
+@on_gpu
 def test_stream_and_graph() -> None:
     (pos, tri), height, width = SCENES["small"]
     pos, tri = pos.to(CUDA), tri.to(CUDA)
@@ -177,7 +178,7 @@ def test_stream_and_graph() -> None:
     assert not got.findices.any()
 
 
-@gpu
+@on_gpu
 def test_a_failed_launch_falls_back(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     (pos, tri), height, width = SCENES["medium"]
     pos, tri = pos.to(CUDA), tri.to(CUDA)
@@ -191,7 +192,7 @@ def test_a_failed_launch_falls_back(monkeypatch: pytest.MonkeyPatch, caplog: pyt
     assert "cuLaunchKernel: no" in kernels.reason_against(CUDA)
 
 
-@gpu
+@on_gpu
 def test_wrong_pixels_are_noticed(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     real = kernels._run
 
@@ -204,7 +205,7 @@ def test_wrong_pixels_are_noticed(monkeypatch: pytest.MonkeyPatch, caplog: pytes
     assert "self-test" in kernels.PROGRAM._prepare(CUDA) and "using PyTorch operators instead" in caplog.text
 
 
-@gpu
+@on_gpu
 def test_portable_policy_does_not_change_the_kernels() -> None:
     (pos, tri), height, width = SCENES["small"]
     with force_policy(PORTABLE):

@@ -1,0 +1,88 @@
+"""Interpolation of vertex attributes as one GPU kernel."""
+
+from __future__ import annotations
+
+import ctypes
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from .program import Program, current_stream, parameters_of
+
+_THREADS = 256
+
+
+class _Params(ctypes.Structure):
+    """``struct Params`` of interpolate.cu, field for field."""
+
+    _fields_ = [
+        *((name, ctypes.c_void_p) for name in ("col", "findices", "barycentric", "tri", "out")),
+        ("table", ctypes.c_uint64),
+        *((name, ctypes.c_uint32) for name in ("pixels", "view_pixels", "channels", "faces", "vertices")),
+        ("tri_is_64", ctypes.c_int32),
+    ]
+
+
+def _self_test(device: torch.device) -> None:
+    """Compare the kernel with PyTorch's operators.
+
+    Raises:
+        RuntimeError: a value differs.
+    """
+    random = torch.Generator().manual_seed(0)
+    col = torch.rand(2, 9, 5, generator=random).to(device)
+    tri = torch.randint(9, (7, 3), generator=random).to(device)
+    findices = torch.randint(8, (2, 6, 11), generator=random).to(device, torch.int32)
+    weights = torch.rand(2, 6, 11, 3, generator=random).to(device) * (findices > 0)[..., None]
+    corners = torch.stack([view[tri] for view in col])[torch.arange(2)[:, None, None], (findices.long() - 1).clamp(0)]
+    want = corners[..., 0, :] * weights[..., :1]
+    for k in (1, 2):
+        want = want + corners[..., k, :] * weights[..., k : k + 1]
+    wrong = int((run(col, findices, weights, tri) != want).sum())
+    if wrong:
+        raise RuntimeError(f"self-test: {wrong} of {want.numel()} values wrong")
+
+
+PROGRAM = Program(
+    Path(__file__).with_name("interpolate.cu"), ("interpolate",), lambda device: _self_test(device), "interpolating"
+)
+
+
+def reason_against(col: Tensor, findices: Tensor, barycentric: Tensor) -> str:
+    """Why the kernel cannot interpolate these; empty if it can."""
+    if torch.is_grad_enabled() and (col.requires_grad or barycentric.requires_grad):
+        return "for values without gradients"
+    if col.dtype != torch.float32 or barycentric.dtype != torch.float32:
+        return "for float32"
+    if max(findices.numel(), col.numel()) >= 2**31 or not col.shape[2]:
+        return "for images and tables that 32 bits can count"
+    return PROGRAM.reason_against(col.device)
+
+
+def run(col: Tensor, findices: Tensor, barycentric: Tensor, tri: Tensor) -> Tensor:
+    """``[B, H, W, C]`` from ``[1 or B, N, C]``, ``[B, H, W]``, ``[B, H, W, 3]`` and checked faces ``[M, 3]``."""
+    col, weights = col.contiguous(), barycentric.contiguous()
+    images = findices.to(torch.int32).contiguous()
+    faces = (tri if tri.dtype in (torch.int32, torch.int64) else tri.to(torch.int32)).contiguous()
+    tables, vertices, channels = col.shape
+    out = torch.empty((*images.shape, channels), dtype=torch.float32, device=col.device)
+    params = _Params(
+        col=col.data_ptr(),
+        findices=images.data_ptr(),
+        barycentric=weights.data_ptr(),
+        tri=faces.data_ptr(),
+        out=out.data_ptr(),
+        table=vertices * channels if tables > 1 else 0,
+        pixels=images.numel(),
+        view_pixels=images[0].numel(),
+        channels=channels,
+        faces=len(faces),
+        vertices=vertices,
+        tri_is_64=faces.dtype == torch.int64,
+    )
+    number = col.device.index
+    with torch.cuda.device(number):
+        blocks = -(-images.numel() // _THREADS)
+        PROGRAM.on(number).launch("interpolate", blocks, _THREADS, current_stream(number), parameters_of(params))
+    return out

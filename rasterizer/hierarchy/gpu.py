@@ -1,0 +1,278 @@
+"""The hierarchy as GPU kernels, where PyTorch's operators cost more to launch than to run.
+
+``hierarchy.cu`` has a kernel for what takes PyTorch a dozen operators. Results are the same to the last bit.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from itertools import accumulate
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..backends.kernels.program import Program, current_stream, parameters_of
+from ..backends.registry import kernels_allowed
+from .cells import Numbering
+from .layers import NEVER, Samples
+from .level import Level
+
+_LEVELS = 16  # as in hierarchy.cu
+_THREADS = 256
+
+
+class _Images(ctypes.Structure):
+    """``struct Images`` of hierarchy.cu, field for field."""
+
+    _fields_ = [
+        ("positions", ctypes.c_void_p * 3),
+        ("normals", ctypes.c_void_p * 3),
+        ("layers", ctypes.c_int64 * 3),
+        *((name, ctypes.c_int64) for name in ("height", "width", "most")),
+        *((name, ctypes.c_void_p) for name in ("drawn", "order", "count", "last", "at", "out_positions")),
+        *((name, ctypes.c_void_p) for name in ("out_normals", "depth_axis", "slot", "visit")),
+    ]
+
+
+class _Keys(ctypes.Structure):
+    """``struct Keys`` of hierarchy.cu, field for field."""
+
+    _fields_ = [
+        *((name, ctypes.c_void_p) for name in ("ordered", "order", "marks", "sums", "number", "first", "distinct")),
+        ("number_of_key", ctypes.c_void_p),
+        ("keys", ctypes.c_int64),
+    ]
+
+
+class _Level(ctypes.Structure):
+    """``struct Level`` of hierarchy.cu, field for field."""
+
+    _fields_ = [
+        *((name, ctypes.c_void_p) for name in ("of_sample", "first", "cells", "dims", "points", "down", "rules")),
+        *((name, ctypes.c_void_p) for name in ("seen", "flags", "votes", "count", "neighbors", "hits", "child")),
+        *((name, ctypes.c_void_p) for name in ("needed", "order", "keys", "number_of_key")),
+        *((name, ctypes.c_int64) for name in ("key_count", "key_shift", "offset", "size", "room", "resolution")),
+    ]
+
+
+class _Params(ctypes.Structure):
+    """``struct Params`` of hierarchy.cu, field for field."""
+
+    _fields_ = [
+        ("level", _Level * _LEVELS),
+        *((name, ctypes.c_void_p) for name in ("coordinates", "normals", "finest_number", "coarse_keys")),
+        *((name, ctypes.c_void_p) for name in ("coarse_number", "coarse_first", "visit", "at", "last", "layer_count")),
+        *((name, ctypes.c_int64) for name in ("finest", "samples", "pixels", "layers", "apart", "height", "width")),
+        *((name, ctypes.c_int32) for name in ("levels", "current")),
+    ]
+
+
+def _self_test(device: torch.device) -> None:
+    """Compare the kernels with PyTorch's operators on a small mesh.
+
+    Raises:
+        RuntimeError: an output differs.
+    """
+    from ..samples import trefoil_knot  # these need this module
+    from .build import build
+    from .layers import collect
+    from .peel import peel
+
+    mesh = trefoil_knot(60, 12)
+    layers = peel(mesh, mesh.vertices * (0.9 / mesh.vertices.abs().amax()), 16, 12)
+    views = [[view.to(device) for view in views] for views in (layers.positions, layers.normals)]
+    got, want = (
+        build(collect(*views, None, kernels), 4, 16, lambda share: None, kernels=kernels) for kernels in (True, False)
+    )
+    for number, (one, other) in enumerate(zip(got.levels, want.levels, strict=True)):
+        for name in ("cells", "downsample", "corners", "neighbors"):
+            values = getattr(one, name), getattr(other, name)
+            if values[1] is not None and not torch.equal(*values):
+                raise RuntimeError(f"self-test: {name} of level {number} differ")
+
+
+PROGRAM = Program(
+    Path(__file__).with_name("hierarchy.cu"),
+    (
+        *("survey", "gather", "mark", "rank", "spread", "halve", "represent", "vote", "elect", "belong", "judge"),
+        *("hit", "lack", "adopt", "look"),
+    ),
+    lambda device: _self_test(device),
+    "the grid hierarchy",
+)
+
+
+def usable(device: torch.device) -> bool:
+    """Whether the kernels work on ``device`` and are not forbidden."""
+    return device.type == "cuda" and kernels_allowed() and not PROGRAM.reason_against(device)
+
+
+def _launcher(device: torch.device, params: ctypes.Structure):  # noqa: ANN202 - a function of this module
+    program, arguments, stream = PROGRAM.on(device.index), parameters_of(params), current_stream(device.index)
+
+    def launch(name: str, threads: int, together: int = 1) -> None:
+        program.launch(name, (-(-threads // _THREADS), together, 1), _THREADS, stream, arguments)
+
+    return launch
+
+
+def _integers(device: torch.device, *shape: int) -> Tensor:
+    return torch.empty(shape, dtype=torch.int64, device=device)
+
+
+def collect(positions: Sequence[Tensor], normals: Sequence[Tensor]) -> Samples:
+    """:func:`rasterizer.hierarchy.layers.collect` of views of one size that are not empty, without features."""
+    device = positions[0].device
+    positions, normals = [view.contiguous() for view in positions], [view.contiguous() for view in normals]
+    layers = [len(view) for view in positions]
+    height, width = positions[0].shape[1:3]
+    area, most = height * width, max(layers)
+    drawn = torch.empty((sum(layers) * area,), dtype=torch.int32, device=device)
+    count, last, at = _integers(device, 3 * area), _integers(device, 3 * area), _integers(device, most * 3 * area + 1)
+    params = _Images(
+        (ctypes.c_void_p * 3)(*(view.data_ptr() for view in positions)),
+        (ctypes.c_void_p * 3)(*(view.data_ptr() for view in normals)),
+        (ctypes.c_int64 * 3)(*layers),
+        height,
+        width,
+        most,
+        drawn=drawn.data_ptr(),
+        count=count.data_ptr(),
+        last=last.data_ptr(),
+        at=at.data_ptr(),
+    )
+    launch = _launcher(device, params)
+    launch("survey", 3 * area)
+    order = drawn.cumsum(0)
+    total = int(order[-1])
+    points, directions = (torch.empty((total, 3), device=device) for _ in range(2))
+    depth_axis, slot, visit = (_integers(device, total) for _ in range(3))
+    params.order, params.out_positions, params.out_normals = order.data_ptr(), points.data_ptr(), directions.data_ptr()
+    params.depth_axis, params.slot, params.visit = depth_axis.data_ptr(), slot.data_ptr(), visit.data_ptr()
+    launch("gather", most * 3 * area + 1)
+    bases = (0, area, 2 * area)
+    return Samples(points, directions, None, depth_axis, slot, visit, at, count, last, ((height, width),) * 3, bases)
+
+
+def numbering(keys: Tensor) -> Numbering:
+    """:meth:`Numbering.of` of keys of which there is at least one."""
+    device, total = keys.device, len(keys)
+    ordered, order = torch.sort(keys, stable=True)
+    marks = torch.empty((2 * total,), dtype=torch.int32, device=device)
+    number = _integers(device, total)
+    params = _Keys(ordered.data_ptr(), order.data_ptr(), marks.data_ptr(), number=number.data_ptr(), keys=total)
+    launch = _launcher(device, params)
+    launch("mark", total)
+    sums = marks.cumsum(0)
+    distinct = int(sums[total - 1])
+    first, known, number_of_key = (_integers(device, distinct) for _ in range(3))
+    params.sums, params.first, params.distinct = sums.data_ptr(), first.data_ptr(), known.data_ptr()
+    params.number_of_key = number_of_key.data_ptr()
+    launch("rank", total)
+    launch("spread", total)
+    return Numbering(number, first, known, number_of_key)
+
+
+def regular_levels(
+    coordinates: Tensor, normals: Tensor, finest: Numbering, samples: Samples, resolutions: Sequence[int]
+) -> list[Level]:
+    """All levels, padded and linked, of resolutions that halve exactly.
+
+    Args:
+        coordinates: ``[N, 3]`` int64 of the finest cells, inside the cube.
+        normals: ``[N, 3]`` float32 of them.
+        finest: their numbering of the samples.
+        samples: of views of one size; at least one.
+        resolutions: of the levels, finest first, at most 16.
+    """
+    device, levels, count = coordinates.device, len(resolutions), len(coordinates)
+    coordinates, normals = coordinates.contiguous(), normals.contiguous()
+    apart = resolutions[0] ** 3
+    params = _Params(
+        coordinates=coordinates.data_ptr(),
+        normals=normals.data_ptr(),
+        finest_number=finest.number.data_ptr(),
+        visit=samples.visit.data_ptr(),
+        at=samples.at.data_ptr(),
+        last=samples.last.data_ptr(),
+        layer_count=samples.count.data_ptr(),
+        finest=count,
+        samples=len(samples.visit),
+        pixels=samples.pixels,
+        layers=samples.layers,
+        apart=apart,
+        height=samples.sizes[0][0],
+        width=samples.sizes[0][1],
+        levels=levels,
+    )
+    for number, resolution in enumerate(resolutions):
+        params.level[number].resolution = resolution
+    launch = _launcher(device, params)
+    offsets, coarse = [0], finest
+    if levels > 1:
+        keys = _integers(device, (levels - 1) * count)
+        params.coarse_keys = keys.data_ptr()
+        launch("halve", count, levels - 1)
+        coarse = numbering(keys)
+        params.coarse_number, params.coarse_first = coarse.number.data_ptr(), coarse.first.data_ptr()
+        bounds = torch.arange(levels, device=device) * count
+        offsets = torch.searchsorted(coarse.first, bounds).tolist()
+    sizes = [count, *(stop - start for start, stop in zip(offsets, offsets[1:], strict=False))]
+    rooms = [sum(sizes[number:]) for number in range(levels)]  # each cell of the coarser level may lack a child
+    starts = [0, *accumulate(rooms)]
+    room = starts[-1]
+
+    first = torch.full((sum(sizes),), NEVER, device=device)
+    zeros = torch.zeros((2 * room + 3 * sum(sizes),), dtype=torch.int32, device=device)
+    cells, of_sample = _integers(device, room, 3), _integers(device, levels, params.samples)
+    dims, down, rules, child, counts = (_integers(device, size) for size in (room, room, room, room, levels))
+    flags, points = _integers(device, 2 * room), torch.empty((room, 3), device=device)
+    needed = torch.empty((room,), dtype=torch.int32, device=device)
+    seen = torch.empty((room,), dtype=torch.uint8, device=device)
+    for number, start in enumerate(starts[:-1]):
+        row, above = params.level[number], starts[number + 1]  # above: what belongs to cells of the coarser level
+        known = coarse if number else finest
+        row.of_sample = of_sample.data_ptr() + 8 * number * params.samples
+        row.first = first.data_ptr() + 8 * sum(sizes[:number])
+        row.cells, row.points = cells.data_ptr() + 24 * start, points.data_ptr() + 12 * start
+        row.dims, row.down, row.rules = (tensor.data_ptr() + 8 * start for tensor in (dims, down, rules))
+        row.flags, row.seen = flags.data_ptr() + 16 * start, seen.data_ptr() + start
+        row.votes = zeros.data_ptr() + 4 * (2 * room + 3 * sum(sizes[:number]))
+        row.hits, row.needed = zeros.data_ptr() + 8 * above, needed.data_ptr() + 4 * above
+        row.child, row.count = child.data_ptr() + 8 * above, counts.data_ptr() + 8 * number
+        row.keys, row.number_of_key = known.keys.data_ptr(), known.number_of_key.data_ptr()
+        row.key_count, row.key_shift = len(known.keys), number * apart
+        row.offset = offsets[number - 1] if number else 0
+        row.size, row.room = sizes[number], rooms[number]
+
+    launch("represent", max(sizes), levels)
+    for params.current in range(levels - 1):
+        launch("vote", sizes[params.current])
+        launch("elect", sizes[params.current + 1])
+    launch("belong", params.samples, levels)
+    launch("judge", max(sizes), levels)
+    orders = []
+    for params.current in reversed(range(levels - 1)):
+        finer, coarser = params.level[params.current], params.current + 1
+        launch("hit", finer.size)
+        launch("lack", rooms[coarser])
+        orders.append(needed[starts[coarser] : starts[coarser + 1]].cumsum(0))
+        finer.order = orders[-1].data_ptr()
+        launch("adopt", rooms[coarser])
+    totals = counts.tolist()
+    neighbors = [_integers(device, total, 9) for total in totals]
+    for row, rows in zip(params.level, neighbors, strict=False):
+        row.neighbors = rows.data_ptr()
+    launch("look", 9 * max(totals), levels)
+
+    pyramid = []
+    for number, (resolution, start, total) in enumerate(zip(resolutions, starts, totals, strict=False)):
+        part = slice(start, start + total)
+        pairs = flags[2 * start : 2 * (start + rooms[number])].view(2, rooms[number])[:, :total]
+        below = down[part] if number + 1 < levels else None
+        level = Level(resolution, cells[part], dims[part], points[part], pairs, downsample=below)
+        level.neighbors = neighbors[number]
+        pyramid.append(level)
+    return pyramid
