@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .backends import registry
+from .backends.eager.interpolate import interpolate as eager_interpolate
 from .backends.eager.resolve import differentiable_barycentrics
 from .device import device_policy, working_device
 from .memory import with_less_memory
@@ -26,8 +27,6 @@ from .validation import (
 
 TILE_SIZE = 32
 """Default side of the tiled mode's tiles, in pixels."""
-
-_INTERPOLATE_CHUNK = 1 << 20  # pixels; keeps the gathered corners, not the image, as the temporary
 
 
 def rasterize(
@@ -55,7 +54,8 @@ def rasterize(
         occlusion_truncation: added to the mapped prior before the test.
         mode: ``batched`` evaluates whole bounding boxes, ``tiled`` cuts large triangles at screen tiles and drops the
             tiles they cannot touch, ``auto`` decides from the triangles. The result is the same to the last bit.
-        tile_size: side of those tiles in pixels, 8 to 512.
+        tile_size: side of those tiles in pixels, 8 to 512; on a CPU they are runs of pixels in one row, and this does
+            not matter.
         batch_size: triangles set up at once; 0 derives it from the memory that is free.
         backend: ``auto`` or a name from :func:`rasterizer.backend_info`.
         on_progress: called now and then with the share done, 0..1; an exception it raises stops the call.
@@ -173,6 +173,7 @@ def interpolate(col: Tensor, findices: Tensor, barycentric: Tensor, tri: Tensor)
     Returns:
         ``[H, W, C]`` if neither ``col`` nor ``findices`` has a batch dimension, else ``[B, H, W, C]``: the sum over the
         corners of ``barycentric * col[corner]``, zeros on background. Differentiable in ``col`` and ``barycentric``.
+        Working memory is bounded, whatever the image size.
     """
     col, findices, barycentric = (
         as_tensor(value, name) for value, name in ((col, "col"), (findices, "findices"), (barycentric, "barycentric"))
@@ -194,23 +195,9 @@ def interpolate(col: Tensor, findices: Tensor, barycentric: Tensor, tri: Tensor)
     if col.shape[0] not in (1, views):
         raise ValueError(f"col: is a batch of {col.shape[0]}, expected 1 or the {views} images of findices")
 
-    flat, weights = images.reshape(-1), weights.reshape(-1, 3)
-    table = col.reshape(-1, col.shape[2])
-    step = col.shape[1] if col.shape[0] > 1 else 0  # each view reads its own block of the table, or all the same one
-    pixels = images[0].numel()
-    parts = []
-    for start in range(0, flat.numel(), _INTERPOLATE_CHUNK):
-        stop = min(start + _INTERPOLATE_CHUNK, flat.numel())
-        face = (flat[start:stop].to(torch.int64) - 1).clamp_(0, faces.shape[0] - 1)
-        index = faces.index_select(0, face).to(torch.int64).clamp_(0, col.shape[1] - 1)
-        if step:
-            view = torch.div(torch.arange(start, stop, device=index.device), pixels, rounding_mode="floor")
-            index += (view * step)[:, None]
-        share = weights[start:stop]
-        total = table.index_select(0, index[:, 0]) * share[:, 0:1]
-        total = total + table.index_select(0, index[:, 1]) * share[:, 1:2]
-        parts.append(total + table.index_select(0, index[:, 2]) * share[:, 2:3])
-    out = (parts[0] if len(parts) == 1 else torch.cat(parts)).view(*images.shape, col.shape[2])
+    differentiable = torch.is_grad_enabled() and (col.requires_grad or weights.requires_grad)
+    run = eager_interpolate if differentiable else registry.interpolation(col.device)
+    out = run(col, images, weights, faces)
     return out[0] if single else out
 
 

@@ -47,11 +47,16 @@ def to_screen(pos: Tensor, width: int, height: int) -> Tensor:
     Returns:
         ``[..., 4]``: ``(sx, sy, sz, w)``; pixels, pixels, mapped depth, clip w.
     """
-    x, y, z, w = pos.unbind(-1)
+    return torch.stack(screen_columns(*pos.unbind(-1), width, height), dim=-1)
+
+
+def screen_columns(
+    x: Tensor, y: Tensor, z: Tensor, w: Tensor, width: int, height: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """:func:`to_screen` for coordinates apart."""
     sx = (x / w * 0.5 + 0.5) * (width - 1) + 0.5
     sy = (0.5 + (0.5 * y) / w) * (height - 1) + 0.5
-    sz = z / w * DEPTH_SCALE + 0.5
-    return torch.stack((sx, sy, sz, w), dim=-1)
+    return sx, sy, z / w * DEPTH_SCALE + 0.5, w
 
 
 def depth_threshold(prior: Tensor, occlusion_truncation: float) -> Tensor:
@@ -97,8 +102,10 @@ def _two_sum(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     return total, (a - (total - b_part)) + (b - b_part)
 
 
-def perspective(alpha: Tensor, beta: Tensor, gamma: Tensor, wa: Tensor, wb: Tensor, wc: Tensor) -> tuple[Tensor, ...]:
-    """Perspective-correct barycentrics from screen-space ones and the corners' clip ``w``."""
-    a, b, c = alpha / wa, beta / wb, gamma / wc
+def perspective(
+    alpha: Tensor, beta: Tensor, gamma: Tensor, wa: Tensor | None, wb: Tensor | None, wc: Tensor | None
+) -> tuple[Tensor, ...]:
+    """Perspective-correct barycentrics from screen-space ones and the corners' clip ``w``; None stands for 1."""
+    a, b, c = (alpha, beta, gamma) if wa is None else (alpha / wa, beta / wb, gamma / wc)
     scale = 1.0 / ((a + b) + c)
     return a * scale, b * scale, c * scale

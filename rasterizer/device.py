@@ -28,6 +28,8 @@ class DevicePolicy:
         box_sizes: sides of the box classes in which small triangles are evaluated, ascending.
         square_boxes: only square classes: fewer launches for more pixels, which pays where launches are dear.
         by_column: gather coordinates one by one: on a CPU contiguous arithmetic outweighs the extra gathers.
+        spans: cut large boxes into runs of one row instead of square tiles, which waits for the device often.
+        views_together: one z-buffer for all views of a call, to save launches.
         chunk: most pixels evaluated at once; on a CPU it follows the cache, elsewhere the launch cost.
         batch: most triangles set up at once, likewise.
     """
@@ -38,14 +40,18 @@ class DevicePolicy:
     box_sizes: tuple[int, ...]
     square_boxes: bool
     by_column: bool
+    spans: bool
+    views_together: bool
     chunk: int
     batch: int
 
 
-_CPU = DevicePolicy(True, True, False, (2, 3, 4, 6, 8, 12, 16, 24, 32), False, True, 1 << 17, 1 << 17)
-_GPU = DevicePolicy(True, True, False, (2, 4, 8, 16), True, False, 1 << 23, 1 << 22)
+_CPU = DevicePolicy(
+    True, True, False, (2, 3, 4, 6, 8, 12, 16, 24, 32), False, True, True, False, chunk=1 << 15, batch=1 << 17
+)
+_GPU = DevicePolicy(True, True, False, (2, 4, 8, 16), True, False, False, True, chunk=1 << 23, batch=1 << 22)
 
-PORTABLE = DevicePolicy(False, False, True, (2, 4, 8, 16), True, False, 1 << 23, 1 << 20)
+PORTABLE = DevicePolicy(False, False, True, (2, 4, 8, 16), True, False, False, False, chunk=1 << 23, batch=1 << 20)
 """The least any supported device offers: what MPS has, and Intel GPUs without float64."""
 
 _forced: DevicePolicy | None = None

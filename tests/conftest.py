@@ -19,7 +19,7 @@ POLICIES = {
     "cpu": None,
     "gpu": device_module._GPU,
     "portable": device_module.PORTABLE,
-    "tiles": replace(device_module._CPU, box_sizes=(2, 4)),  # small boxes count as large, so that tiles are cut
+    "tiles": replace(device_module._CPU, spans=False, box_sizes=(2, 4)),  # small boxes count as large and are cut
 }
 
 

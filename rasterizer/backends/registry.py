@@ -19,9 +19,12 @@ from torch import Tensor
 from ..device import device_name
 from ..raster_types import RasterInfo, RasterOptions
 from . import eager, kernels, native, nvdiffrast
+from .eager.interpolate import interpolate
 from .presence import installed
 
 log = logging.getLogger("torch_rasterizer")
+
+Interpolation = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 ENVIRONMENT = "TORCH_RASTERIZER_BACKEND"
 """``NAME`` makes ``auto`` mean that backend; ``-NAME`` forbids one. Several are separated by commas."""
@@ -38,6 +41,8 @@ class Backend:
         rasterize: the implementation.
         note: one line for people.
         module: the third-party module it needs, if any.
+        interpolate: ``(col [1 or B, N, C], findices [B, H, W], barycentric [B, H, W, 3], tri [M, 3])`` to
+            ``[B, H, W, C]``, all checked and on one device, where nothing needs a gradient; None: PyTorch operators.
     """
 
     name: str
@@ -46,11 +51,19 @@ class Backend:
     rasterize: Callable[[Tensor, Tensor, RasterOptions], tuple[Tensor, Tensor, RasterInfo]]
     note: str
     module: str = ""
+    interpolate: Interpolation | None = None
 
 
 # In order of priority.
 BACKENDS: tuple[Backend, ...] = (
-    Backend("kernels", 10, kernels.reason_against, kernels.rasterize, "GPU kernels compiled at run time, exact"),
+    Backend(
+        "kernels",
+        10,
+        kernels.reason_against,
+        kernels.rasterize,
+        "GPU kernels compiled at run time, exact",
+        interpolate=kernels.interpolate,
+    ),
     Backend("torch", 0, lambda device: "", eager.rasterize, "PyTorch operators, any device, exact"),
     Backend(
         "custom_rasterizer", -1, native.reason_against, native.rasterize, "Hunyuan3D's compiled module", native.MODULE
@@ -128,6 +141,12 @@ def select(name: str, device: torch.device) -> Backend:
 
 
 _selected: dict[tuple[str, torch.device, str], Backend] = {}  # a request costs microseconds the second time
+
+
+def interpolation(device: torch.device) -> Interpolation:
+    """The way to interpolate that comes with what ``auto`` means on ``device``."""
+    forced, forbidden = _environment()
+    return _by_name(forced or _best(device, forbidden), ENVIRONMENT).interpolate or interpolate
 
 
 def _best(device: torch.device, forbidden: set[str]) -> str:

@@ -52,7 +52,7 @@ def test_batches_share_or_own_their_attributes() -> None:
 def test_chunks_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     col = torch.randn(len(POS), 3)
     whole = rasterizer.interpolate(col, FOUND, WEIGHTS, TRI)
-    monkeypatch.setattr("rasterizer.api._INTERPOLATE_CHUNK", 333)
+    monkeypatch.setattr("rasterizer.backends.eager.interpolate.WORKING_BYTES", 333 * (32 + 12 * 3))
     assert torch.equal(rasterizer.interpolate(col, FOUND, WEIGHTS, TRI), whole)
 
 

@@ -14,14 +14,16 @@ import torch
 import rasterizer
 from rasterizer import scenes
 from rasterizer.backends import kernels, registry
-from rasterizer.backends.kernels import cache, interpolate, platforms, program
+from rasterizer.backends.kernels import cache, interpolation, platforms, program
 from rasterizer.device import PORTABLE, force_policy
 from rasterizer.hierarchy import gpu
 
 CUDA = torch.device("cuda", 0)
 on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA or ROCm device")
 
-PROGRAMS = [pytest.param(found, id=found.source.stem) for found in (kernels.PROGRAM, interpolate.PROGRAM, gpu.PROGRAM)]
+PROGRAMS = [
+    pytest.param(found, id=found.source.stem) for found in (kernels.PROGRAM, interpolation.PROGRAM, gpu.PROGRAM)
+]
 
 SCENES = {
     "sub-pixel": (scenes.sphere(200_000), 100, 120),
@@ -117,6 +119,24 @@ def test_more_faces_than_nvdiffrast_can_count() -> None:
     got = rasterizer.rasterize(pos, tri, (512, 512), backend="kernels")
     assert int(got.findices.max()) > 1 << 24
     _same(got, rasterizer.rasterize(pos, tri, (512, 512), backend="torch"))
+
+
+@on_gpu
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int64, torch.float32])
+@pytest.mark.parametrize(("tables", "channels"), [(1, 3), (3, 1), (3, 17)])
+def test_interpolation(tables: int, channels: int, dtype: torch.dtype) -> None:
+    random = torch.Generator().manual_seed(channels)
+    col = torch.rand(tables, 50, channels, generator=random)
+    tri = torch.randint(50, (70, 3), generator=random)
+    findices = torch.randint(71, (3, 33, 20), generator=random)
+    weights = torch.rand(3, 33, 20, 3, generator=random).flip(2)
+    assert interpolation._reason_against(col.to(CUDA), findices, weights) == ""
+    want = rasterizer.interpolate(col, findices, weights, tri)
+    got = rasterizer.interpolate(col.to(CUDA), findices.to(CUDA, dtype), weights.to(CUDA), tri.to(CUDA))
+    assert torch.equal(got.cpu(), want)
+    leaf = col.to(CUDA).requires_grad_()
+    rasterizer.interpolate(leaf, findices.to(CUDA), weights.to(CUDA), tri.to(CUDA)).sum().backward()
+    assert leaf.grad.abs().sum() > 0
 
 
 @on_gpu

@@ -96,8 +96,8 @@ def test_only_portable_operators(scene: str, mode: str, peel: bool) -> None:
 
 def test_guard_fails_where_it_should() -> None:
     pos, tri = SCENES["sphere"]
-    with pytest.raises(MissingError, match="float64"), PortableGuard():
-        rasterizer.rasterize(pos, tri, (32, 32))  # the CPU's own policy
+    with pytest.raises(MissingError, match="float64"), force_policy(replace(PORTABLE, float64=True)), PortableGuard():
+        rasterizer.rasterize(pos, tri, (32, 32))
     with pytest.raises(MissingError, match="int64"), force_policy(replace(PORTABLE, int64_min=True)), PortableGuard():
         rasterizer.rasterize(pos, tri, (32, 32))
     with pytest.raises(MissingError, match="data-dependent"), PortableGuard():

@@ -1,15 +1,18 @@
 """The eager backend: plain PyTorch operators on any device.
 
-Triangles are set up in bounded batches (:mod:`.boxes`), their candidate pixels evaluated in bounded chunks
-(:mod:`.fragments`), merged into an integer z-buffer (:mod:`.zbuffer`), and the winners turned into barycentrics
-(:mod:`.resolve`). Both modes evaluate the same arithmetic on different sets of candidates and give the same bits.
+Triangles are set up in bounded batches (:mod:`.triangles`, :mod:`.boxes`), their candidate pixels evaluated in bounded
+chunks (:mod:`.fragments`), merged into an integer z-buffer (:mod:`.zbuffer`), and the winners turned into barycentrics
+(:mod:`.resolve`). All modes evaluate the same arithmetic on different sets of candidates and give the same bits. A GPU
+is given few large pieces, because launches are dear; a CPU pieces that fit its cache, shared between threads
+(:mod:`.sharing`), and instead of square tiles of large triangles runs of pixels in one row (:mod:`.spans`).
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import torch
 from torch import Tensor
@@ -18,14 +21,20 @@ from ...arithmetic import MAX_DEPTH, depth_threshold
 from ...device import DevicePolicy, device_policy
 from ...memory import default_budget
 from ...raster_types import RasterInfo, RasterOptions, shares
-from .boxes import BYTES_PER_TRIANGLE, X0, ZA, ZC, Boxes, count_tiles, cut, set_up, touched
-from .fragments import BYTES_PER_PIXEL, draw
+from .boxes import BYTES_PER_TRIANGLE, X0, ZA, ZC, Boxes, count_tiles, cut, touched
+from .fragments import BYTES_PER_LISTED, BYTES_PER_PIXEL, Target, draw, draw_all
 from .resolve import BYTES_PER_PIXEL as BYTES_PER_RESULT
-from .resolve import Corners, resolve
-from .zbuffer import PackedZBuffer, TwoPassZBuffer, make_zbuffer
+from .resolve import resolve
+from .sharing import share, threads_for
+from .spans import SMALL, SMALL_SHAPES, small_classes, sort_by_kind, span_tasks
+from .triangles import Corners, Triangles
+from .zbuffer import make_zbuffer
 
 SUB_TILE = 8
 """Side of the second, finer grid of the tiled mode."""
+
+FEW = 256
+"""Classes of fewer small boxes than this are not worth a turn of their own, where boxes can be cut into runs."""
 
 LARGE_SHARE = 0.05
 """``auto`` uses tiles once this share of all candidate pixels lies in boxes above the largest class."""
@@ -35,25 +44,21 @@ LARGE_SHARE = 0.05
 class _Frame:
     """State shared by the batches of one call."""
 
-    zbuffer: PackedZBuffer | TwoPassZBuffer
-    threshold: Tensor | None
+    target: Target
     options: RasterOptions
     policy: DevicePolicy
     chunk: int
     invalid: int = 0
-    large_pixels: int = 0
-    all_pixels: int = 0
+    large_pixels: float = 0.0
+    all_pixels: float = 0.0
     used_tiles: bool = False
+    listed: bool = False
+    batch_pixels: float = 0.0
     done: float = 0.0
-    span: float = 0.0
-    batch_pixels: int = 0
-    batch_drawn: int = 0
 
-    def tick(self, pixels: int = 0) -> None:
-        """Let the caller see, and stop, a call between two chunks; ``pixels`` are about to be evaluated."""
-        part = min(1.0, self.batch_drawn / max(1, self.batch_pixels))
-        self.options.on_progress(self.done + self.span * part)
-        self.batch_drawn += pixels
+    def tick(self) -> None:
+        """Let the caller see, and stop, a call between two chunks."""
+        self.options.on_progress(self.done)
 
 
 def rasterize(pos: Tensor, tri: Tensor, options: RasterOptions) -> tuple[Tensor, Tensor, RasterInfo]:
@@ -65,75 +70,145 @@ def rasterize(pos: Tensor, tri: Tensor, options: RasterOptions) -> tuple[Tensor,
     views = pos.shape[0]
     height, width = options.resolution
     policy = device_policy(pos.device)
-    if views > 1 and not policy.int64_min:
-        return _view_by_view(pos, tri, options)  # every merge of the two-pass z-buffer reads all of it
     options = replace(options, budget=options.budget or default_budget(pos.device))
+    findices = torch.empty((views, height, width), dtype=torch.int32, device=pos.device)
+    barycentric = torch.empty((views, height, width, 3), dtype=torch.float32, device=pos.device)
+    together = views if policy.views_together else 1
+    infos = []
+    for start, report in zip(range(0, views, together), shares(options.on_progress, views // together), strict=True):
+        some = slice(start, start + together)
+        prior = None if options.depth_prior is None else options.depth_prior[some]
+        part = replace(options, depth_prior=prior, on_progress=report)
+        infos.append(_rasterize(pos[some], tri, part, policy, findices[some], barycentric[some]))
+    tiled = next((info for info in infos if info.mode == "tiled"), infos[0])
+    return findices, barycentric, replace(tiled, invalid=sum(info.invalid for info in infos))
+
+
+def _rasterize(
+    pos: Tensor, tri: Tensor, options: RasterOptions, policy: DevicePolicy, findices: Tensor, barycentric: Tensor
+) -> RasterInfo:
+    """Rasterize views that share a z-buffer into ``findices`` and ``barycentric``."""
+    views, height, width = findices.shape
+    threads = threads_for(policy)
     threshold = None
     if options.depth_prior is not None:
         threshold = depth_threshold(options.depth_prior, options.occlusion_truncation).reshape(-1)
     frame = _Frame(
-        zbuffer=make_zbuffer(views * height * width, pos.device, policy),
-        threshold=threshold,
+        target=Target(
+            make_zbuffer(views * height * width, pos.device, policy), options.resolution, threshold, policy.float64
+        ),
         options=options,
         policy=policy,
-        chunk=max(256, min(policy.chunk, options.budget // 2 // BYTES_PER_PIXEL)),
+        chunk=max(256, min(policy.chunk, options.budget // 2 // BYTES_PER_PIXEL // threads)),
     )
-    corners = Corners(pos, tri, (height, width), options.budget, policy.by_column)
-    faces = tri.shape[0]
+    corners = Corners(pos, tri, (height, width), options.budget, policy.chunk if policy.by_column else 0)
+    triangles = Triangles(corners, (height, width), options.budget, policy.by_column, policy.chunk)
     batch = options.batch_size or max(1024, min(policy.batch, options.budget // 2 // BYTES_PER_TRIANGLE))
-    frame.span = min(1.0, batch / (views * faces))
-    for start in range(0, views * faces, batch):
-        frame.done, frame.batch_drawn = start / (views * faces), 0
-        _draw_batch(_triangles(corners, start, min(start + batch, views * faces)), frame)
-    frame.done, frame.span = 1.0, 0.0
+    share(_draw_tasks(triangles, batch, frame), threads, frame.tick)
+    frame.done = 1.0
+    share(_resolve_tasks(triangles, findices, barycentric, frame), threads, frame.tick)
+    return _account(frame, pos.device)
 
-    findices = torch.empty((views, height, width), dtype=torch.int32, device=pos.device)
-    barycentric = torch.empty((views, height, width, 3), dtype=torch.float32, device=pos.device)
+
+def _draw_tasks(triangles: Triangles, batch: int, frame: _Frame) -> Iterator[Callable[[], None]]:
+    """Set up the triangles in batches, and yield tasks that draw them."""
+    for start in range(0, triangles.count, batch):
+        stop = min(start + batch, triangles.count)
+        boxes, invalid = triangles.set_up(start, stop)
+        spans = frame.policy.spans and frame.options.mode != "batched"
+        drawn = 0
+        for pixels, task in (_span_tasks if spans else _class_tasks)(boxes, invalid, frame):
+            part = min(1.0, drawn / max(1, frame.batch_pixels))
+            frame.done = (start + part * (stop - start)) / triangles.count
+            drawn += pixels
+            yield task
+
+
+def _resolve_tasks(
+    triangles: Triangles, findices: Tensor, barycentric: Tensor, frame: _Frame
+) -> Iterator[Callable[[], None]]:
+    """Tasks that read the z-buffer out and write the results."""
+    views, height, width = findices.shape
     lines, results = findices.view(-1, width), barycentric.view(-1, width, 3)
-    step = max(1, min(policy.chunk, options.budget // BYTES_PER_RESULT) // width)
+    step = max(1, min(frame.policy.chunk, frame.options.budget // BYTES_PER_RESULT) // width)
+
+    def task(start: int, stop: int) -> None:
+        lines[start:stop] = frame.target.zbuffer.findices(start * width, stop * width).view(-1, width)
+        resolve(findices, triangles, start, frame.policy.float64, results[start:stop])
+
     for start in range(0, views * height, step):
-        stop = min(start + step, views * height)
-        frame.tick()
-        lines[start:stop] = frame.zbuffer.findices(start * width, stop * width).view(-1, width)
-        resolve(findices, corners, start, policy.float64, results[start:stop])
-    return findices, barycentric, _account(frame, pos.device)
+        yield partial(task, start, min(start + step, views * height))
 
 
-def _view_by_view(pos: Tensor, tri: Tensor, options: RasterOptions) -> tuple[Tensor, Tensor, RasterInfo]:
-    results = []
-    for view, report in enumerate(shares(options.on_progress, len(pos))):
-        prior = None if options.depth_prior is None else options.depth_prior[view : view + 1]
-        results.append(rasterize(pos[view : view + 1], tri, replace(options, depth_prior=prior, on_progress=report)))
-    findices, barycentric, infos = zip(*results, strict=True)
-    tiled = next((info for info in infos if info.mode == "tiled"), infos[0])
-    info = replace(tiled, invalid=sum(info.invalid_faces for info in infos))
-    return torch.cat(findices), torch.cat(barycentric), info
-
-
-def _triangles(corners: Corners, start: int, stop: int) -> tuple[Tensor, Tensor, Tensor]:
-    """``[3, 4, T]`` screen-space corners, face index and view of the triangles ``start`` to ``stop`` of all views."""
-    flat = torch.arange(start, stop, device=corners.device)
-    view = torch.div(flat, corners.faces, rounding_mode="floor")
-    face = flat - view * corners.faces
-    found = corners.at(face, view if corners.views > 1 else None, (0, 1, 2, 3))
-    return torch.stack([torch.stack(corner) for corner in found]), face, view
-
-
-def _draw_batch(batch: tuple[Tensor, Tensor, Tensor], frame: _Frame) -> None:
-    """Set up a batch of triangles and draw each class of boxes in its own way."""
-    corners, face, view = batch
-    height, width = frame.options.resolution
-    boxes, invalid = set_up(corners, face, view, width, height)
+def _class_tasks(boxes: Boxes, invalid: Tensor, frame: _Frame) -> Iterator[tuple[int, Callable[[], None]]]:
+    """Draw a batch of triangles: all candidates at once, if they fit, else each class of boxes in its own way."""
+    if frame.options.mode == "auto":
+        x0, x1, y0, y1 = boxes.rows[X0:].unbind(0)
+        counts = ((x1 - x0).clamp(min=0) * (y1 - y0).clamp(min=0)).to(torch.int64)
+        ends = torch.cumsum(counts, 0)
+        far = (boxes.rows[ZA : ZC + 1] >= MAX_DEPTH - 1.0).any()
+        total, far, bad = torch.stack((ends[-1], far, invalid)).tolist()  # the one synchronisation, where that is all
+        most = min(frame.policy.chunk, frame.options.budget // BYTES_PER_LISTED)
+        if total <= most:
+            frame.invalid += bad
+            frame.all_pixels += total
+            frame.listed = True
+            if total:
+                padded = 1 << (total - 1).bit_length() if frame.policy.pad_shapes else total
+                yield total, partial(draw_all, boxes, counts, ends, min(padded, most), frame.target, bool(far))
+            return
     shapes = _shapes(frame.policy)
     boxes, bounds, far, large_share = _sort_by_class(boxes, invalid, len(shapes), frame)
     for (wide, high), start, stop in zip(shapes, bounds, bounds[1:], strict=False):
         if start < stop:
-            _draw_class(boxes.slice(start, stop), wide, high, frame, far)
+            yield from _box_tasks(boxes.slice(start, stop), wide, high, frame, far)
     start, stop = bounds[-2:]
     if start < stop:
         tiled = frame.options.mode == "tiled" or (frame.options.mode == "auto" and large_share > LARGE_SHARE)
         frame.used_tiles |= tiled
-        (_draw_tiled if tiled else _draw_blocks)(boxes.slice(start, stop), frame, far)
+        yield from (_tile_tasks if tiled else _block_tasks)(boxes.slice(start, stop), frame, far)
+
+
+def _span_tasks(boxes: Boxes, invalid: Tensor, frame: _Frame) -> Iterator[tuple[int, Callable[[], None]]]:
+    """Draw small boxes whole and large ones in runs of one row. For a CPU: it waits for numbers where it likes."""
+    rows = boxes.rows.unbind(0)
+    classes, kinds = len(SMALL_SHAPES), torch.empty(len(boxes), dtype=torch.uint8, device=boxes.face.device)
+    all_pixels = large_pixels = 0.0
+    far = False
+    for start in range(0, len(boxes), frame.chunk):
+        *_, za, zb, zc, x0, x1, y0, y1 = boxes.rows[:, start : start + frame.chunk].unbind(0)
+        wide, high = (x1 - x0).clamp_(min=0.0), (y1 - y0).clamp_(min=0.0)
+        pixels = wide * high
+        code = high.clamp_(max=SMALL + 1.0).mul_(SMALL + 2.0).add_(wide.clamp_(max=SMALL + 1.0)).to(torch.int64)
+        kind = torch.index_select(small_classes(), 0, code, out=kinds[start : start + frame.chunk])
+        all_pixels += float(pixels.sum())
+        large_pixels += float(pixels.mul_(kind == classes).sum())
+        far |= not all(float(depth.amax()) < MAX_DEPTH - 1.0 for depth in (za, zb, zc))  # NaN is far too
+    frame.invalid += int(invalid)
+    frame.batch_pixels = all_pixels
+    frame.all_pixels += all_pixels
+    frame.large_pixels += large_pixels
+    frame.used_tiles |= frame.options.mode == "tiled" or large_pixels > LARGE_SHARE * all_pixels
+    order, bounds = sort_by_kind(kinds, classes + 1)
+
+    def task(index: Tensor, across: int, down: int) -> None:
+        some = [row.index_select(0, index) for row in rows]
+        draw(some, boxes.face.index_select(0, index), None, across, down, frame.target, far)
+
+    large = [order[bounds[-2] : bounds[-1]]]
+    for (across, down), start, stop in zip(SMALL_SHAPES, bounds, bounds[1:], strict=False):
+        if stop - start < FEW:
+            large.append(order[start:stop])
+            continue
+        most = max(1, frame.chunk // (across * down))
+        for begin in range(start, stop, most):
+            index = order[begin : min(begin + most, stop)]
+            yield len(index) * across * down, partial(task, index, across, down)
+    index = torch.cat(large)
+    for begin in range(0, len(index), frame.chunk):
+        piece = index[begin : begin + frame.chunk]
+        some = [row.index_select(0, piece) for row in rows]
+        yield from span_tasks(some, boxes.face.index_select(0, piece), frame.target, far, frame.chunk)
 
 
 def _shapes(policy: DevicePolicy) -> list[tuple[int, int]]:
@@ -155,7 +230,7 @@ def _sort_by_class(boxes: Boxes, invalid: Tensor, classes: int, frame: _Frame) -
     limits = _constant(sides, x0.device)
     across, down = torch.bucketize(x1 - x0, limits), torch.bucketize(y1 - y0, limits)
     most = torch.maximum(across, down)
-    empty, large = x1 <= x0, most == len(sides)
+    empty, large = (x1 <= x0) | (y1 <= y0), most == len(sides)
     kind = most if frame.policy.square_boxes else down * len(sides) + across
     kind = kind.masked_fill(large, classes).masked_fill_(empty, classes + 1)
     kind, order = torch.sort(kind.to(torch.int32))
@@ -178,29 +253,31 @@ def _constant(values: tuple[int, ...], device: torch.device) -> Tensor:
     return torch.tensor(values, dtype=torch.float32, device=device)
 
 
-def _draw_class(boxes: Boxes, wide: int, high: int, frame: _Frame, far: bool) -> None:
+def _box_tasks(
+    boxes: Boxes, wide: int, high: int, frame: _Frame, far: bool
+) -> Iterator[tuple[int, Callable[[], None]]]:
     """Draw boxes none of which is larger than ``wide x high``, in chunks."""
     most = max(1, frame.chunk // (wide * high))
     for start in range(0, len(boxes), most):
         run = boxes.slice(start, min(start + most, len(boxes)))
-        frame.tick(len(run) * wide * high)
+        pixels = len(run) * wide * high
         if frame.policy.pad_shapes:  # repeating a box changes nothing, a minimum is idempotent
             padded = min(most, 1 << (len(run) - 1).bit_length())
             run = run.take(torch.arange(padded, device=run.face.device).clamp_(max=len(run) - 1))
-        draw(run, wide, high, frame.zbuffer, frame.options.resolution, frame.threshold, far, frame.policy.float64)
+        yield pixels, partial(draw, run.rows, run.face, run.view, wide, high, frame.target, far)
 
 
-def _draw_blocks(boxes: Boxes, frame: _Frame, far: bool) -> None:
+def _block_tasks(boxes: Boxes, frame: _Frame, far: bool) -> Iterator[tuple[int, Callable[[], None]]]:
     """The batched mode's way with large boxes: every pixel of them, in blocks of the largest class."""
     side = frame.policy.box_sizes[-1]
     counts = count_tiles(boxes, side)
     total = int(counts[2][-1])
     most = max(1, frame.chunk // (side * side))
     for start in range(0, total, most):
-        _draw_class(cut(boxes, side, start, min(start + most, total), counts), side, side, frame, far)
+        yield from _box_tasks(cut(boxes, side, start, min(start + most, total), counts), side, side, frame, far)
 
 
-def _draw_tiled(boxes: Boxes, frame: _Frame, far: bool) -> None:
+def _tile_tasks(boxes: Boxes, frame: _Frame, far: bool) -> Iterator[tuple[int, Callable[[], None]]]:
     """The tiled mode's way with large boxes: cut at the tile grid, drop tiles the triangle cannot touch, twice."""
     side = frame.options.tile_size
     counts = count_tiles(boxes, side)
@@ -208,11 +285,10 @@ def _draw_tiled(boxes: Boxes, frame: _Frame, far: bool) -> None:
     fine = (math.ceil(side / SUB_TILE) + (side % SUB_TILE > 0)) ** 2  # most sub-tiles a tile can meet
     most = max(1, min(frame.chunk // 64, frame.options.budget // 2 // (fine * BYTES_PER_TRIANGLE)))
     for start in range(0, total, most):
-        frame.tick()
         tiles = _touched_only(cut(boxes, side, start, min(start + most, total), counts))
         if len(tiles):
             pieces = cut(tiles, SUB_TILE, 0, len(tiles) * fine, count_tiles(tiles, SUB_TILE))
-            _draw_class(_touched_only(pieces), SUB_TILE, SUB_TILE, frame, far)
+            yield from _box_tasks(_touched_only(pieces), SUB_TILE, SUB_TILE, frame, far)
 
 
 def _touched_only(boxes: Boxes) -> Boxes:
@@ -228,7 +304,10 @@ def _touched_only(boxes: Boxes) -> Boxes:
 def _account(frame: _Frame, device: torch.device) -> RasterInfo:
     mode, reason = frame.options.mode, "asked for"
     if frame.options.mode == "auto":
-        share = frame.large_pixels / max(1, frame.all_pixels)
-        reason = f"{share:.0%} of the candidate pixels lie in boxes above {frame.policy.box_sizes[-1]} pixels"
+        part = frame.large_pixels / max(1, frame.all_pixels)
+        side = SMALL if frame.policy.spans else frame.policy.box_sizes[-1]
+        reason = f"{part:.0%} of the candidate pixels lie in boxes above {side} pixels"
+        if frame.listed:
+            reason = f"{frame.all_pixels:.0f} candidate pixels are few enough to be evaluated at once"
         mode = "tiled" if frame.used_tiles else "batched"
     return RasterInfo("torch", mode, reason, str(device), frame.invalid)

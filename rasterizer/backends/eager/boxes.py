@@ -18,6 +18,7 @@ from torch import Tensor
 
 # Rows of the matrix: corner a, edges from it, 1/area, corner depths, pixel bounds [x0, x1) x [y0, y1).
 AX, AY, ACX, ACY, ABX, ABY, INV, ZA, ZB, ZC, X0, X1, Y0, Y1 = range(14)
+ROWS = Y1 + 1
 
 BYTES_PER_TRIANGLE = 600
 """Peak working memory of setting up one triangle, ``tests/rasterizer/test_memory.py`` measures it."""
@@ -26,65 +27,66 @@ BYTES_PER_TRIANGLE = 600
 @dataclass(frozen=True)
 class Boxes:
     """``rows [14, T]`` float32; ``face [T]`` int64 index into the mesh's faces; ``view [T]`` int64 index of the
-    image."""
+    image, None where there is one."""
 
     rows: Tensor
     face: Tensor
-    view: Tensor
+    view: Tensor | None
 
     def take(self, index: Tensor) -> Boxes:
         """The boxes at ``index``, in that order."""
-        return Boxes(self.rows.index_select(1, index), self.face[index], self.view[index])
+        view = None if self.view is None else self.view.index_select(0, index)
+        return Boxes(self.rows.index_select(1, index), self.face.index_select(0, index), view)
 
     def slice(self, start: int, stop: int) -> Boxes:
         """The boxes ``start`` to ``stop``, without copying."""
-        return Boxes(self.rows[:, start:stop], self.face[start:stop], self.view[start:stop])
+        view = None if self.view is None else self.view[start:stop]
+        return Boxes(self.rows[:, start:stop], self.face[start:stop], view)
 
     def __len__(self) -> int:
         return self.face.shape[0]
 
 
-def set_up(corners: Tensor, face: Tensor, view: Tensor, width: int, height: int) -> tuple[Boxes, Tensor]:
+def edges(a: Tensor, b: Tensor, c: Tensor) -> tuple[Tensor, ...]:
+    """Rows ``AX`` to ``INV`` of triangles from their corners, ``(sx, sy, ...)`` each."""
+    (ax, ay, *_), (bx, by, *_), (cx, cy, *_) = a, b, c
+    acx, acy, abx, aby = cx - ax, cy - ay, bx - ax, by - ay
+    return ax, ay, acx, acy, abx, aby, 1.0 / (acx * aby - abx * acy)
+
+
+def set_up(corners: list[tuple[Tensor, ...]], width: int, height: int) -> tuple[list[Tensor], Tensor]:
     """Triangle setup.
 
     Args:
-        corners: ``[3, 4, T]`` screen-space corners a, b, c as ``(sx, sy, sz, w)``.
-        face, view: ``[T]`` int64.
+        corners: a, b and c on the screen as ``(sx, sy, sz, w)``, ``[T]`` each; ``sx`` is NaN where any is not finite.
         width, height: image size.
 
     Returns:
-        Boxes of candidate pixels, empty (``x1 <= x0``) where nothing can be covered, and a ``[T]`` bool tensor of the
-        faces left out because a corner is not finite on the screen.
+        The rows of boxes of candidate pixels, empty (``x1 <= x0`` or ``y1 <= y0``) where nothing can be covered, and
+        ``[T]`` bool, the faces left out because a corner is not finite on the screen.
     """
-    finite = (corners - corners).sum(dim=(0, 1)) == 0  # a number less itself is 0, infinity and NaN are not
-    (ax, ay, az, _), (bx, by, bz, _), (cx, cy, cz, _) = (corner.unbind(0) for corner in corners)
-    acx, acy, abx, aby = cx - ax, cy - ay, bx - ax, by - ay
-    area = acx * aby - abx * acy
+    (ax, ay, az, _), (bx, by, bz, _), (cx, cy, cz, _) = corners
+    edge = edges(*corners)
     low_x, high_x = torch.minimum(torch.minimum(ax, bx), cx), torch.maximum(torch.maximum(ax, bx), cx)
     low_y, high_y = torch.minimum(torch.minimum(ay, by), cy), torch.maximum(torch.maximum(ay, by), cy)
     wide, high = high_x - low_x, high_y - low_y
 
-    # A covered pixel centre lies within `slack` bounding-box sizes of the bounding box: 74 u (w h + w + h) / area.
-    inv = 1.0 / area
-    slack = (wide * high + wide + high) * 2.0**-17 * inv.abs()
-    sound = (slack < 0.125) & (inv != 0)
-    x0, x1 = _pixel_range(low_x, high_x, wide * slack, sound, width)
-    y0, y1 = _pixel_range(low_y, high_y, high * slack, sound, height)
-
-    usable = finite & (area != 0) & (y1 > y0)
-    x0, x1 = (torch.where(usable, bound, 0.0) for bound in (x0, x1))
-    y0, y1 = (torch.where(finite, bound, 0.0) for bound in (y0, y1))  # no NaN that is converted to an integer later
-    rows = torch.stack((ax, ay, acx, acy, abx, aby, inv, az, bz, cz, x0, x1, y0, y1))
-    return Boxes(rows, face, view), ~finite
+    # A covered pixel centre lies within `slack` bounding-box sizes of the bounding box: 74 u (4 w h + w + h) / area.
+    # The 4 makes the product overflow before the area does, and infinity / infinity is NaN.
+    slack = torch.add(wide + high, wide * high, alpha=4.0).mul_(2.0**-17).mul_(edge[-1].abs())
+    slack.masked_fill_(~(slack < 0.125), torch.inf)
+    bounds = (*_pixel_range(low_x, high_x, wide * slack, width), *_pixel_range(low_y, high_y, high * slack, height))
+    return [*edge, az, bz, cz, *bounds], low_x != low_x
 
 
-def _pixel_range(low: Tensor, high: Tensor, slack: Tensor, sound: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """First pixel and one past the last whose centre the extent ``[low, high]`` may cover, inside the image."""
-    slack = torch.where(sound, slack, 2.0)
+def _pixel_range(low: Tensor, high: Tensor, slack: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """First pixel and one past the last whose centre the extent ``[low, high]`` may cover, inside the image; 0, 0 for
+    NaN, which also stands for triangles without an extent or an area."""
+    slack = slack.clamp_(max=2.0)  # from 1.5 on, the candidates of the native module are the narrower range
     low, high = low.clamp(-4.0, size + 4.0), high.clamp(-4.0, size + 4.0)
-    first = torch.maximum(torch.trunc(low), torch.ceil(low - 0.5 - slack)).clamp(0, size)
-    stop = torch.minimum(torch.ceil(high + 1.0), torch.floor(high - 0.5 + slack) + 1.0).clamp(0, size)
-    return first, stop
+    first = torch.maximum(torch.floor(low), torch.ceil(low - (slack + 0.5))).clamp_(0, size)
+    stop = torch.minimum(torch.ceil(high + 1.0), torch.floor(high + (slack + 0.5))).clamp_(0, size)
+    return first.nan_to_num_(0.0), stop.nan_to_num_(0.0)
 
 
 def cut(boxes: Boxes, side: int, start: int, stop: int, counts: tuple[Tensor, Tensor, Tensor]) -> Boxes:
@@ -120,7 +122,7 @@ def count_tiles(boxes: Boxes, side: int) -> tuple[Tensor, Tensor, Tensor]:
     x0, x1, y0, y1 = boxes.rows[X0:]
     across = torch.floor((x1 - 1) / side) - torch.floor(x0 / side) + 1
     down = torch.floor((y1 - 1) / side) - torch.floor(y0 / side) + 1
-    across, down = across.long(), down.long() * (x1 > x0)
+    across, down = across.long(), down.long() * ((x1 > x0) & (y1 > y0))
     per_box = across * down
     return across.clamp_(min=1), per_box, torch.cumsum(per_box, 0)
 

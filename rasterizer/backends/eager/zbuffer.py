@@ -6,13 +6,15 @@ be drawn are given the value of an empty pixel instead of being sorted out: a pr
 
 from __future__ import annotations
 
+import threading
+
 import torch
 from torch import Tensor
 
 from ...device import DevicePolicy
 
-_EMPTY64 = 2**63 - 1  # a fragment is stored as (step << 32 | face) - _EMPTY64 < 0, an empty pixel as 0
-_EMPTY32 = 2**31 - 1
+_EMPTY = 2**31 - 1
+"""Steps are stored less this, and faces by :class:`TwoPassZBuffer` too: what is drawn is negative, an empty pixel 0."""
 
 
 class PackedZBuffer:
@@ -20,19 +22,19 @@ class PackedZBuffer:
 
     def __init__(self, pixels: int, device: torch.device) -> None:
         self.words = torch.zeros(pixels, dtype=torch.int64, device=device)
+        self._lock = threading.Lock()
 
     def merge(self, pixel: Tensor, step: Tensor, face: Tensor, drawn: Tensor) -> None:
-        """Merge fragments; ``pixel`` int64, ``step`` int32, ``drawn`` bool of one shape, ``face`` int64 broadcasts."""
-        word = step.to(torch.int64)
-        word <<= 32
-        word += face - _EMPTY64
-        word *= drawn.to(torch.int64)
-        self.words.scatter_reduce_(0, pixel.view(-1), word.view(-1), "amin")
+        """Merge fragments; ``pixel`` int64, ``step`` int32, ``drawn`` int32 0 or 1 of one shape, ``face`` int64
+        broadcasts. ``step`` is overwritten."""
+        word = torch.add(face, step.sub_(_EMPTY).mul_(drawn).to(torch.int64), alpha=1 << 32)
+        with self._lock:  # the operator itself is not atomic on a CPU
+            self.words.scatter_reduce_(0, pixel.view(-1), word.view(-1), "amin")
 
     def findices(self, start: int, stop: int) -> Tensor:
         """1-based int32 face indices of the pixels ``start`` to ``stop``, 0 where empty."""
         word = self.words[start:stop]
-        return (((word + _EMPTY64) & 0xFFFFFFFF) + 1).to(torch.int32) * (word < 0)
+        return ((word + 1) & (word >> 63)).to(torch.int32)
 
 
 class TwoPassZBuffer:
@@ -45,18 +47,17 @@ class TwoPassZBuffer:
     def merge(self, pixel: Tensor, step: Tensor, face: Tensor, drawn: Tensor) -> None:
         """As :meth:`PackedZBuffer.merge`."""
         pixel, before = pixel.view(-1), self.steps.clone()
-        drawn = drawn.to(torch.int32)
-        step = ((step - _EMPTY32) * drawn).view(-1)
+        step = step.sub_(_EMPTY).mul_(drawn).view(-1)
         self.steps.scatter_reduce_(0, pixel, step, "amin")
         self.faces *= (self.steps == before).to(torch.int32)  # a nearer step makes the face found so far void
         nearest = (self.steps.gather(0, pixel) == step).to(torch.int32)
-        face = ((face.to(torch.int32) - _EMPTY32) * drawn).view(-1) * nearest
+        face = ((face.to(torch.int32) - _EMPTY) * drawn).view(-1) * nearest
         self.faces.scatter_reduce_(0, pixel, face, "amin")
 
     def findices(self, start: int, stop: int) -> Tensor:
         """As :meth:`PackedZBuffer.findices`."""
         face = self.faces[start:stop]
-        return (face + _EMPTY32 + 1) * (face < 0)
+        return (face + _EMPTY + 1) * (face < 0)
 
 
 def make_zbuffer(pixels: int, device: torch.device, policy: DevicePolicy) -> PackedZBuffer | TwoPassZBuffer:

@@ -19,6 +19,7 @@ from ... import scenes
 from ...memory import call_when_memory_is_short, default_budget, is_out_of_memory
 from ...raster_types import RasterInfo, RasterOptions
 from .. import eager
+from .interpolation import interpolate as interpolate
 from .program import Program, current_stream, parameters_of
 
 _KEPT_WORDS = 1 << 26  # bytes of a z-buffer that is kept for the next call
