@@ -134,3 +134,13 @@ def test_directml_goes_to_the_cpu_with_a_message(caplog: pytest.LogCaptureFixtur
 
     assert working_device(DirectML()) == torch.device("cpu")  # type: ignore[arg-type]
     assert "DirectML is not supported" in caplog.text and "ROCm" in caplog.text
+
+
+@pytest.mark.parametrize("chunk", [1500, 5000, 100_000])
+def test_lists_of_candidates_in_several_chunks(chunk: int) -> None:
+    pos, tri = scenes.soup(400, 0.08, seed=4)
+    want = rasterizer.rasterize(pos, tri, (150, 130))
+    with force_policy(replace(PORTABLE, chunk=chunk)):
+        got = rasterizer.rasterize(pos, tri, (150, 130))
+    assert "listed" in got.info.reason
+    assert torch.equal(got.findices, want.findices) and torch.equal(got.barycentric, want.barycentric)

@@ -22,7 +22,7 @@ from ...device import DevicePolicy, device_policy
 from ...memory import default_budget
 from ...raster_types import RasterInfo, RasterOptions, shares
 from .boxes import BYTES_PER_TRIANGLE, X0, ZA, ZC, Boxes, count_tiles, cut, touched
-from .fragments import BYTES_PER_LISTED, BYTES_PER_PIXEL, Target, draw, draw_all
+from .fragments import BYTES_PER_LISTED, BYTES_PER_PIXEL, Target, draw, draw_listed
 from .resolve import BYTES_PER_PIXEL as BYTES_PER_RESULT
 from .resolve import resolve
 from .sharing import share, threads_for
@@ -35,6 +35,9 @@ SUB_TILE = 8
 
 FEW = 256
 """Classes of fewer small boxes than this are not worth a turn of their own, where boxes can be cut into runs."""
+
+LISTED = 16
+"""Chunks of listed candidates at most; beyond, drawing box by box in classes saves more than it launches."""
 
 LARGE_SHARE = 0.05
 """``auto`` uses tiles once this share of all candidate pixels lies in boxes above the largest class."""
@@ -141,21 +144,27 @@ def _resolve_tasks(
 
 
 def _class_tasks(boxes: Boxes, invalid: Tensor, frame: _Frame) -> Iterator[tuple[int, Callable[[], None]]]:
-    """Draw a batch of triangles: all candidates at once, if they fit, else each class of boxes in its own way."""
+    """Draw a batch of triangles: all candidates in a list, if they are few or in small boxes, else each class of boxes
+    in its own way."""
     if frame.options.mode == "auto":
         x0, x1, y0, y1 = boxes.rows[X0:].unbind(0)
         counts = ((x1 - x0).clamp(min=0) * (y1 - y0).clamp(min=0)).to(torch.int64)
         ends = torch.cumsum(counts, 0)
         far = (boxes.rows[ZA : ZC + 1] >= MAX_DEPTH - 1.0).any()
-        total, far, bad = torch.stack((ends[-1], far, invalid)).tolist()  # the one synchronisation, where that is all
+        large = (counts * (counts > frame.policy.box_sizes[-1] ** 2)).sum()
+        numbers = torch.stack((ends[-1], large, far, invalid))
+        total, large, far, bad = numbers.tolist()  # the one synchronisation, where that is all
         most = min(frame.policy.chunk, frame.options.budget // BYTES_PER_LISTED)
-        if total <= most:
+        if total <= most or (total <= LISTED * most and large <= LARGE_SHARE * total):
             frame.invalid += bad
             frame.all_pixels += total
+            frame.batch_pixels = total
             frame.listed = True
-            if total:
-                padded = 1 << (total - 1).bit_length() if frame.policy.pad_shapes else total
-                yield total, partial(draw_all, boxes, counts, ends, min(padded, most), frame.target, bool(far))
+            for start in range(0, total, most):
+                size = min(most, total - start)
+                padded = 1 << (size - 1).bit_length() if frame.policy.pad_shapes else size
+                stop = start + min(padded, most)
+                yield size, partial(draw_listed, boxes, counts, ends, start, stop, frame.target, bool(far))
             return
     shapes = _shapes(frame.policy)
     boxes, bounds, far, large_share = _sort_by_class(boxes, invalid, len(shapes), frame)
@@ -308,6 +317,6 @@ def _account(frame: _Frame, device: torch.device) -> RasterInfo:
         side = SMALL if frame.policy.spans else frame.policy.box_sizes[-1]
         reason = f"{part:.0%} of the candidate pixels lie in boxes above {side} pixels"
         if frame.listed:
-            reason = f"{frame.all_pixels:.0f} candidate pixels are few enough to be evaluated at once"
+            reason = f"{frame.all_pixels:.0f} candidate pixels are few enough to be listed"
         mode = "tiled" if frame.used_tiles else "batched"
     return RasterInfo("torch", mode, reason, str(device), frame.invalid)

@@ -71,17 +71,17 @@ def draw(
     _merge(beta.mul_(inv), gamma.mul_(inv), (za, zb, zc), face, pixel, target, far)
 
 
-def draw_all(boxes: Boxes, counts: Tensor, ends: Tensor, total: int, target: Target, far: bool) -> None:
+def draw_listed(boxes: Boxes, counts: Tensor, ends: Tensor, start: int, stop: int, target: Target, far: bool) -> None:
     """As :func:`draw` for boxes of any size at once, in a list of candidates: few operators, but more bytes.
 
     Args:
         boxes: may be empty ones too.
         counts, ends: ``[T]`` int64, candidates of each box and their running total.
-        total: how many to evaluate; candidates beyond the last are that one again.
+        start, stop: which candidates to evaluate; those beyond the last are that one again.
         target, far: as in :func:`draw`.
     """
     height, width = target.size
-    number = torch.arange(total, device=ends.device).clamp_(max=ends[-1] - 1)
+    number = torch.arange(start, stop, device=ends.device).clamp_(max=ends[-1] - 1)
     owner = torch.searchsorted(ends, number, right=True).clamp_(max=len(boxes) - 1)
     local = number - (ends - counts).index_select(0, owner)
     some = boxes.take(owner)
