@@ -113,8 +113,8 @@ def back_sample(mesh: Mesh, images: Tensor, views: Sequence[View]) -> PeerBake:
     That pixel is ``trunc((ndc / 2 + 0.5) * N)``, up to one away from where the rasterizer, which counts ``N - 1``, has
     drawn the texel. If its depth is that of the texel, the texel takes the bilinear colour of it and the next ones,
     whatever these show, weighted by the cosine of that pixel's flat face; pixels that are not :func:`_reliable` count
-    for nothing. Written from these formulas; the real one, run on the meshes of :func:`.quality.samples` at 1024, paints
-    the same texels but for 3 of 1.6 million, in the same colours within 0.001.
+    for nothing. Written from these formulas; the real one, run on the meshes of :func:`.quality.samples` at 1024,
+    paints the same texels but for 3 of 1.6 million, in the same colours within 0.001.
 
     Args:
         mesh: with UVs, on the CPU.
