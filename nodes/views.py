@@ -6,10 +6,12 @@ from typing import Any
 
 from comfy_api.latest import io
 
+from ..rasterizer.texturing.view_selection import MOST_EXTRA, add_views
 from ..rasterizer.texturing.views import PRESETS, PROJECTIONS, custom_views, turntable, with_lens
-from ..rasterizer.validation import check_choice
+from ..rasterizer.validation import check_choice, check_integer
 from . import compat
 from .border import read_meshes, write_cameras, write_hunyuan_cameras
+from .runtime import Progress, compute
 
 _PRESETS = (*PRESETS, "turntable", "custom")
 
@@ -85,9 +87,19 @@ class CamerasNode(io.ComfyNode):
                     tooltip="For perspective: vertical angle in degrees.",
                 ),
                 compat.mesh_input(
-                    "Only where ComfyUI's own nodes use the list: places the cameras around this mesh as it is. "
-                    "Nodes of this pack do not need it; with or without, they see the same.",
+                    "For extra_views, and where ComfyUI's own nodes use the list: places the cameras around this mesh "
+                    "as it is. Nodes of this pack do not need it; with or without, they see the same.",
                     optional=True,
+                ),
+                io.Int.Input(
+                    "extra_views",
+                    default=0,
+                    min=0,
+                    max=MOST_EXTRA,
+                    step=1,
+                    optional=True,
+                    tooltip="With a mesh: up to so many views more, chosen as Hunyuan3D 2.1 does, for what the others "
+                    "do not show. They have little weight, and fill in where nothing else is seen.",
                 ),
             ],
             outputs=[
@@ -96,6 +108,7 @@ class CamerasNode(io.ComfyNode):
                     display_name="hy3d_cameras", tooltip="The same for the Hunyuan3D packs, always orthographic."
                 ),
             ],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -111,6 +124,7 @@ class CamerasNode(io.ComfyNode):
         distance: float,
         fov: float,
         mesh: Any = None,
+        extra_views: int = 0,
     ) -> io.NodeOutput:
         """Make the list."""
         check_choice(preset, _PRESETS, "preset")
@@ -122,4 +136,17 @@ class CamerasNode(io.ComfyNode):
             chosen = PRESETS[preset]
         chosen = with_lens(chosen, projection, ortho_scale, distance, fov)
         around = None if mesh is None else read_meshes(mesh)[0]
+        check_integer(extra_views, 0, MOST_EXTRA, "extra_views")
+        if extra_views and around is None:
+            raise ValueError(
+                f"extra_views: is {extra_views} with nothing connected to mesh, expected 0, or the mesh to look at"
+            )
+        if extra_views:
+            progress, given = Progress(1), chosen
+            chosen = compute(lambda device: add_views(around.to(device), given, extra_views, progress))
+            added = ", ".join(f"{view.azimuth:g}° {view.elevation:+g}°" for view in chosen[len(given) :])
+            compat.show_text(
+                f"{len(chosen)} cameras, {len(chosen) - len(given)} of them added{': ' * bool(added)}{added}",
+                cls.hidden.unique_id if cls.hidden else None,
+            )
         return io.NodeOutput(write_cameras(chosen, around), write_hunyuan_cameras(chosen))

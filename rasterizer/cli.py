@@ -119,7 +119,9 @@ def _parser() -> argparse.ArgumentParser:
         help="only this one; repeatable",
     )
     sub.add_argument(
-        "--quality", action="store_true", help="measure baked textures instead, beside hy3dgen's where it is installed"
+        "--quality",
+        action="store_true",
+        help="measure baked textures instead, beside Hunyuan3D 2.1's with OpenCV, and 2.0's with hy3dgen and SciPy too",
     )
     sub.add_argument("--mesh", help="with --quality: this mesh file, which has UVs, instead of the samples")
     sub.add_argument("--repeats", default=7, type=int, metavar="N", help="calls per measurement (default 7)")
@@ -233,7 +235,7 @@ def _bench(options: argparse.Namespace) -> None:
     if options.quality:
         from . import quality
 
-        meshes = [_load(options.mesh)] if options.mesh else quality.samples()
+        meshes = quality.variants(_load(options.mesh)) if options.mesh else quality.samples()
         found = list(quality.measure(device, meshes))
         print(json.dumps([row.as_dict() for row in found], indent=2) if options.json else quality.markdown(found))
         return

@@ -1,34 +1,32 @@
 """How good baked textures are, measured: views of a known colour baked, filled, and compared with that colour.
 
-Hunyuan3D's own renderer is measured in the same run where ``hy3dgen`` is installed.
+Hunyuan3D's own bakes are measured in the same run where what they need is installed (:mod:`.quality_peers`).
 """
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import math
-import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from types import ModuleType
-from typing import Any
+from dataclasses import asdict, dataclass, replace
 
 import torch
 from torch import Tensor
 
-from .cameras import Camera, normalization
+from .cameras import normalization
 from .mesh import Mesh, weld_index
+from .quality_peers import PeerBake, find_peers, their_layout
 from .raster import rasterize_mesh
 from .samples import sample_mesh, trefoil_knot
 from .shading import sample_texture
-from .texturing import Texels, bake_views, fill_texture
+from .texturing import Baked, Texels, bake_views, fill_texture, spread
+from .texturing.unwrap import unwrap_uv
 from .texturing.views import PRESETS
 
 _EXPONENT = 4.0  # what Hunyuan3D's pipelines use
 _SAMPLES_PER_EDGE = 8
+_LITTLE_OVERLAP = 0.01
 
 
 def _smooth(points: Tensor, frequency: float = 9.0) -> Tensor:
@@ -53,11 +51,15 @@ class Row:
     """One texture.
 
     Attributes:
-        mesh, field, method: what was baked, and by whom.
+        mesh, field, method: what was baked, and by whom: a way to fill after our bake, or a peer.
         share: painted part of the texels of the UV layout, 0..1.
         painted, whole: PSNR in dB over the painted texels, and over all of the layout after filling.
+        shared, ours: for a peer, PSNR over the texels that both it and we have painted, of its texture and of ours.
         seam: mean difference of colour (0..255) between the two sides of UV seams, after filling.
+        seam_exact: the same of a texture with the exact colour in every texel: what its pixels, or an edge of the
+            colour that runs along a seam, or a layout that overlaps itself, cost any method.
         bake, fill: seconds.
+        overlap: part of the UV layout's area that lies on another part of it, or outside of the texture, 0..1.
     """
 
     mesh: str
@@ -67,12 +69,39 @@ class Row:
     painted: float
     whole: float
     seam: float
+    seam_exact: float
     bake: float
     fill: float
+    overlap: float
+    shared: float | None = None
+    ours: float | None = None
 
     def as_dict(self) -> dict[str, object]:
         """Plain types only."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class _Target:
+    """What a texture should be: ``color [H, W, 3]`` at the texels ``covered [H, W]`` of the layout.
+
+    ``seams`` are the two sides of its seams, ``seam`` and ``overlap`` what a :class:`Row` says about the exact texture.
+    """
+
+    color: Tensor
+    covered: Tensor
+    seams: tuple[Tensor, Tensor]
+    seam: float
+    overlap: float
+
+    def share(self, painted: Tensor) -> float:
+        """Part of the layout that is painted."""
+        return float((painted & self.covered).sum() / self.covered.sum())
+
+    def error(self, texture: Tensor, where: Tensor) -> float:
+        """PSNR over some texels of the layout."""
+        where = where & self.covered
+        return psnr(texture[where], self.color[where])
 
 
 def samples() -> list[Mesh]:
@@ -80,30 +109,77 @@ def samples() -> list[Mesh]:
     return [trefoil_knot(radius=0.25), sample_mesh("torus")]
 
 
+def variants(mesh: Mesh) -> list[Mesh]:
+    """The mesh, and where its UV layout overlaps itself, the same with UVs of its own for every face by xatlas.
+
+    A texel that several places share cannot have the colours of all.
+    """
+    if overlap(mesh) <= _LITTLE_OVERLAP or importlib.util.find_spec("xatlas") is None:
+        return [mesh]
+    return [mesh, replace(unwrap_uv(mesh, padding=4), name=f"{mesh.name} unwrapped")]
+
+
+def overlap(mesh: Mesh) -> float:
+    """Part of the UV layout's area, 0..1, that lies on another part of it or outside of the texture."""
+    size = 2048
+    a, b, c = mesh.require_uvs()[mesh.faces.long()].unbind(1)
+    (bx, by), (cx, cy) = (b - a).unbind(1), (c - a).unbind(1)
+    area = float((bx * cy - by * cx).abs().sum()) / 2
+    return max(0.0, 1 - len(Texels.of(mesh, (size, size))) / size**2 / max(area, 1e-12))
+
+
 def measure(device: torch.device, meshes: list[Mesh], size: int = 1024) -> Iterator[Row]:
     """Bake six views of ``size x size`` pixels to textures as large, by every method there is."""
-    cameras = [view.camera() for view in PRESETS["hunyuan3d-2"]]
-    hunyuan = _hunyuan()
+    views = PRESETS["hunyuan3d-2"]
+    cameras = [view.camera() for view in views]
+    peers = find_peers()
     for original in meshes:
-        mesh = original.to(device)
-        centre, scale = normalization(mesh.vertices)
-        points = (mesh.vertices - centre) * scale
+        mesh, host = original.to(device), original.to("cpu")
+        points = _normalized(mesh)
         raster = rasterize_mesh(mesh, cameras, (size, size))
         positions, seen = raster.interpolate(points)[:, 0], (raster.findices[:, 0] > 0)[..., None]
-        seams, texels = _seams(mesh), Texels.of(mesh, (size, size))
+        layout, theirs = _Layout.of(mesh, size), _Layout.of(their_layout(host, size), size) if peers else None
         for field, color in FIELDS.items():
             images = torch.where(seen, color(positions), 1.0)
-            truth = _truth(texels, points, color)
+            target = layout.target(color)
+            start = time.perf_counter()
+            baked = bake_views(mesh, images, cameras, size, exponent=_EXPONENT)
+            share = target.share(baked.painted)  # also waits for the device
+            seconds = time.perf_counter() - start
             for method in ("surface", "vertex smooth", "dilate"):
-                yield _ours(mesh, field, method, images, cameras, truth, seams)
-            if hunyuan is not None:
-                yield _theirs(hunyuan, original, field, images.cpu(), cameras, points.cpu(), color, seams)
+                yield _ours(mesh, field, method, baked, share, target, seconds)
+            for method, peer in peers.items():
+                found, wanted = peer(host, images.cpu(), views), theirs.target(color)
+                both = found.painted & wanted.covered & baked.painted.cpu()
+                ours = psnr(baked.texture.cpu()[both], target.color.cpu()[both])
+                yield _theirs(original.name, field, method, found, wanted, both, ours)
 
 
-def _truth(texels: Texels, points: Tensor, color: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
-    """The exact colour of every texel ``[H, W, 3]``, and which texels ``[H, W]`` the layout covers."""
-    covered = texels.image(torch.ones_like(texels.face, dtype=torch.bool))
-    return texels.image(color(texels.interpolate(points))), covered
+def _normalized(mesh: Mesh) -> Tensor:
+    centre, scale = normalization(mesh.vertices)
+    return (mesh.vertices - centre) * scale
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Where on the surface the texels of a texture lie ``[H, W, 3]``, which there are ``[H, W]``, seams, overlap."""
+
+    positions: Tensor
+    covered: Tensor
+    seams: tuple[Tensor, Tensor]
+    overlap: float
+
+    @classmethod
+    def of(cls, mesh: Mesh, size: int) -> _Layout:
+        texels = Texels.of(mesh, (size, size))
+        covered = texels.image(torch.ones_like(texels.face, dtype=torch.bool))
+        positions = texels.image(texels.interpolate(_normalized(mesh)))
+        return cls(positions, covered, _seams(mesh), overlap(mesh))
+
+    def target(self, color: Callable[[Tensor], Tensor]) -> _Target:
+        exact = color(self.positions)
+        seam = _seam(spread(exact, self.covered), self.seams)
+        return _Target(exact, self.covered, self.seams, seam, self.overlap)
 
 
 def psnr(found: Tensor, wanted: Tensor) -> float:
@@ -111,25 +187,42 @@ def psnr(found: Tensor, wanted: Tensor) -> float:
     return -10 * math.log10(max(float((found - wanted).square().mean()), 1e-12))
 
 
-def _ours(
-    mesh: Mesh,
-    field: str,
-    method: str,
-    images: Tensor,
-    cameras: list[Camera],
-    truth: tuple[Tensor, Tensor],
-    seams: tuple[Tensor, Tensor],
-) -> Row:
-    wanted, covered = truth
+def _ours(mesh: Mesh, field: str, method: str, baked: Baked, share: float, target: _Target, seconds: float) -> Row:
     start = time.perf_counter()
-    baked = bake_views(mesh, images, cameras, images.shape[1], exponent=_EXPONENT)
-    share = float(baked.painted.sum() / covered.sum())  # also waits for the device
-    middle = time.perf_counter()
     texture, _ = fill_texture(baked.texture, baked.painted, mesh, method)
-    whole = psnr(texture[covered], wanted[covered])
+    whole = target.error(texture, target.covered)
     end = time.perf_counter()
-    painted = psnr(baked.texture[baked.painted], wanted[baked.painted])
-    return Row(mesh.name, field, method, share, painted, whole, _seam(texture, seams), middle - start, end - middle)
+    return Row(
+        mesh=mesh.name,
+        field=field,
+        method=method,
+        share=share,
+        painted=target.error(baked.texture, baked.painted),
+        whole=whole,
+        seam=_seam(texture, target.seams),
+        seam_exact=target.seam,
+        bake=seconds,
+        fill=end - start,
+        overlap=target.overlap,
+    )
+
+
+def _theirs(mesh: str, field: str, method: str, found: PeerBake, target: _Target, both: Tensor, ours: float) -> Row:
+    return Row(
+        mesh=mesh,
+        field=field,
+        method=method,
+        share=target.share(found.painted),
+        painted=target.error(found.texture, found.painted),
+        whole=target.error(found.filled, target.covered),
+        seam=_seam(found.filled, target.seams),
+        seam_exact=target.seam,
+        bake=found.bake,
+        fill=found.fill,
+        overlap=target.overlap,
+        shared=target.error(found.texture, both),
+        ours=ours,
+    )
 
 
 def _seams(mesh: Mesh) -> tuple[Tensor, Tensor]:
@@ -158,79 +251,25 @@ def _seam(texture: Tensor, seams: tuple[Tensor, Tensor]) -> float:
     return float((one - other).abs().mean() * 255) if len(one) else 0.0
 
 
-def _hunyuan() -> ModuleType | None:
-    """hy3dgen's renderer, on whatever ``custom_rasterizer`` there is; None where it is not installed."""
-    if any(importlib.util.find_spec(name) is None for name in ("hy3dgen", "cv2", "scipy")):
-        return None
-    from . import dropin
-
-    dropin.install()
-    (root,) = importlib.util.find_spec("hy3dgen").submodule_search_locations
-    for name, folder in (("hy3dgen", root), ("hy3dgen.texgen", str(Path(root) / "texgen"))):
-        module = ModuleType(name)  # the package itself would import its diffusion pipelines
-        module.__path__ = [folder]
-        sys.modules[name] = module
-    return importlib.import_module("hy3dgen.texgen.differentiable_renderer.mesh_render")
-
-
-def _theirs(
-    renderer: Any,
-    mesh: Mesh,
-    field: str,
-    images: Tensor,
-    cameras: list[Camera],
-    points: Tensor,
-    color: Callable[[Tensor], Tensor],
-    seams: tuple[Tensor, Tensor],
-) -> Row:
-    """Hunyuan3D's chain: splat, merge, inpaint vertices, inpaint the rest with OpenCV."""
-    import trimesh
-
-    size = images.shape[1]
-    uv = mesh.require_uvs().numpy().copy()
-    uv[:, 1] = 1 - uv[:, 1]
-    faces = mesh.faces.numpy()
-    loaded = trimesh.Trimesh(mesh.vertices.numpy(), faces, process=False, visual=trimesh.visual.TextureVisuals(uv=uv))
-    made = renderer.MeshRender(default_resolution=size, texture_size=size, device="cpu")
-    made.load_mesh(loaded)
-    start = time.perf_counter()
-    textures, weights = [], []
-    for view, image in zip(PRESETS["hunyuan3d-2"], images, strict=True):
-        texture, cosine, _ = made.back_project(image, view.elevation, view.azimuth)
-        textures.append(texture)
-        weights.append(view.weight * cosine**_EXPONENT)
-    baked, trusted = made.fast_bake_texture(textures, weights)
-    middle = time.perf_counter()
-    painted = trusted[..., 0].bool()
-    filled = torch.from_numpy(made.uv_inpaint(baked, painted.numpy().astype("uint8") * 255)).float() / 255
-    end = time.perf_counter()
-    # Its textures hold at column j the colour of u = j / (W - 1), and are judged by that.
-    uvs = torch.from_numpy(uv) * torch.tensor([1.0, -1.0]) + torch.tensor([0.0, 1.0])
-    theirs = Mesh(mesh.vertices, mesh.faces, uvs=(uvs * (size - 1) + 0.5) / size)
-    wanted, covered = _truth(Texels.of(theirs, (size, size)), points, color)
-    painted &= covered
-    return Row(
-        mesh.name,
-        field,
-        "hy3dgen",
-        float(painted.sum() / covered.sum()),
-        psnr(baked[painted], wanted[painted]),
-        psnr(filled[covered], wanted[covered]),
-        _seam(filled, seams),
-        middle - start,
-        end - middle,
-    )
-
-
 def markdown(rows: list[Row]) -> str:
     """The rows as a Markdown table."""
     lines = [
-        "| mesh, field | method | painted | PSNR painted | PSNR all, filled | seam | bake | fill |",
-        "|---|---|---:|---:|---:|---:|---:|---:|",
+        "| mesh, field | method | painted | PSNR painted | painted by both: it, ours | PSNR all, filled | seam "
+        "| seam, exact | bake | fill |",
+        "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for row in rows:
+        both = "" if row.shared is None else f"{row.shared:.1f}, {row.ours:.1f} dB"
         lines.append(
-            f"| {row.mesh}, {row.field} | {row.method} | {row.share:.1%} | {row.painted:.1f} dB | {row.whole:.1f} dB | "
-            f"{row.seam:.2f} | {row.bake:.2f} s | {row.fill:.2f} s |"
+            f"| {row.mesh}, {row.field} | {row.method} | {row.share:.1%} | {row.painted:.1f} dB | {both} "
+            f"| {row.whole:.1f} dB | {row.seam:.2f} | {row.seam_exact:.2f} | {row.bake:.2f} s | {row.fill:.2f} s |"
+        )
+    overlaps = {row.mesh: row.overlap for row in rows if row.overlap > _LITTLE_OVERLAP}
+    if overlaps:
+        lines.append("")
+    for mesh, share in overlaps.items():
+        lines.append(
+            f"{mesh}: {share:.0%} of its UV layout lies on other parts of it or outside of the texture, so that texels "
+            "stand for several places and no texture has the right colours everywhere."
         )
     return "\n".join(lines)

@@ -53,7 +53,7 @@ _SIX = (
 )
 
 PRESETS = {"hunyuan3d-2": _SIX, "hunyuan3d-2.1": _SIX}
-"""The views each version of Hunyuan3D's paint model starts from: 2.1 may add some that it chooses by the mesh."""
+"""The views each version of Hunyuan3D's paint model starts from. 2.1 adds some by the mesh: :mod:`.view_selection`."""
 
 
 def turntable(count: int, elevation: float = 0.0) -> tuple[View, ...]:

@@ -51,6 +51,7 @@ INPUTS = {
             "distance",
             "fov",
             "mesh",
+            "extra_views",
         )
     ],
     "TorchRasterRenderMaps": ["mesh", "cameras", "size", "style"],

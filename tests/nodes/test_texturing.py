@@ -146,6 +146,17 @@ class TestCameras:
         seen = pack.border.read_cameras([comfy, *cameras(pack)[0]])
         assert [camera.normalized for camera in seen] == [False] + 6 * [True]
 
+    def test_extra_views_are_for_what_is_hidden(self, pack: SimpleNamespace, torus: Any, stopped: Any) -> None:
+        with pytest.raises(stopped):
+            cameras(pack, mesh=torus, extra_views=6)
+        pack.management.interrupt_current_processing(False)
+        assert len(cameras(pack, mesh=torus, extra_views=6)[0]) == 6  # six views show all of it
+        front = {"preset": "turntable", "views": 1, "distance": 2.0}
+        listed, hunyuan = cameras(pack, mesh=torus, extra_views=2, **front)
+        assert len(listed) == 3 and hunyuan["selected_view_weights"] == [1.0, 0.01, 0.01]
+        assert {abs(elevation) for elevation in hunyuan["selected_camera_elevs"][1:]} == {20}
+        assert pack.border.read_cameras(listed)[2].weight == 0.01 and hunyuan["camera_distance"] == 2.0
+
     @pytest.mark.parametrize(
         ("inputs", "message"),
         [
@@ -160,6 +171,8 @@ class TestCameras:
                 "azimuths: has 'front' in 'front', expected numbers with commas between",
             ),
             ({"distance": -1.0}, "distance: is -1.0, expected a number above 0"),
+            ({"extra_views": 3}, "extra_views: is 3 with nothing connected to mesh, expected 0, or the mesh"),
+            ({"extra_views": 25}, "extra_views: is 25, expected a whole number from 0 to 24"),
         ],
     )
     def test_complaints(self, pack: SimpleNamespace, inputs: dict[str, Any], message: str) -> None:

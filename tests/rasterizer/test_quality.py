@@ -1,0 +1,98 @@
+"""The quality bench: its peers are what they say, and its figures tell good textures from bad ones."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from rasterizer import quality
+from rasterizer.cameras import look_frame
+from rasterizer.mesh import Mesh
+from rasterizer.quality_peers import _sample, back_sample, find_peers, their_layout
+from rasterizer.raster import rasterize_mesh
+from rasterizer.samples import sample_mesh
+from rasterizer.texturing import Texels
+from rasterizer.texturing.views import PRESETS, View
+
+GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "back_sample_torus.npz"
+
+needs_opencv = pytest.mark.skipif(importlib.util.find_spec("cv2") is None, reason="OpenCV is not installed")
+
+
+def photograph(mesh: Mesh, size: int) -> Tensor:
+    """Hunyuan3D's six views in the smooth colour."""
+    cameras = [view.camera() for view in PRESETS["hunyuan3d-2"]]
+    raster = rasterize_mesh(mesh, cameras, (size, size))
+    color = quality.FIELDS["smooth"](raster.interpolate(look_frame(mesh.vertices, cameras[:1])[0])[:, 0])
+    return torch.where(raster.mask[:, 0, ..., None] > 0, color, 1.0)
+
+
+@needs_opencv
+def test_back_sample_is_that_of_hunyuan3d() -> None:
+    with np.load(GOLDEN) as file:  # the torus in 256 x 256 pixels, baked by the MeshRender of Hunyuan3D 2.1
+        texture, painted = torch.from_numpy(file["texture"]).float() / 255, torch.from_numpy(file["painted"])
+    mesh = sample_mesh("torus")
+    found = back_sample(mesh, photograph(mesh, 256), PRESETS["hunyuan3d-2"])
+    assert (found.painted != painted).sum() < 10
+    both = found.painted & painted
+    error = (found.texture - texture)[both].abs().amax(dim=1)
+    assert error.quantile(0.999) < 0.6 / 255 and (error > 0.01).sum() < 10
+
+
+def test_back_sample_reads_a_pixel_that_grows_to_one_off() -> None:
+    size, view = 64, View(0, 0)
+    mesh = sample_mesh("torus")
+    camera = view.camera()
+    raster = rasterize_mesh(mesh, [camera], (size, size))
+    ramp = torch.arange(size, dtype=torch.float32).expand(size, size)[..., None]
+    texels = Texels.of(their_layout(mesh, size), (size, size))
+    points = texels.interpolate(look_frame(mesh.vertices, [camera])[0])
+    color, trust = _sample(points, ramp, -raster.distance()[0, 0], raster.mask[0, 0], camera)
+    seen = trust > 0
+    right = points[:, 0] / 0.6  # -1..1
+    assert seen.any() and not seen.all()
+    # Bilinear on a ramp is exact: what is read is where it was looked up, and not where it was drawn.
+    torch.testing.assert_close(color[seen, 0], (right[seen] * 0.5 + 0.5) * size, rtol=0, atol=1e-3)
+
+
+@needs_opencv
+def test_peers_are_measured_beside_ours() -> None:
+    rows = list(quality.measure(torch.device("cpu"), [sample_mesh("torus")], 128))
+    assert {row.method for row in rows} >= set(find_peers()) >= {"back_sample"}
+    smooth = {row.method: row for row in rows if row.field == "smooth"}
+    ours, peer = smooth["surface"], smooth["back_sample"]
+    assert ours.shared is None and peer.shared == pytest.approx(peer.painted, abs=1)
+    assert peer.ours > peer.shared + 15 and ours.painted > peer.painted + 15
+    assert ours.share > peer.share > 0.5 and ours.whole > peer.whole > 20 and ours.seam < peer.seam / 2
+
+
+def test_a_layout_that_overlaps_is_told_and_unwrapped() -> None:
+    mesh = sample_mesh("torus")
+    assert quality.overlap(mesh) < 0.001 and quality.variants(mesh) == [mesh]
+    # Both halves of the torus on the same texels, as mirrored models have it.
+    uvs = mesh.uvs[mesh.faces.long()]
+    half = uvs[..., 0].mean(dim=1, keepdim=True) > 0.5
+    uvs[..., 0] -= 0.48 * half
+    corners = torch.cat((mesh.vertices[mesh.faces.long()], uvs), dim=-1).reshape(-1, 5)
+    corners, faces = corners.unique(dim=0, return_inverse=True)
+    folded = Mesh(corners[:, :3], faces.view(-1, 3).int(), uvs=corners[:, 3:], name="folded")
+    assert quality.overlap(folded) == pytest.approx(0.5, abs=0.01)
+    rows = list(quality.measure(torch.device("cpu"), [mesh, folded], 128))
+    plain, twice = (next(row for row in rows if row.mesh == name) for name in ("torus", "folded"))
+    assert twice.seam_exact > 5 * plain.seam_exact and twice.seam > twice.seam_exact / 2
+    text = quality.markdown(rows)
+    assert "folded: 50% of its UV layout lies on other parts of it" in text and "torus:" not in text
+
+
+@pytest.mark.skipif(importlib.util.find_spec("xatlas") is None, reason="xatlas is not installed")
+def test_a_mesh_that_overlaps_is_measured_with_other_uvs_as_well() -> None:
+    mesh = sample_mesh("torus")
+    mesh = replace(mesh, uvs=mesh.uvs % 0.25)
+    same, other = quality.variants(mesh)
+    assert same is mesh and other.name == "torus unwrapped" and quality.overlap(other) < 0.01
