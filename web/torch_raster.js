@@ -30,6 +30,6 @@ app.registerExtension({
 
   /** Another tab's workflow, or the same one again: the nodes are new, their last outputs are not. */
   loadedGraphNode(node) {
-    if (node.comfyClass in PARTS) setTimeout(() => repeatOutput(node), 300);
+    if (node.comfyClass in PARTS) repeatOutput(node);
   },
 });

@@ -234,8 +234,10 @@ def application(state: StandIn) -> web.Application:
 
     @routes.get("/i18n")
     async def i18n(_: web.Request) -> web.Response:
-        found = {path.parent.name: path for path in (ROOT / "locales").glob("*/nodeDefs.json")}
-        return web.json_response({lang: {"nodeDefs": json.loads(path.read_bytes())} for lang, path in found.items()})
+        found: dict[str, Any] = {}
+        for path in (ROOT / "locales").glob("*/*.json"):
+            found.setdefault(path.parent.name, {})[path.stem] = json.loads(path.read_bytes())
+        return web.json_response(found)
 
     @routes.get("/extensions")
     async def extensions(_: web.Request) -> web.Response:

@@ -296,6 +296,20 @@ class TestUpload:
         assert self.value(frontend, node) == f"3d/{name}"
         assert (frontend.server.base / "input" / "3d" / name).read_bytes() == glb()
 
+    def test_exactly_one_button(self, frontend: Any, node: int) -> None:
+        """Ours, or that of the list itself, which newer frontends have with Nodes 2.0."""
+        if not frontend.nodes_2:
+            pytest.skip("the classic canvas draws its buttons")
+        box = frontend.page.locator(f'[data-node-id="{node}"]')
+        own, ours = box.locator("input[type=file]"), box.get_by_text("upload mesh")
+        assert own.count() + ours.count() == 1
+        if own.count():
+            name = f"list_{frontend.name}.glb"
+            own.set_input_files({"name": name, "mimeType": "model/gltf-binary", "buffer": glb()})
+            frontend.page.wait_for_timeout(1500)
+            assert self.value(frontend, node) == f"3d/{name}"
+            assert (frontend.server.base / "input" / "3d" / name).read_bytes() == glb()
+
     def test_drop(self, frontend: Any, node: int) -> None:
         name = f"drop_{frontend.name}.glb"
         script = """([id, name, data]) => {

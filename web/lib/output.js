@@ -18,11 +18,17 @@ export function onOutput(node, show) {
 
 /**
  * Shows what the frontend still knows of a node that was made anew.
+ *
+ * It puts the outputs of a tab back a moment after the nodes, and says so to nobody.
  * @param {object} node
+ * @param {number[]} [waits] milliseconds before each look
  */
-export function repeatOutput(node) {
-  const known = app.nodeOutputs ?? {};
-  const graph = node.graph;
-  const key = !graph || graph.isRootGraph !== false ? `${node.id}` : `${graph.id}:${node.id}`;
-  if (known[key]) listeners.get(node)?.(known[key]);
+export function repeatOutput(node, [wait, ...others] = [100, 200, 400, 800, 1600]) {
+  setTimeout(() => {
+    const { graph } = node;
+    const key = !graph || graph.isRootGraph !== false ? `${node.id}` : `${graph.id}:${node.id}`;
+    const known = app.nodeOutputs?.[key];
+    if (known) listeners.get(node)?.(known);
+    else if (others.length) repeatOutput(node, others);
+  }, wait);
 }
