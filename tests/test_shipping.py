@@ -65,4 +65,6 @@ def test_pyproject_follows_the_registry(files: list[str]) -> None:
     assert "torch" not in [
         re.split(r"[<>=!~ ]", part)[0] for part in re.findall(r'"([^"]+)"', text.split("dependencies")[1].split("]")[0])
     ]
+    # The registry takes bounds of the frontend only with three numbers.
+    assert re.search(r'"comfyui-frontend-package>=\d+\.\d+\.\d+"', text)
     assert 'PublisherId = "' in text and 'requires-comfyui = ">=0.3.64"' in text
