@@ -203,6 +203,20 @@ class TestInspector:
         frontend.command("Workspace.PreviousOpenedWorkflow")
         assert "of 9600" in read_knot(frontend, node, "tab")
 
+    def test_shows_what_comes_from_the_cache(self, frontend: Any) -> None:
+        node = next(node["id"] for node in read(EXAMPLE)["nodes"] if node["type"] == "TorchRasterRasterize")
+        for _ in range(2):
+            frontend.load(read(EXAMPLE), "cached")
+            assert frontend.run() == "success"
+            assert "of 9600" in read_knot(frontend, node, "cached")
+        script = """([id, width]) => {
+            app.graph.getNodeById(id).widgets.find((w) => w.name === "width").value = width; }"""
+        for width in (320, 384, 320):
+            frontend.page.evaluate(script, [node, width])
+            assert frontend.run() == "success"
+            canvas = panel(frontend, node, "inspector").locator("canvas")
+            assert canvas.evaluate("(c) => c.width") == width
+
     def test_works_inside_a_subgraph(self, frontend: Any) -> None:
         frontend.load(read(EXAMPLE), "subgraph")
         script = """() => {
@@ -210,7 +224,7 @@ class TestInspector:
             const { subgraph } = app.graph.convertToSubgraph(new Set(inside));
             window.testSubgraph = subgraph;
             const node = subgraph._nodes.find((n) => n.type === "TorchRasterRasterize");
-            // Something new to do: older servers do not repeat what a node showed when it has another id now.
+            // Something new to do: ComfyUI before 0.19 does not repeat what a node showed under another id.
             node.widgets.find((w) => w.name === "width").value = 640;
             return node.id;
         }"""

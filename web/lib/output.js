@@ -1,6 +1,10 @@
+import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
 
+const HISTORY = 16; // runs to look through
+
 const listeners = new WeakMap();
+const shown = new WeakSet();
 
 /**
  * Calls `show(output)` with every `ui` result of a node.
@@ -11,9 +15,36 @@ export function onOutput(node, show) {
   const before = node.onExecuted;
   node.onExecuted = function (output, ...rest) {
     before?.call(this, output, ...rest);
-    show(output ?? {});
+    if (output) listeners.get(node)(output);
   };
-  listeners.set(node, show);
+  listeners.set(node, (output) => {
+    shown.add(node);
+    show(output);
+  });
+}
+
+/**
+ * Shows what nodes made anew gave in an earlier run where this run takes it from the cache.
+ *
+ * Servers do so themselves since ComfyUI 0.19 (`has_intermediate_output` of the nodes). Older ones keep only the last
+ * result of a node, so the last one in the history is the one in use.
+ */
+export function followCache() {
+  let cached = [];
+  api.addEventListener("execution_cached", ({ detail }) => (cached = detail.nodes ?? []));
+  api.addEventListener("execution_success", async () => {
+    const graph = app.rootGraph ?? app.graph;
+    const empty = cached.map((id) => graph.getNodeById(id)).filter((node) => listeners.has(node) && !shown.has(node));
+    cached = [];
+    if (!empty.length) return;
+    const response = await api.fetchApi(`/history?max_items=${HISTORY}`);
+    const runs = response.ok ? Object.values(await response.json()).reverse() : [];
+    for (const node of empty) {
+      const same = ({ prompt, outputs }) => outputs[node.id] && prompt[2][node.id]?.class_type === node.comfyClass;
+      const run = runs.find(same);
+      if (run && !shown.has(node)) listeners.get(node)(run.outputs[node.id]);
+    }
+  });
 }
 
 /**
