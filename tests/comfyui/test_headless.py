@@ -137,8 +137,8 @@ def test_interrupt_is_answered_within_a_second(
     with pytest.raises(headless.WorkflowError, match="interrupted"):
         for node, share in comfy.follow(prompt, messages):
             if node == stopped_node and share > 0.02 and not stopped:
-                comfy.interrupt(prompt)
                 stopped = time.monotonic()
+                comfy.interrupt(prompt)
     waited = time.monotonic() - stopped
     print(f"answered in {waited:.2f} s")
     assert stopped and waited < 1.0
