@@ -251,7 +251,7 @@ def _version(server: Any) -> tuple[int, ...]:
 
 
 @pytest.fixture(scope="session", params=["classic", "nodes2"])
-def frontend(request: pytest.FixtureRequest, server: Any, chromium: Any) -> Iterator[Frontend]:
+def frontend(request: pytest.FixtureRequest, chromium: Any, server: Any) -> Iterator[Frontend]:
     """A page in each of the two modes."""
     if request.param == "nodes2" and _version(server) < _NODES_2:
         pytest.skip("this frontend has no Nodes 2.0")
