@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 from comfy_api.latest import io
@@ -35,11 +36,16 @@ def cameras_input(tooltip: str, optional: bool) -> io.MultiType.Input:
     return io.MultiType.Input("cameras", types=[Camera, Hy3dCamera, Hy3d21Camera], optional=optional, tooltip=tooltip)
 
 
-def upload_combo(name: str, options: list[str], tooltip: str) -> io.Combo.Input:
+def combo(name: str, options: Sequence[str], tooltip: str, **extra: Any) -> io.Combo.Input:
+    """A choice whose definition tells the browser more than ComfyUI asks for; the first option is the default."""
+    made = io.Combo.Input(name, options=list(options), default=options[0], tooltip=tooltip)
+    made.extra_dict = extra  # no argument in 0.3.64
+    return made
+
+
+def upload_combo(name: str, options: Sequence[str], tooltip: str) -> io.Combo.Input:
     """A choice of files with the marks by which frontends that can offer an upload of 3D files."""
-    combo = io.Combo.Input(name, options=options, default=options[0], tooltip=tooltip)
-    combo.extra_dict = {"file_upload": True, "mesh_upload": True, "upload_subfolder": "3d"}  # no argument in 0.3.64
-    return combo
+    return combo(name, options, tooltip, file_upload=True, mesh_upload=True, upload_subfolder="3d")
 
 
 def new_mesh(vertices: Any, faces: Any, **attributes: Any) -> Any:

@@ -36,6 +36,7 @@ class RasterizeNode(io.ComfyNode):
             description="Finds the nearest face at every pixel of every view: face ids, barycentrics, mask and depth. "
             "Connect 'raster' to Interpolate Attributes for normals, positions, textures and more.",
             search_aliases=["render mesh", "z-buffer", "face id", "depth map", "custom_rasterizer"],
+            has_intermediate_output=True,  # the inspector's pictures come again from the cache
             inputs=[
                 compat.mesh_input("The mesh, or a batch of meshes: each is drawn in every view."),
                 io.Int.Input("width", default=1024, min=1, max=16384, step=1, tooltip="Image width in pixels."),
@@ -173,6 +174,7 @@ class InterpolateNode(io.ComfyNode):
             description="Pictures of one attribute over the fragments of Rasterize: positions, normals, UVs, "
             "colours, texture, depth, barycentrics or face ids, encoded as Hunyuan3D's paint models expect or plainly.",
             search_aliases=["normal map", "position map", "render attributes"],
+            has_intermediate_output=True,  # the inspector's pictures come again from the cache
             inputs=[
                 compat.RasterSocket.Input("raster", tooltip="From Rasterize."),
                 io.Combo.Input(

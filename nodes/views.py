@@ -30,10 +30,10 @@ class CamerasNode(io.ComfyNode):
             "Use the same list for rendering and for baking.",
             search_aliases=["hunyuan3d cameras", "multi view", "orbit", "turntable"],
             inputs=[
-                io.Combo.Input(
+                compat.combo(
                     "preset",
-                    options=list(_PRESETS),
-                    default=_PRESETS[0],
+                    _PRESETS,
+                    views={name: [[v.azimuth, v.elevation, v.weight] for v in PRESETS[name]] for name in PRESETS},
                     tooltip="hunyuan3d-2 and 2.1: front, right, back, left, top, bottom with Hunyuan3D's weights. "
                     "turntable: evenly all around. custom: the three lists below.",
                 ),

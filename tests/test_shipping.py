@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -43,6 +44,17 @@ def test_everything_that_runs_is_in_it(files: list[str]) -> None:
     assert not [name for name in files if name.startswith(("tests/", ".ci/", ".github/"))]
 
 
+def test_every_help_page_has_a_picture(files: list[str]) -> None:
+    pages = [name for name in files if re.fullmatch(r"web/docs/.*\.md", name)]
+    assert len(pages) == 2 * len(json.loads((ROOT / "locales" / "en" / "nodeDefs.json").read_text(encoding="utf-8")))
+    for page in pages:
+        pictures = re.findall(r"!\[.+\]\((.+)\)", (ROOT / page).read_text(encoding="utf-8"))
+        assert pictures, page
+        for picture in pictures:  # ComfyUI looks for them in web/docs, whatever the language
+            assert f"web/docs/{picture}" in files, page
+            assert (ROOT / "web" / "docs" / picture).stat().st_size < 60_000, picture
+
+
 def test_pyproject_follows_the_registry(files: list[str]) -> None:
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     name = re.search(r'^name = "([^"]+)"', text, re.MULTILINE).group(1)
@@ -53,4 +65,6 @@ def test_pyproject_follows_the_registry(files: list[str]) -> None:
     assert "torch" not in [
         re.split(r"[<>=!~ ]", part)[0] for part in re.findall(r'"([^"]+)"', text.split("dependencies")[1].split("]")[0])
     ]
+    # The registry takes bounds of the frontend only with three numbers.
+    assert re.search(r'"comfyui-frontend-package>=\d+\.\d+\.\d+"', text)
     assert 'PublisherId = "' in text and 'requires-comfyui = ">=0.3.64"' in text

@@ -1,4 +1,4 @@
-import { app } from "../../scripts/app.js"
+import { app } from "../../scripts/app.js";
 
 // Read by rasterizer/dropin/finder.py when a module of Hunyuan3D is imported.
 app.registerExtension({
@@ -16,4 +16,4 @@ app.registerExtension({
       defaultValue: "auto",
     },
   ],
-})
+});

@@ -4,7 +4,7 @@ import { addBackendPanel } from "./nodes/backend_info.js";
 import { addCameraPicture } from "./nodes/camera_views.js";
 import { addInspector } from "./nodes/inspector.js";
 import { addUpload } from "./nodes/upload.js";
-import { repeatOutput } from "./lib/output.js";
+import { followCache, repeatOutput } from "./lib/output.js";
 
 const PARTS = {
   TorchRasterLoadMesh: addUpload,
@@ -16,6 +16,8 @@ const PARTS = {
 
 app.registerExtension({
   name: "TorchRasterizer",
+
+  setup: followCache,
 
   nodeCreated(node) {
     const add = PARTS[node.comfyClass];
@@ -30,6 +32,6 @@ app.registerExtension({
 
   /** Another tab's workflow, or the same one again: the nodes are new, their last outputs are not. */
   loadedGraphNode(node) {
-    if (node.comfyClass in PARTS) setTimeout(() => repeatOutput(node), 300);
+    if (node.comfyClass in PARTS) repeatOutput(node);
   },
 });

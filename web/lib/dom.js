@@ -27,6 +27,8 @@ const STYLE = `
 .torch-raster svg { width: 100%; flex: 1 1 0; min-height: 0; display: block; }
 `;
 
+const MARGIN = 10; // around an element in the classic canvas
+
 /**
  * An element with attributes and children.
  * @param {string} tag
@@ -66,7 +68,8 @@ export function addPanel(node, name, height) {
     serialize: false,
     hideInPanel: true,
     hideOnZoom: false,
-    getMinHeight: height,
+    margin: MARGIN,
+    getMinHeight: () => height() + 2 * MARGIN,
     getValue: () => "",
     setValue: () => {},
   });

@@ -1,6 +1,10 @@
+import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
 
+const HISTORY = 16; // runs to look through
+
 const listeners = new WeakMap();
+const shown = new WeakSet();
 
 /**
  * Calls `show(output)` with every `ui` result of a node.
@@ -11,18 +15,51 @@ export function onOutput(node, show) {
   const before = node.onExecuted;
   node.onExecuted = function (output, ...rest) {
     before?.call(this, output, ...rest);
-    show(output ?? {});
+    if (output) listeners.get(node)(output);
   };
-  listeners.set(node, show);
+  listeners.set(node, (output) => {
+    shown.add(node);
+    show(output);
+  });
+}
+
+/**
+ * Shows what nodes made anew gave in an earlier run where this run takes it from the cache.
+ *
+ * Servers do so themselves since ComfyUI 0.19 (`has_intermediate_output` of the nodes). Older ones keep only the last
+ * result of a node, so the last one in the history is the one in use.
+ */
+export function followCache() {
+  let cached = [];
+  api.addEventListener("execution_cached", ({ detail }) => (cached = detail.nodes ?? []));
+  api.addEventListener("execution_success", async () => {
+    const graph = app.rootGraph ?? app.graph;
+    const empty = cached.map((id) => graph.getNodeById(id)).filter((node) => listeners.has(node) && !shown.has(node));
+    cached = [];
+    if (!empty.length) return;
+    const response = await api.fetchApi(`/history?max_items=${HISTORY}`);
+    const runs = response.ok ? Object.values(await response.json()).reverse() : [];
+    for (const node of empty) {
+      const same = ({ prompt, outputs }) => outputs[node.id] && prompt[2][node.id]?.class_type === node.comfyClass;
+      const run = runs.find(same);
+      if (run && !shown.has(node)) listeners.get(node)(run.outputs[node.id]);
+    }
+  });
 }
 
 /**
  * Shows what the frontend still knows of a node that was made anew.
+ *
+ * It puts the outputs of a tab back a moment after the nodes, and says so to nobody.
  * @param {object} node
+ * @param {number[]} [waits] milliseconds before each look
  */
-export function repeatOutput(node) {
-  const known = app.nodeOutputs ?? {};
-  const graph = node.graph;
-  const key = !graph || graph.isRootGraph !== false ? `${node.id}` : `${graph.id}:${node.id}`;
-  if (known[key]) listeners.get(node)?.(known[key]);
+export function repeatOutput(node, [wait, ...others] = [100, 200, 400, 800, 1600]) {
+  setTimeout(() => {
+    const { graph } = node;
+    const key = !graph || graph.isRootGraph !== false ? `${node.id}` : `${graph.id}:${node.id}`;
+    const known = app.nodeOutputs?.[key];
+    if (known) listeners.get(node)?.(known);
+    else if (others.length) repeatOutput(node, others);
+  }, wait);
 }

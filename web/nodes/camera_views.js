@@ -1,17 +1,11 @@
-import { addPanel } from "../lib/dom.js";
+import { addPanel, element } from "../lib/dom.js";
 import { text } from "../lib/text.js";
 
 const HEIGHT = 170;
-const [WIDTH, TALL] = [200, 176];
+const SIZE = 160;
 const RADIUS = 68;
 const TILT = 22; // degrees from which the picture looks down on the mesh
 const TURN = -28; // degrees by which it looks from the side
-
-const AROUND = Array.from({ length: 37 }, (_, number) => 10 * number);
-
-// The views of the presets: `PRESETS` in rasterizer/texturing/views.py has the same numbers.
-const SIX = { azimuths: [0, 90, 180, 270, 0, 180], elevations: [0, 0, 0, 0, 90, -90], weights: [1, 0.1, 0.5, 0.1, 0.05, 0.05] };
-const PRESETS = { "hunyuan3d-2": SIX, "hunyuan3d-2.1": SIX };
 
 /**
  * Where the cameras of Camera Views stand, following its widgets.
@@ -20,7 +14,11 @@ const PRESETS = { "hunyuan3d-2": SIX, "hunyuan3d-2.1": SIX };
 export function addCameraPicture(node) {
   const { root } = addPanel(node, "picture", () => HEIGHT);
   root.classList.add("camera-views");
-  const draw = () => root.replaceChildren(picture(node));
+  const draw = () => {
+    const list = cameras(node);
+    const caption = list ? `${list.length} ${text("cameras")}` : text("noCameras");
+    root.replaceChildren(picture(list ?? []), element("div", { class: "quiet", textContent: caption }));
+  };
   for (const widget of node.widgets) {
     const before = widget.callback;
     widget.callback = function (...values) {
@@ -45,7 +43,8 @@ function cameras(node) {
     const count = Math.max(1, Number(value("views")) || 1);
     return Array.from({ length: count }, (_, number) => [(360 * number) / count, 0, 1]);
   }
-  const lists = ["azimuths", "elevations", "weights"].map((name) => PRESETS[preset]?.[name] ?? numbers(value(name)));
+  if (preset !== "custom") return node.constructor.nodeData?.input.required.preset[1]?.views?.[preset] ?? null;
+  const lists = ["azimuths", "elevations", "weights"].map((name) => numbers(value(name)));
   const count = lists[0].length;
   if (lists.some((list) => list.some(Number.isNaN) || ![1, count].includes(list.length))) return null;
   // One elevation or weight may serve all views.
@@ -71,26 +70,16 @@ function onSphere(azimuth, elevation, radius = RADIUS) {
   return project(radius * Math.cos(e) * Math.sin(a), radius * Math.sin(e), radius * Math.cos(e) * Math.cos(a));
 }
 
-function ring(elevation) {
-  const points = AROUND.map((azimuth) => onSphere(azimuth, elevation).slice(0, 2));
-  return points.map((point) => point.map((number) => number.toFixed(1)).join(",")).join(" ");
-}
-
-function picture(node) {
-  const svg = shape("svg", { viewBox: `${-WIDTH / 2} ${-TALL / 2} ${WIDTH} ${TALL}`, "data-cameras": "0" });
-  const list = cameras(node);
+function picture(list) {
+  const horizon = Array.from({ length: 37 }, (_, number) => onSphere(10 * number, 0).slice(0, 2).join(" ")).join(",");
+  const svg = shape("svg", { viewBox: `${-SIZE / 2} ${-SIZE / 2} ${SIZE} ${SIZE}`, "data-cameras": list.length });
   const line = { fill: "none", stroke: "currentColor", "stroke-width": 0.6 };
   svg.append(shape("circle", { r: RADIUS, ...line, opacity: 0.35 }));
-  svg.append(shape("polyline", { points: ring(0), ...line, opacity: 0.5 }));
+  svg.append(shape("polyline", { points: horizon, ...line, opacity: 0.5 }));
   const [x, y] = onSphere(0, 0, 30);
   svg.append(shape("line", { x1: 0, y1: 0, x2: x, y2: y, stroke: "#d9534f", "stroke-width": 2 }));
   svg.append(label(x + 3, y + 9, text("front"), { fill: "#d9534f" }));
   svg.append(shape("circle", { r: 12, fill: "currentColor", opacity: 0.5 }));
-  if (!list) {
-    svg.append(label(0, TALL / 2 - 3, text("noCameras"), { "text-anchor": "middle", "font-size": 7 }));
-    return svg;
-  }
-  svg.setAttribute("data-cameras", list.length);
   const heaviest = Math.max(...list.map(([, , weight]) => weight), 1e-6);
   const spots = list.map(([azimuth, elevation, weight], number) => ({ number, weight, at: onSphere(azimuth, elevation) }));
   spots.sort((one, other) => one.at[2] - other.at[2]); // far ones first
@@ -101,7 +90,6 @@ function picture(node) {
     svg.append(shape("circle", { cx: at[0], cy: at[1], r: size, fill: "#4a90d9", opacity }));
     if (list.length <= 24) svg.append(label(at[0] + size + 1, at[1] + 3, `${number + 1}`, { opacity }));
   }
-  svg.append(label(-WIDTH / 2 + 4, TALL / 2 - 3, `${list.length} ${text("cameras")}`, { opacity: 0.7 }));
   return svg;
 }
 

@@ -8,7 +8,7 @@ const COMPANIONS = [".bin", ".mtl", ".png", ".jpg", ".jpeg", ".webp"]; // which 
 const SUBFOLDER = "3d";
 
 // From here on the list of files itself has an upload button with Nodes 2.0, as its input's marks ask for.
-const [MAJOR, MINOR] = [1, 45];
+const [MAJOR, MINOR] = [1, 40];
 
 /**
  * An upload button on Load Mesh, and files dropped on it.
