@@ -9,9 +9,16 @@ import torch
 
 import rasterizer
 from rasterizer import scenes
+from rasterizer.backends.eager import sharing
 from rasterizer.backends.eager.sharing import share
 
 POS, TRI = scenes.soup(400, 0.6, seed=11)
+
+
+@pytest.fixture(autouse=True)
+def share_small_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if the images here were worth it."""
+    monkeypatch.setattr(sharing, "_PIXELS", 1000)
 
 
 def _draw(threads: int) -> rasterizer.api.Fragments:

@@ -3,8 +3,9 @@
 Triangles are set up in bounded batches (:mod:`.triangles`, :mod:`.boxes`), their candidate pixels evaluated in bounded
 chunks (:mod:`.fragments`), merged into an integer z-buffer (:mod:`.zbuffer`), and the winners turned into barycentrics
 (:mod:`.resolve`). All modes evaluate the same arithmetic on different sets of candidates and give the same bits. A GPU
-is given few large pieces, because launches are dear; a CPU pieces that fit its cache, shared between threads
-(:mod:`.sharing`), and instead of square tiles of large triangles runs of pixels in one row (:mod:`.spans`).
+is given few large pieces, because launches are dear; a CPU pieces that fit its cache, those of a large image shared
+between threads (:mod:`.sharing`), and instead of square tiles of large triangles runs of pixels in one row
+(:mod:`.spans`).
 """
 
 from __future__ import annotations
@@ -92,7 +93,6 @@ def _rasterize(
 ) -> RasterInfo:
     """Rasterize views that share a z-buffer into ``findices`` and ``barycentric``."""
     views, height, width = findices.shape
-    threads = threads_for(policy)
     threshold = None
     if options.depth_prior is not None:
         threshold = depth_threshold(options.depth_prior, options.occlusion_truncation).reshape(-1)
@@ -102,13 +102,16 @@ def _rasterize(
         ),
         options=options,
         policy=policy,
-        chunk=max(256, min(policy.chunk, options.budget // 2 // BYTES_PER_PIXEL // threads)),
+        chunk=max(256, min(policy.chunk, options.budget // 2 // BYTES_PER_PIXEL)),
     )
     corners = Corners(pos, tri, (height, width), options.budget, policy.chunk if policy.by_column else 0)
     triangles = Triangles(corners, (height, width), options.budget, policy.by_column, policy.chunk)
     batch = options.batch_size or max(1024, min(policy.batch, options.budget // 2 // BYTES_PER_TRIANGLE))
-    share(_draw_tasks(triangles, batch, frame), threads, frame.tick)
+    for task in _draw_tasks(triangles, batch, frame):
+        frame.tick()
+        task()
     frame.done = 1.0
+    threads = threads_for(policy, views * height * width)
     share(_resolve_tasks(triangles, findices, barycentric, frame), threads, frame.tick)
     return _account(frame, pos.device)
 

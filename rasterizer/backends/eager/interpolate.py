@@ -71,7 +71,7 @@ def interpolate(col: Tensor, findices: Tensor, barycentric: Tensor, tri: Tensor)
                 some = slice(start, start + chunk)
                 yield partial(run, blends[view % len(blends)], found[view, some], weights[view, some], out[view, some])
 
-    share(tasks(), threads_for(policy))
+    share(tasks(), threads_for(policy, views * pixels))
     return out.view(*findices.shape, channels)
 
 

@@ -1,7 +1,8 @@
 """Work shared between threads: on a CPU, operators on pieces that fit the cache, side by side.
 
 PyTorch splits each operator between threads, and all of them wait for the slowest at its end; pieces that fit the cache
-are too small for that. Its operators run without Python's lock, so Python's own threads can each take a piece.
+are too small for that. Its operators run without Python's lock, so Python's own threads can each take a piece. That
+pays where an image is large and its pieces are alike; drawing triangles, of which many pieces are small, loses by it.
 """
 
 from __future__ import annotations
@@ -17,9 +18,12 @@ MOST_THREADS = 4
 """More would wait for Python's lock, which every operator takes for a moment."""
 
 
-def threads_for(policy: DevicePolicy) -> int:
-    """How many threads to share work between: as many as PyTorch may use, on a CPU."""
-    return min(torch.get_num_threads(), MOST_THREADS) if policy.by_column else 1
+_PIXELS = 1 << 20  # that a thread must have for its own; fewer are done before it has started
+
+
+def threads_for(policy: DevicePolicy, pixels: int) -> int:
+    """How many threads to share an image between: on a CPU as many as PyTorch may use, and the image is worth."""
+    return max(1, min(torch.get_num_threads(), MOST_THREADS, pixels // _PIXELS)) if policy.by_column else 1
 
 
 def share(tasks: Iterator[Callable[[], object]], threads: int, tick: Callable[[], None] = lambda: None) -> None:

@@ -6,8 +6,6 @@ be drawn are given the value of an empty pixel instead of being sorted out: a pr
 
 from __future__ import annotations
 
-import threading
-
 import torch
 from torch import Tensor
 
@@ -22,14 +20,12 @@ class PackedZBuffer:
 
     def __init__(self, pixels: int, device: torch.device) -> None:
         self.words = torch.zeros(pixels, dtype=torch.int64, device=device)
-        self._lock = threading.Lock()
 
     def merge(self, pixel: Tensor, step: Tensor, face: Tensor, drawn: Tensor) -> None:
         """Merge fragments; ``pixel`` int64, ``step`` int32, ``drawn`` int32 0 or 1 of one shape, ``face`` int64
         broadcasts. ``step`` is overwritten."""
         word = torch.add(face, step.sub_(_EMPTY).mul_(drawn).to(torch.int64), alpha=1 << 32)
-        with self._lock:  # the operator itself is not atomic on a CPU
-            self.words.scatter_reduce_(0, pixel.view(-1), word.view(-1), "amin")
+        self.words.scatter_reduce_(0, pixel.view(-1), word.view(-1), "amin")
 
     def findices(self, start: int, stop: int) -> Tensor:
         """1-based int32 face indices of the pixels ``start`` to ``stop``, 0 where empty."""
