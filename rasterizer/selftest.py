@@ -10,6 +10,9 @@ import torch
 
 from . import scenes
 from .api import interpolate, rasterize
+from .hierarchy import build_hierarchy, gpu
+from .hierarchy.peel import peel
+from .mesh import Mesh
 from .reference import rasterize_reference
 
 _SCENES = {
@@ -30,12 +33,13 @@ class Check:
     detail: str
 
 
-CHECKS = 7 * len(_SCENES)
+CHECKS = 7 * len(_SCENES) + 1
 """How many comparisons :func:`run` makes."""
 
 
 def run(device: torch.device, backend: str = "auto") -> Iterator[Check]:
-    """Compare every scene in every mode on ``device`` with the reference, then a second layer and interpolation."""
+    """Compare every scene in every mode on ``device`` with the reference, then a second layer and interpolation;
+    and a grid hierarchy with that of the CPU."""
     for name, ((pos, tri), height, width) in _SCENES.items():
         want, weights = rasterize_reference(pos.numpy(), tri.numpy(), height, width)
         depth = _ndc_depth(pos, tri, want, weights)
@@ -51,6 +55,20 @@ def run(device: torch.device, backend: str = "auto") -> Iterator[Check]:
         plain = (weights[..., None] * pos[:, :3].numpy()[tri.numpy()[np.maximum(want - 1, 0)]]).sum(axis=2)
         error = _difference(image, plain)
         yield Check(f"{name}, interpolation", error < 1e-5, f"largest difference {error:.1e}")
+    yield _hierarchy(device)
+
+
+def _hierarchy(device: torch.device) -> Check:
+    pos, tri = scenes.sphere(400)
+    layers = peel(Mesh(pos[:, :3].contiguous(), tri), pos[:, :3], 16, 4)
+    views = layers.positions, layers.normals
+    want = build_hierarchy(*views, 3, 16)
+    found = build_hierarchy(*([view.to(device) for view in kind] for kind in views), 3, 16)
+    pairs = [(a.cpu(), b) for one, other in zip(found, want, strict=True) for a, b in zip(one, other, strict=True)]
+    wrong = sum(not torch.equal(a, b) for a, b in pairs)
+    way = "kernels" if gpu.usable(device) else "PyTorch operators"
+    detail = f"{wrong} of {len(pairs)} outputs are not those of the CPU" if wrong else f"{len(want[0][0])} cells"
+    return Check("grid hierarchy", not wrong, f"{detail}, by {way}")
 
 
 def _ndc_depth(pos: torch.Tensor, tri: torch.Tensor, findices: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -40,6 +40,9 @@ FEW = 256
 LISTED = 16
 """Chunks of listed candidates at most; beyond, drawing box by box in classes saves more than it launches."""
 
+LISTED_SIDE = 64
+"""Boxes of more pixels than a square of this side are cut into tiles rather than listed, if they are many."""
+
 LARGE_SHARE = 0.05
 """``auto`` uses tiles once this share of all candidate pixels lies in boxes above the largest class."""
 
@@ -154,7 +157,7 @@ def _class_tasks(boxes: Boxes, invalid: Tensor, frame: _Frame) -> Iterator[tuple
         counts = ((x1 - x0).clamp(min=0) * (y1 - y0).clamp(min=0)).to(torch.int64)
         ends = torch.cumsum(counts, 0)
         far = (boxes.rows[ZA : ZC + 1] >= MAX_DEPTH - 1.0).any()
-        large = (counts * (counts > frame.policy.box_sizes[-1] ** 2)).sum()
+        large = (counts * (counts > LISTED_SIDE**2)).sum()
         numbers = torch.stack((ends[-1], large, far, invalid))
         total, large, far, bad = numbers.tolist()  # the one synchronisation, where that is all
         most = min(frame.policy.chunk, frame.options.budget // BYTES_PER_LISTED)

@@ -23,6 +23,7 @@ from .interpolation import interpolate as interpolate
 from .program import Program, current_stream, parameters_of
 
 _KEPT_WORDS = 1 << 26  # bytes of a z-buffer that is kept for the next call
+_STREAMS = 4  # whose z-buffers are kept at a time
 _FREE_WORDS = 1 << 28  # a z-buffer up to this size is made without asking how much memory is free
 _COUNTERS = 8  # words before a z-buffer
 _FACE_BITS = 24  # of a word in a kept z-buffer; meshes with more faces get one of their own
@@ -107,7 +108,8 @@ def _run(pos: Tensor, tri: Tensor, options: RasterOptions) -> tuple[Tensor, Tens
     device = pos.device
     pos, tri = _aligned(pos), _faces(tri)
     prior = None if options.depth_prior is None else options.depth_prior.contiguous()
-    group = min(views, max(1, (2**31 - 1) // max(height * width, tri.shape[0])))  # kernels count in 32 bits
+    # Kernels count in 32 bits, and no grid is deeper than 65535 blocks.
+    group = min(views, 65535, max(1, (2**31 - 1) // max(height * width, tri.shape[0])))
     if group * height * width * 8 > _FREE_WORDS:
         group = max(1, min(group, (options.budget or default_budget(device)) // (height * width * 8)))
     if group == views:
@@ -200,6 +202,8 @@ def _launch(
     params.barycentric = barycentric.data_ptr()
     program.launch("resolve", (-(-width // _THREADS), height, views), _THREADS, stream, arguments)
     if kept is not None:
+        if len(_kept) >= _STREAMS:
+            _kept.clear()
         _kept[kept] = buffer
     return findices, barycentric, invalid
 
