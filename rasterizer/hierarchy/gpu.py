@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate
 from pathlib import Path
 
@@ -109,7 +109,8 @@ def usable(device: torch.device) -> bool:
     return device.type == "cuda" and kernels_allowed() and not PROGRAM.reason_against(device)
 
 
-def _launcher(device: torch.device, params: ctypes.Structure):  # noqa: ANN202 - a function of this module
+def _launcher(device: torch.device, params: ctypes.Structure) -> Callable[..., None]:
+    """Launches a kernel by name, over so many threads, and for so many levels together (one unless given)."""
     program, arguments, stream = PROGRAM.on(device.index), parameters_of(params), current_stream(device.index)
 
     def launch(name: str, threads: int, together: int = 1) -> None:

@@ -275,6 +275,13 @@ extern "C" __global__ void __launch_bounds__(256) hit(Params p) {
         if (level.flags[k * level.room + cell]) level.hits[k * coarser.room + parent] = 1;
 }
 
+// A coordinate of the point at 3/4, 1/4 and 3/4 of a coarser cell.
+__device__ inline float child_point(const Level& coarser, i64 parent, int k) {
+    double place = (double)coarser.cells[parent * 3 + k] + 0.75;
+    if (k == 1) place -= 0.5;
+    return (float)((place / (double)coarser.resolution - 0.5) * 2.0);
+}
+
 extern "C" __global__ void __launch_bounds__(256) lack(Params p) {
     const Level &level = p.level[p.current], &coarser = p.level[p.current + 1];
     i64 parent = index_of_thread();
@@ -282,10 +289,8 @@ extern "C" __global__ void __launch_bounds__(256) lack(Params p) {
     level.needed[parent] = 0;
     if (parent >= *coarser.count) return;
     i64 key = 0;
-    for (int k = 0; k < 3; k++) {  // the point at 3/4, 1/4 and 3/4 of the coarser cell
-        double place = (double)coarser.cells[parent * 3 + k] + 0.75;
-        if (k == 1) place -= 0.5;
-        float point = (float)((place / (double)coarser.resolution - 0.5) * 2.0);
+    for (int k = 0; k < 3; k++) {
+        float point = child_point(coarser, parent, k);
         key = key * level.resolution + on_grid(point, level.resolution);
     }
     key += level.key_shift;
@@ -310,9 +315,7 @@ extern "C" __global__ void __launch_bounds__(256) adopt(Params p) {
     if (level.needed[parent]) {
         child = level.size + level.order[parent] - 1;
         for (int k = 0; k < 3; k++) {
-            double place = (double)coarser.cells[parent * 3 + k] + 0.75;
-            if (k == 1) place -= 0.5;
-            float point = (float)((place / (double)coarser.resolution - 0.5) * 2.0);
+            float point = child_point(coarser, parent, k);
             level.points[child * 3 + k] = point;
             level.cells[child * 3 + k] = on_grid(point, level.resolution);
         }

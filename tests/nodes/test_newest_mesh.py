@@ -15,7 +15,8 @@ import torch
 import trimesh
 from torch import Tensor
 
-SIZE = 48
+from tests.nodes.test_nodes import RASTERIZE, SIZE
+
 TEXELS = 64
 
 
@@ -154,17 +155,6 @@ def same_meshes(pack: SimpleNamespace, together: Any, alone: list[Any]) -> None:
             assert (now is None) == (expected is None), name
             if now is not None:
                 torch.testing.assert_close(now, expected, rtol=0, atol=0, msg=name)
-
-
-RASTERIZE = {
-    "width": SIZE,
-    "height": SIZE,
-    "space": "camera",
-    "mode": "auto",
-    "tile_size": 32,
-    "batch_size": 0,
-    "backend": "auto",
-}
 
 
 @pytest.mark.parametrize("space", ["camera", "uv"])

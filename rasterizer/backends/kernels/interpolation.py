@@ -47,15 +47,14 @@ PROGRAM = Program(
 
 
 def interpolate(col: Tensor, findices: Tensor, barycentric: Tensor, tri: Tensor) -> Tensor:
-    """As :func:`rasterizer.backends.eager.interpolate.interpolate`, which does what the kernel cannot."""
+    """As :func:`rasterizer.backends.eager.interpolate.interpolate` where nothing needs a gradient; that does what the
+    kernel cannot."""
     way = by_operators if _reason_against(col, findices, barycentric) else _run
     return way(col, findices, barycentric, tri)
 
 
 def _reason_against(col: Tensor, findices: Tensor, barycentric: Tensor) -> str:
     """Why the kernel cannot interpolate these; empty if it can."""
-    if torch.is_grad_enabled() and (col.requires_grad or barycentric.requires_grad):
-        return "for values without gradients"
     if col.dtype != torch.float32 or barycentric.dtype != torch.float32:
         return "for float32"
     if max(findices.numel(), col.numel()) >= 2**31 or not col.shape[2]:

@@ -59,7 +59,7 @@ struct Region {
 };
 
 #define SPLIT 64              // threads of a block of split
-#define TILE 16               // side of the tiles that large boxes are cut into; half of it rows at a time, see regions
+#define TILE 16               // side of the tiles that large boxes are cut into; regions draws two of its rows at a time
 #define MEDIUM 1024           // pixels of a box that is handed over uncut; regions divide by the width below
 #define MEDIUM_SIDE 64
 
@@ -77,7 +77,7 @@ __device__ inline float4 to_screen(const Params& p, float4 v) {
     return s;
 }
 
-__device__ inline void corners(const Params& p, u32 face, u32 view, u32 index[3]) {
+__device__ inline void corners(const Params& p, u32 face, u32 index[3]) {
     if (p.tri_is_64) {
         const long long* row = (const long long*)p.tri + (u64)face * 3;
         index[0] = (u32)row[0], index[1] = (u32)row[1], index[2] = (u32)row[2];
@@ -111,7 +111,7 @@ __device__ inline float sum(float4 s) { return (s.x + s.y) + (s.z + s.w); }
 // Triangle setup; false if nothing can be covered. The face of a triangle with a flaw is ~0.
 __device__ inline bool set_up(const Params& p, u32 flat, Record& t) {
     u32 view = p.total == p.faces ? 0 : flat / p.faces, face = flat - view * p.faces, index[3];
-    corners(p, face, view, index);
+    corners(p, face, index);
     float4 a = vertex(p, view, index[0]), b = vertex(p, view, index[1]), c = vertex(p, view, index[2]);
     t.face = face, t.view = view;
     float all = sum(a) + sum(b) + sum(c);  // finite, unless a term is not or, hardly ever, their sum grows too large
@@ -345,7 +345,7 @@ extern "C" __global__ void __launch_bounds__(256) resolve(Params p) {
     if (((u32)(word >> 32) & p.epoch_mask) == p.epoch_high) {
         u32 face = (u32)word & p.face_mask, index[3];
         found = (int)face + 1;
-        corners(p, face, blockIdx.z, index);
+        corners(p, face, index);
         float4 u = vertex(p, blockIdx.z, index[0]), v = vertex(p, blockIdx.z, index[1]), w = vertex(p, blockIdx.z, index[2]);
         float acx = w.x - u.x, acy = w.y - u.y, abx = v.x - u.x, aby = v.y - u.y;
         float inv = 1.0f / (acx * aby - abx * acy);
