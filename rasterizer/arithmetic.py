@@ -22,6 +22,8 @@ The functions below work on tensors of any shape and, for gradients, in float64 
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
@@ -37,26 +39,30 @@ DEPTH_SCALE = 0.49999
 _TINY = 2.0**-30  # below this, 1 - beta in float64 starts to lose bits of beta
 
 
+@lru_cache(maxsize=64)
+def constant(values: tuple[float, ...], device: torch.device, dtype: torch.dtype = torch.float32) -> Tensor:
+    """A small tensor ``[len(values)]``, copied to the device once: every copy would be a synchronisation."""
+    with torch.inference_mode(False):  # or no gradient could pass by it later
+        return torch.tensor(values, dtype=dtype, device=device)
+
+
 def to_screen(pos: Tensor, width: int, height: int) -> Tensor:
     """Map clip-space vertices to the screen.
 
     Args:
-        pos: ``[..., 4]`` clip-space ``(x, y, z, w)``, floating point.
+        pos: ``[4, ...]`` clip-space ``(x, y, z, w)``, floating point.
         width, height: image size in pixels.
 
     Returns:
-        ``[..., 4]``: ``(sx, sy, sz, w)``; pixels, pixels, mapped depth, clip w.
+        ``[4, ...]``: ``(sx, sy, sz, w/w)``; pixels, pixels, mapped depth, and 1, or NaN where ``w`` is 0 or not finite.
     """
-    return torch.stack(screen_columns(*pos.unbind(-1), width, height), dim=-1)
 
+    def each(*values: float) -> Tensor:
+        return constant(values, pos.device, pos.dtype).view(4, *[1] * (pos.ndim - 1))
 
-def screen_columns(
-    x: Tensor, y: Tensor, z: Tensor, w: Tensor, width: int, height: int
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """:func:`to_screen` for coordinates apart."""
-    sx = (x / w * 0.5 + 0.5) * (width - 1) + 0.5
-    sy = (0.5 + (0.5 * y) / w) * (height - 1) + 0.5
-    return sx, sy, z / w * DEPTH_SCALE + 0.5, w
+    screen = pos * each(1.0, 0.5, 1.0, 1.0)  # y is halved before the division, as where it is tiny the order matters
+    screen = screen / screen[3:] * each(0.5, 1.0, DEPTH_SCALE, 1.0) + each(0.5, 0.5, 0.5, 0.0)
+    return screen * each(width - 1.0, height - 1.0, 1.0, 1.0) + each(0.5, 0.5, 0.0, 0.0)
 
 
 def depth_threshold(prior: Tensor, occlusion_truncation: float) -> Tensor:
@@ -64,7 +70,7 @@ def depth_threshold(prior: Tensor, occlusion_truncation: float) -> Tensor:
     return prior * DEPTH_SCALE + 0.5 + occlusion_truncation
 
 
-def complement(beta: Tensor, gamma: Tensor, float64: bool) -> Tensor:
+def complement(beta: Tensor, gamma: Tensor, float64: bool, out: Tensor | None = None) -> Tensor:
     """``alpha = 1 - beta - gamma``, evaluated as in float64 and rounded once to the inputs' dtype.
 
     With ``float64=False`` the same bits come from compensated float32 arithmetic, for devices without float64. They are
@@ -74,25 +80,30 @@ def complement(beta: Tensor, gamma: Tensor, float64: bool) -> Tensor:
     if beta.dtype == torch.float64:
         return 1.0 - beta - gamma
     if float64:
-        return ((1.0 - beta.double()) - gamma.double()).to(beta.dtype)
-    return _complement_compensated(beta, gamma)
+        # One operand in float64 has the operator convert the others as it reads and writes them.
+        rest = torch.sub(constant((1.0,), beta.device, torch.float64), beta)
+        return (rest - gamma).to(beta.dtype) if out is None else torch.sub(rest, gamma, out=out)
+    return _complement_compensated(beta, gamma, out)
 
 
-def _complement_compensated(beta: Tensor, gamma: Tensor) -> Tensor:
+def _complement_compensated(beta: Tensor, gamma: Tensor, out: Tensor | None) -> Tensor:
     # float64 rounds 1 - beta to a multiple of 2**-53. Adding and subtracting 2**-30 rounds a smaller float32 the same
     # way, after which 1 - beta is exact in 53 bits. The second subtraction rounds likewise while its result is above
-    # one half.
-    beta = torch.where(beta.abs() < _TINY, (beta + _TINY) - _TINY, beta)
-    gamma = torch.where((gamma.abs() < _TINY) & (beta <= 0.5), (gamma + _TINY) - _TINY, gamma)
-    first, error1 = _two_sum(torch.ones_like(beta), -beta)
+    # one half. What is negative is rounded too, but then alpha does not matter.
+    beta = torch.where(beta < _TINY, (beta + _TINY) - _TINY, beta)
+    small = torch.maximum(gamma, beta - 0.5) < _TINY  # no float32 lies between 0.5 and 0.5 + _TINY
+    gamma = torch.where(small, (gamma + _TINY) - _TINY, gamma)
+    first = 1.0 - beta
+    error1 = (1.0 - first) - beta  # as in _two_sum, beta being at most 1
     second, error2 = _two_sum(first, -gamma)
     rest, lost = _two_sum(error1, error2)
-    # Rounding the small part to odd keeps "there was something below", so the final sum rounds once, correctly.
-    bits = rest.detach().contiguous().view(torch.int32)
-    even = (bits & 1) == 0
-    step = torch.where((lost > 0) == (rest > 0), 1, -1).to(torch.int32)
-    odd = (bits + step * (even & (lost != 0)).to(torch.int32)).view(torch.float32)
-    return second + odd
+    # Rounding the small part to odd keeps "there was something below", so the final sum rounds once, correctly: one
+    # step toward zero where what was lost has the other sign, which leaves an even part odd, then the last bit set.
+    bits, lost = rest.detach().contiguous().view(torch.int32), lost.detach().contiguous()
+    inexact = (lost != 0).to(torch.int32)
+    toward_zero = ((lost.view(torch.int32) ^ bits) >> 31) * inexact
+    odd = ((bits + toward_zero) | inexact).view(torch.float32)
+    return torch.add(second, odd, out=out)
 
 
 def _two_sum(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
@@ -102,10 +113,12 @@ def _two_sum(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     return total, (a - (total - b_part)) + (b - b_part)
 
 
-def perspective(
-    alpha: Tensor, beta: Tensor, gamma: Tensor, wa: Tensor | None, wb: Tensor | None, wc: Tensor | None
-) -> tuple[Tensor, ...]:
-    """Perspective-correct barycentrics from screen-space ones and the corners' clip ``w``; None stands for 1."""
-    a, b, c = (alpha, beta, gamma) if wa is None else (alpha / wa, beta / wb, gamma / wc)
-    scale = 1.0 / ((a + b) + c)
-    return a * scale, b * scale, c * scale
+def perspective(alpha: Tensor, rest: Tensor, w: Tensor | None, one: Tensor | float = 1.0) -> tuple[Tensor, Tensor]:
+    """Perspective-correct barycentrics from screen-space ones, each as alpha and ``[2, ...]`` beta and gamma.
+
+    ``w [3, ...]``: the corners' clip w, None standing for 1. ``one``: what they add up to, 0 for no triangle.
+    """
+    if w is not None:
+        alpha, rest = alpha / w[0], rest / w[1:]
+    scale = one / ((alpha + rest[0]) + rest[1])
+    return alpha * scale, rest * scale

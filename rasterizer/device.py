@@ -49,7 +49,7 @@ class DevicePolicy:
 _CPU = DevicePolicy(
     True, True, False, (2, 3, 4, 6, 8, 12, 16, 24, 32), False, True, True, False, chunk=1 << 15, batch=1 << 17
 )
-_GPU = DevicePolicy(True, True, False, (2, 4, 8, 16), True, False, False, True, chunk=1 << 23, batch=1 << 22)
+_GPU = DevicePolicy(True, True, False, (2, 4, 8, 16), True, False, False, True, chunk=1 << 24, batch=1 << 22)
 
 PORTABLE = DevicePolicy(False, False, True, (2, 4, 8, 16), True, False, False, False, chunk=1 << 23, batch=1 << 20)
 """The least any supported device offers: what MPS has, and Intel GPUs without float64."""

@@ -20,7 +20,7 @@ def only_finite(pos: Tensor, tri: Tensor, width: int, height: int) -> tuple[Tens
         Vertices that are all finite on the screen, faces with those that were not replaced by ``(0, 0, 0)``, and how
         many those were.
     """
-    good = torch.isfinite(to_screen(pos, width, height)).all(dim=1)
+    good = torch.isfinite(to_screen(pos.t(), width, height)).all(dim=0)
     drawn = good[tri.to(torch.int64)].all(dim=1, keepdim=True)
     safe = torch.where(good[:, None], pos, pos.new_tensor([0.0, 0.0, 0.0, 1.0]))
     return safe, tri * drawn, int((~drawn).sum())

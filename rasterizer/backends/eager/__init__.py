@@ -13,21 +13,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from ...arithmetic import MAX_DEPTH, depth_threshold
+from ...arithmetic import constant, depth_threshold
 from ...device import DevicePolicy, device_policy
 from ...memory import default_budget
 from ...raster_types import RasterInfo, RasterOptions, shares
-from .boxes import BYTES_PER_TRIANGLE, X0, ZA, ZC, Boxes, count_tiles, cut, touched
-from .fragments import BYTES_PER_LISTED, BYTES_PER_PIXEL, Target, draw, draw_listed
+from .boxes import BYTES_PER_TRIANGLE, BlockList, Boxes, count_tiles, cut, touched
+from .fragments import BYTES_PER_BLOCK, BYTES_PER_PIXEL, LEAST_DEPTH, Target, draw
 from .resolve import BYTES_PER_PIXEL as BYTES_PER_RESULT
 from .resolve import resolve
 from .sharing import share, threads_for
-from .spans import SMALL, SMALL_SHAPES, small_classes, sort_by_kind, span_tasks
+from .spans import SMALL, SMALL_SHAPES, gather, small_classes, sort_by_kind, span_tasks
 from .triangles import Corners, Triangles
 from .zbuffer import make_zbuffer
 
@@ -37,8 +37,11 @@ SUB_TILE = 8
 FEW = 256
 """Classes of fewer small boxes than this are not worth a turn of their own, where boxes can be cut into runs."""
 
-LISTED = 16
-"""Chunks of listed candidates at most; beyond, drawing box by box in classes saves more than it launches."""
+BLOCKS = (2, 4)
+"""Sides of the squares that a GPU cuts boxes into; it takes the size that costs less for the mesh."""
+
+BLOCK_COST = 3
+"""What a square costs beside its pixels, in pixels."""
 
 LISTED_SIDE = 64
 """Boxes of more pixels than a square of this side are cut into tiles rather than listed, if they are many."""
@@ -99,16 +102,22 @@ def _rasterize(
     threshold = None
     if options.depth_prior is not None:
         threshold = depth_threshold(options.depth_prior, options.occlusion_truncation).reshape(-1)
+        threshold = threshold.nan_to_num_(nan=-1.0, posinf=torch.inf).clamp_(min=LEAST_DEPTH)  # NaN hides nothing
     frame = _Frame(
         target=Target(
-            make_zbuffer(views * height * width, pos.device, policy), options.resolution, threshold, policy.float64
+            make_zbuffer(views * height * width, pos.device, policy),
+            options.resolution,
+            threshold,
+            policy.float64,
+            policy.by_column,
         ),
         options=options,
         policy=policy,
         chunk=max(256, min(policy.chunk, options.budget // 2 // BYTES_PER_PIXEL)),
     )
-    corners = Corners(pos, tri, (height, width), options.budget, policy.chunk if policy.by_column else 0)
-    triangles = Triangles(corners, (height, width), options.budget, policy.by_column, policy.chunk)
+    corners = Corners(pos, tri, (height, width), options.budget, policy.chunk // 6 if policy.by_column else 0)
+    step = policy.chunk // 4 if policy.by_column else policy.chunk
+    triangles = Triangles(corners, (height, width), options.budget, policy.by_column, step)
     batch = options.batch_size or max(1024, min(policy.batch, options.budget // 2 // BYTES_PER_TRIANGLE))
     for task in _draw_tasks(triangles, batch, frame):
         frame.tick()
@@ -123,10 +132,10 @@ def _draw_tasks(triangles: Triangles, batch: int, frame: _Frame) -> Iterator[Cal
     """Set up the triangles in batches, and yield tasks that draw them."""
     for start in range(0, triangles.count, batch):
         stop = min(start + batch, triangles.count)
-        boxes, invalid = triangles.set_up(start, stop)
+        boxes = triangles.set_up(start, stop)
         spans = frame.policy.spans and frame.options.mode != "batched"
         drawn = 0
-        for pixels, task in (_span_tasks if spans else _class_tasks)(boxes, invalid, frame):
+        for pixels, task in (_span_tasks if spans else _class_tasks)(boxes, frame):
             part = min(1.0, drawn / max(1, frame.batch_pixels))
             frame.done = (start + part * (stop - start)) / triangles.count
             drawn += pixels
@@ -139,7 +148,8 @@ def _resolve_tasks(
     """Tasks that read the z-buffer out and write the results."""
     views, height, width = findices.shape
     lines, results = findices.view(-1, width), barycentric.view(-1, width, 3)
-    step = max(1, min(frame.policy.chunk, frame.options.budget // BYTES_PER_RESULT) // width)
+    most = frame.policy.chunk // 2 if frame.policy.by_column else frame.policy.chunk
+    step = max(1, min(most, frame.options.budget // BYTES_PER_RESULT) // width)
 
     def task(start: int, stop: int) -> None:
         lines[start:stop] = frame.target.zbuffer.findices(start * width, stop * width).view(-1, width)
@@ -149,57 +159,65 @@ def _resolve_tasks(
         yield partial(task, start, min(start + step, views * height))
 
 
-def _class_tasks(boxes: Boxes, invalid: Tensor, frame: _Frame) -> Iterator[tuple[int, Callable[[], None]]]:
+def _class_tasks(boxes: Boxes, frame: _Frame) -> Iterator[tuple[int, Callable[[], None]]]:
     """Draw a batch of triangles: all candidates in a list, if they are few or in small boxes, else each class of boxes
     in its own way."""
     if frame.options.mode == "auto":
-        x0, x1, y0, y1 = boxes.rows[X0:].unbind(0)
-        counts = ((x1 - x0).clamp(min=0) * (y1 - y0).clamp(min=0)).to(torch.int64)
-        ends = torch.cumsum(counts, 0)
-        far = (boxes.rows[ZA : ZC + 1] >= MAX_DEPTH - 1.0).any()
-        large = (counts * (counts > LISTED_SIDE**2)).sum()
-        numbers = torch.stack((ends[-1], large, far, invalid))
-        total, large, far, bad = numbers.tolist()  # the one synchronisation, where that is all
-        most = min(frame.policy.chunk, frame.options.budget // BYTES_PER_LISTED)
-        if total <= most or (total <= LISTED * most and large <= LARGE_SHARE * total):
+        sides = BLOCKS if math.prod(frame.target.size) <= BLOCKS[0] ** 2 << 24 else (8,)  # float32 counts them exactly
+        extent = boxes.extent()
+        pixels = extent.prod(0)
+        listed = BlockList(boxes, extent, sides)
+        sums = torch.cat((listed.counts, pixels[None], torch.threshold(pixels, LISTED_SIDE**2, 0.0)[None]))
+        numbers = torch.cat((sums.sum(1, dtype=torch.int64), boxes.invalid()[None]))
+        *counts, pixels, large, bad = numbers.tolist()  # the one synchronisation, where that is all
+        del extent, sums
+        _, total, side = min(
+            (count * (side * side + BLOCK_COST), count, side) for count, side in zip(counts, sides, strict=True)
+        )
+        square, room = side * side, frame.options.budget // 4 * 3  # the rest holds the triangles
+        most = max(1, min(frame.policy.chunk // square, room // (square * BYTES_PER_PIXEL + BYTES_PER_BLOCK)))
+        if total <= most or large <= LARGE_SHARE * pixels:
             frame.invalid += bad
-            frame.all_pixels += total
+            frame.all_pixels += pixels
             frame.batch_pixels = total
             frame.listed = True
+            listed.choose(side)
             for start in range(0, total, most):
                 size = min(most, total - start)
-                padded = 1 << (size - 1).bit_length() if frame.policy.pad_shapes else size
-                stop = start + min(padded, most)
-                yield size, partial(draw_listed, boxes, counts, ends, start, stop, frame.target, bool(far))
+                padded = min(most, 1 << (size - 1).bit_length()) if frame.policy.pad_shapes else size
+                yield size, partial(_draw_listed, listed, start, start + padded, total, side, frame.target)
             return
     shapes = _shapes(frame.policy)
-    boxes, bounds, far, large_share = _sort_by_class(boxes, invalid, len(shapes), frame)
+    boxes, bounds, large_share = _sort_by_class(boxes, len(shapes), frame)
     for (wide, high), start, stop in zip(shapes, bounds, bounds[1:], strict=False):
         if start < stop:
-            yield from _box_tasks(boxes.slice(start, stop), wide, high, frame, far)
+            yield from _box_tasks(boxes.slice(start, stop), wide, high, frame)
     start, stop = bounds[-2:]
     if start < stop:
         tiled = frame.options.mode == "tiled" or (frame.options.mode == "auto" and large_share > LARGE_SHARE)
         frame.used_tiles |= tiled
-        yield from (_tile_tasks if tiled else _block_tasks)(boxes.slice(start, stop), frame, far)
+        yield from (_tile_tasks if tiled else _block_tasks)(boxes.slice(start, stop), frame)
 
 
-def _span_tasks(boxes: Boxes, invalid: Tensor, frame: _Frame) -> Iterator[tuple[int, Callable[[], None]]]:
+def _draw_listed(listed: BlockList, start: int, stop: int, total: int, side: int, target: Target) -> None:
+    blocks = listed.cut(start, stop, total)
+    draw(blocks.rows, blocks.face, blocks.view, side, side, target)
+
+
+def _span_tasks(boxes: Boxes, frame: _Frame) -> Iterator[tuple[int, Callable[[], None]]]:
     """Draw small boxes whole and large ones in runs of one row. For a CPU: it waits for numbers where it likes."""
     rows = boxes.rows.unbind(0)
     classes, kinds = len(SMALL_SHAPES), torch.empty(len(boxes), dtype=torch.uint8, device=boxes.face.device)
     all_pixels = large_pixels = 0.0
-    far = False
     for start in range(0, len(boxes), frame.chunk):
-        *_, za, zb, zc, x0, x1, y0, y1 = boxes.rows[:, start : start + frame.chunk].unbind(0)
-        wide, high = (x1 - x0).clamp_(min=0.0), (y1 - y0).clamp_(min=0.0)
+        some = boxes.slice(start, start + frame.chunk)
+        wide, high = some.extent()
         pixels = wide * high
         code = high.clamp_(max=SMALL + 1.0).mul_(SMALL + 2.0).add_(wide.clamp_(max=SMALL + 1.0)).to(torch.int64)
         kind = torch.index_select(small_classes(), 0, code, out=kinds[start : start + frame.chunk])
         all_pixels += float(pixels.sum())
         large_pixels += float(pixels.mul_(kind == classes).sum())
-        far |= not all(float(depth.amax()) < MAX_DEPTH - 1.0 for depth in (za, zb, zc))  # NaN is far too
-    frame.invalid += int(invalid)
+        frame.invalid += int(some.invalid())
     frame.batch_pixels = all_pixels
     frame.all_pixels += all_pixels
     frame.large_pixels += large_pixels
@@ -207,8 +225,7 @@ def _span_tasks(boxes: Boxes, invalid: Tensor, frame: _Frame) -> Iterator[tuple[
     order, bounds = sort_by_kind(kinds, classes + 1)
 
     def task(index: Tensor, across: int, down: int) -> None:
-        some = [row.index_select(0, index) for row in rows]
-        draw(some, boxes.face.index_select(0, index), None, across, down, frame.target, far)
+        draw(gather(rows, index), boxes.face.index_select(0, index), None, across, down, frame.target)
 
     large = [order[bounds[-2] : bounds[-1]]]
     for (across, down), start, stop in zip(SMALL_SHAPES, bounds, bounds[1:], strict=False):
@@ -222,8 +239,8 @@ def _span_tasks(boxes: Boxes, invalid: Tensor, frame: _Frame) -> Iterator[tuple[
     index = torch.cat(large)
     for begin in range(0, len(index), frame.chunk):
         piece = index[begin : begin + frame.chunk]
-        some = [row.index_select(0, piece) for row in rows]
-        yield from span_tasks(some, boxes.face.index_select(0, piece), frame.target, far, frame.chunk)
+        some, face = gather(rows, piece), boxes.face.index_select(0, piece)
+        yield from span_tasks(some, face, frame.target, frame.chunk)
 
 
 def _shapes(policy: DevicePolicy) -> list[tuple[int, int]]:
@@ -233,44 +250,34 @@ def _shapes(policy: DevicePolicy) -> list[tuple[int, int]]:
     return [(wide, high) for high in policy.box_sizes for wide in policy.box_sizes]
 
 
-def _sort_by_class(boxes: Boxes, invalid: Tensor, classes: int, frame: _Frame) -> tuple[Boxes, list[int], bool, float]:
+def _sort_by_class(boxes: Boxes, classes: int, frame: _Frame) -> tuple[Boxes, list[int], float]:
     """Sort boxes by class: the shapes in order, then larger boxes; empty ones are dropped.
 
     Returns:
-        The boxes, where each class starts and the last one ends, whether a corner is so far away that depth steps could
-        overflow, and the share of the candidate pixels that lies in larger boxes.
+        The boxes, where each class starts and the last one ends, and the share of the candidate pixels that lies in
+        larger boxes.
     """
     sides = frame.policy.box_sizes
-    x0, x1, y0, y1 = boxes.rows[X0:]
-    limits = _constant(sides, x0.device)
-    across, down = torch.bucketize(x1 - x0, limits), torch.bucketize(y1 - y0, limits)
+    extent = boxes.extent()
+    pixels = extent.prod(0)
+    across, down = torch.bucketize(extent, constant(sides, extent.device))
     most = torch.maximum(across, down)
-    empty, large = (x1 <= x0) | (y1 <= y0), most == len(sides)
+    large = most == len(sides)
     kind = most if frame.policy.square_boxes else down * len(sides) + across
-    kind = kind.masked_fill(large, classes).masked_fill_(empty, classes + 1)
+    kind = kind.masked_fill(large, classes).masked_fill_(pixels == 0.0, classes + 1)
     kind, order = torch.sort(kind.to(torch.int32))
 
-    pixels = (x1 - x0) * (y1 - y0) * ~empty
-    far = (boxes.rows[ZA : ZC + 1] >= MAX_DEPTH - 1.0).any()
-    sums = torch.stack((invalid.sum(), far.long(), (pixels * large).sum().long(), pixels.sum().long()))
+    sums = torch.stack((boxes.invalid(), (pixels * large).sum().long(), pixels.sum().long()))
     bounds = torch.searchsorted(kind, torch.arange(classes + 2, dtype=torch.int32, device=kind.device))
-    *bounds, n_invalid, far, large_pixels, all_pixels = torch.cat((bounds, sums)).tolist()  # the one synchronisation
+    *bounds, n_invalid, large_pixels, all_pixels = torch.cat((bounds, sums)).tolist()  # the one synchronisation
     frame.invalid += n_invalid
     frame.large_pixels += large_pixels
     frame.all_pixels += all_pixels
     frame.batch_pixels = all_pixels
-    return boxes.take(order[: bounds[-1]]), bounds, bool(far), large_pixels / max(1, all_pixels)
+    return boxes.take(order[: bounds[-1]]), bounds, large_pixels / max(1, all_pixels)
 
 
-@lru_cache(maxsize=16)
-def _constant(values: tuple[int, ...], device: torch.device) -> Tensor:
-    """A small float32 tensor, copied to the device once: every copy would be a synchronisation."""
-    return torch.tensor(values, dtype=torch.float32, device=device)
-
-
-def _box_tasks(
-    boxes: Boxes, wide: int, high: int, frame: _Frame, far: bool
-) -> Iterator[tuple[int, Callable[[], None]]]:
+def _box_tasks(boxes: Boxes, wide: int, high: int, frame: _Frame) -> Iterator[tuple[int, Callable[[], None]]]:
     """Draw boxes none of which is larger than ``wide x high``, in chunks."""
     most = max(1, frame.chunk // (wide * high))
     for start in range(0, len(boxes), most):
@@ -279,31 +286,31 @@ def _box_tasks(
         if frame.policy.pad_shapes:  # repeating a box changes nothing, a minimum is idempotent
             padded = min(most, 1 << (len(run) - 1).bit_length())
             run = run.take(torch.arange(padded, device=run.face.device).clamp_(max=len(run) - 1))
-        yield pixels, partial(draw, run.rows, run.face, run.view, wide, high, frame.target, far)
+        yield pixels, partial(draw, run.rows, run.face, run.view, wide, high, frame.target)
 
 
-def _block_tasks(boxes: Boxes, frame: _Frame, far: bool) -> Iterator[tuple[int, Callable[[], None]]]:
+def _block_tasks(boxes: Boxes, frame: _Frame) -> Iterator[tuple[int, Callable[[], None]]]:
     """The batched mode's way with large boxes: every pixel of them, in blocks of the largest class."""
     side = frame.policy.box_sizes[-1]
     counts = count_tiles(boxes, side)
     total = int(counts[2][-1])
     most = max(1, frame.chunk // (side * side))
     for start in range(0, total, most):
-        yield from _box_tasks(cut(boxes, side, start, min(start + most, total), counts), side, side, frame, far)
+        yield from _box_tasks(cut(boxes, side, start, min(start + most, total), counts), side, side, frame)
 
 
-def _tile_tasks(boxes: Boxes, frame: _Frame, far: bool) -> Iterator[tuple[int, Callable[[], None]]]:
+def _tile_tasks(boxes: Boxes, frame: _Frame) -> Iterator[tuple[int, Callable[[], None]]]:
     """The tiled mode's way with large boxes: cut at the tile grid, drop tiles the triangle cannot touch, twice."""
     side = frame.options.tile_size
     counts = count_tiles(boxes, side)
     total = int(counts[2][-1])
     fine = (math.ceil(side / SUB_TILE) + (side % SUB_TILE > 0)) ** 2  # most sub-tiles a tile can meet
-    most = max(1, min(frame.chunk // 64, frame.options.budget // 2 // (fine * BYTES_PER_TRIANGLE)))
+    most = max(1, min(frame.chunk // 64, frame.options.budget // 2 // (fine * 2 * BYTES_PER_TRIANGLE)))
     for start in range(0, total, most):
         tiles = _touched_only(cut(boxes, side, start, min(start + most, total), counts))
         if len(tiles):
             pieces = cut(tiles, SUB_TILE, 0, len(tiles) * fine, count_tiles(tiles, SUB_TILE))
-            yield from _box_tasks(_touched_only(pieces), SUB_TILE, SUB_TILE, frame, far)
+            yield from _box_tasks(_touched_only(pieces), SUB_TILE, SUB_TILE, frame)
 
 
 def _touched_only(boxes: Boxes) -> Boxes:

@@ -16,17 +16,25 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-# Rows of the matrix: corner a, edges from it, 1/area, corner depths, pixel bounds [x0, x1) x [y0, y1).
-AX, AY, ACX, ACY, ABX, ABY, INV, ZA, ZB, ZC, X0, X1, Y0, Y1 = range(14)
+from ...arithmetic import constant
+from .sharing import planes
+
+# Rows of the matrix: depth and clip w of the corners, corner a, edges, 1/area, pixel bounds [x0, x1) x [y0, y1).
+# At a distance (dx, dy) from corner a, beta is (BX*dx + BY*dy)/area and gamma (GX*dx + GY*dy)/area: with its sign in
+# the factor, each edge difference serves the formula of rasterizer.arithmetic as it is, and x and y go together.
+ZA, ZB, ZC, WA, WB, WC, AX, AY, BX, GX, BY, GY, INV, X0, Y0, X1, Y1 = range(17)
 ROWS = Y1 + 1
 
-BYTES_PER_TRIANGLE = 600
+BYTES_PER_TRIANGLE = 400
 """Peak working memory of setting up one triangle, ``tests/rasterizer/test_memory.py`` measures it."""
+
+_MOST_SLACK = 2.0  # from 1.5 on, the candidates of the native module are the narrower range
+_LEAST_SLACK = 2.0**-8  # enough to round up a corner that lies on a pixel centre, and to outweigh the sum's rounding
 
 
 @dataclass(frozen=True)
 class Boxes:
-    """``rows [14, T]`` float32; ``face [T]`` int64 index into the mesh's faces; ``view [T]`` int64 index of the
+    """``rows [17, T]`` float32; ``face [T]`` int64, the 1-based index of the face; ``view [T]`` int64 index of the
     image, None where there is one."""
 
     rows: Tensor
@@ -43,50 +51,104 @@ class Boxes:
         view = None if self.view is None else self.view[start:stop]
         return Boxes(self.rows[:, start:stop], self.face[start:stop], view)
 
+    def extent(self) -> Tensor:
+        """``[2, T]`` pixels across and down, 0 for an empty box."""
+        return (self.rows[X1:] - self.rows[X0:X1]).clamp_(min=0.0)
+
+    def invalid(self) -> Tensor:
+        """How many are left out because a corner is not finite on the screen."""
+        return torch.isnan(self.rows[ZA:WA].sum(0)).sum()  # a sum of three finite numbers may be infinite, but not NaN
+
     def __len__(self) -> int:
         return self.face.shape[0]
 
 
-def edges(a: Tensor, b: Tensor, c: Tensor) -> tuple[Tensor, ...]:
-    """Rows ``AX`` to ``INV`` of triangles from their corners, ``(sx, sy, ...)`` each."""
-    (ax, ay, *_), (bx, by, *_), (cx, cy, *_) = a, b, c
-    acx, acy, abx, aby = cx - ax, cy - ay, bx - ax, by - ay
-    return ax, ay, acx, acy, abx, aby, 1.0 / (acx * aby - abx * acy)
+def edges(corners: Tensor, slopes: Tensor | None = None, inv: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    """What a triangle's barycentrics are made of.
+
+    Args:
+        corners: ``[6, 3, T]``, as :class:`~.triangles.Corners` gives them.
+        slopes, inv: where to write the results, if not into new memory.
+
+    Returns:
+        Corner a ``[2, T]``, rows ``BX`` to ``GY`` as ``[2, 2, T]``, and row ``INV`` ``[T]``.
+    """
+    # From -sy and sx of c, a and b: (ay-cy, by-ay) and (cx-ax, ax-bx).
+    slopes = torch.sub(corners[1:3, :2], corners[1:3, 1:], out=slopes)
+    (bx, gx), (by, gy) = slopes
+    return corners[2:4, 1], slopes, torch.reciprocal(by * gx - gy * bx, out=inv)
 
 
-def set_up(corners: list[tuple[Tensor, ...]], width: int, height: int) -> tuple[list[Tensor], Tensor]:
+def set_up(corners: Tensor, width: int, height: int, rows: Tensor, apart: bool) -> None:
     """Triangle setup.
 
     Args:
-        corners: a, b and c on the screen as ``(sx, sy, sz, w)``, ``[T]`` each; ``sx`` is NaN where any is not finite.
+        corners: ``[6, 3, T]``, as :class:`~.triangles.Corners` gives them.
         width, height: image size.
-
-    Returns:
-        The rows of boxes of candidate pixels, empty (``x1 <= x0`` or ``y1 <= y0``) where nothing can be covered, and
-        ``[T]`` bool, the faces left out because a corner is not finite on the screen.
+        rows: ``[17, T]`` to write the rows of boxes of candidate pixels to, empty ones (``x1 <= x0`` or ``y1 <= y0``)
+            where nothing can be covered.
+        apart: see :func:`~.sharing.planes`.
     """
-    (ax, ay, az, _), (bx, by, bz, _), (cx, cy, cz, _) = corners
-    edge = edges(*corners)
-    low_x, high_x = torch.minimum(torch.minimum(ax, bx), cx), torch.maximum(torch.maximum(ax, bx), cx)
-    low_y, high_y = torch.minimum(torch.minimum(ay, by), cy), torch.maximum(torch.maximum(ay, by), cy)
-    wide, high = high_x - low_x, high_y - low_y
+    far = rows[ZA:AX].unflatten(0, (2, 3))
+    far[:, :2], far[:, 2] = corners[4:, 1:], corners[4:, 0]
+    rows[AX:BX], _, inv = edges(corners, rows[BX:INV].unflatten(0, (2, 2)), rows[INV])
 
-    # A covered pixel centre lies within `slack` bounding-box sizes of the bounding box: 74 u (4 w h + w + h) / area.
-    # The 4 makes the product overflow before the area does, and infinity / infinity is NaN.
-    slack = torch.add(wide + high, wide * high, alpha=4.0).mul_(2.0**-17).mul_(edge[-1].abs())
-    slack.masked_fill_(~(slack < 0.125), torch.inf)
-    bounds = (*_pixel_range(low_x, high_x, wide * slack, width), *_pixel_range(low_y, high_y, high * slack, height))
-    return [*edge, az, bz, cz, *bounds], low_x != low_x
+    reach = torch.empty_like(corners[:4, 0])  # -x, -y, x, y: what bounds the one end of an axis bounds the other
+    for found, values in planes(apart, reach, corners[:4]):
+        torch.amax(values, -2, out=found)
+    extent = reach[2:] + reach[:2]
+    # A covered pixel centre lies within `slack` bounding-box sizes of the bounding box: 74 u (4 w h + w + h) / area,
+    # rounded up to 74 u (4 w + 1) (4 h + 1) / (4 area). The product overflows before the area does, and infinity /
+    # infinity is NaN.
+    size = torch.add(constant((1.0,), extent.device), extent, alpha=4.0)
+    slack = (size[0] * size[1]).mul_(inv).abs_()
+    slack = torch.where(slack < 2.0**16, slack, constant((torch.inf,), extent.device))  # 1/8 of the bounding box
+    slack = (extent * slack).mul_(2.0**-19).clamp_(_LEAST_SLACK, _MOST_SLACK)
+
+    native = (reach.view(2, 2, -1) + constant((0.0, 1.0), extent.device).view(2, 1, 1)).ceil_()
+    bounds = torch.minimum(native, torch.round(reach.view(2, 2, -1) + slack)).view(4, -1)
+    least = constant((-width, -height, 0.0, 0.0), extent.device)[:, None]
+    most = constant((0.0, 0.0, width, height), extent.device)[:, None]
+    # NaN also stands for triangles without an extent or an area.
+    torch.clamp(bounds, least, most, out=rows[X0:]).nan_to_num_(0.0)
+    rows[X0:X1].neg_()
 
 
-def _pixel_range(low: Tensor, high: Tensor, slack: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """First pixel and one past the last whose centre the extent ``[low, high]`` may cover, inside the image; 0, 0 for
-    NaN, which also stands for triangles without an extent or an area."""
-    slack = slack.clamp_(max=2.0)  # from 1.5 on, the candidates of the native module are the narrower range
-    low, high = low.clamp(-4.0, size + 4.0), high.clamp(-4.0, size + 4.0)
-    first = torch.maximum(torch.floor(low), torch.ceil(low - (slack + 0.5))).clamp_(0, size)
-    stop = torch.minimum(torch.ceil(high + 1.0), torch.floor(high + (slack + 0.5))).clamp_(0, size)
-    return first.nan_to_num_(0.0), stop.nan_to_num_(0.0)
+class BlockList:
+    """Boxes cut into squares from their first pixel on, as a list that is drawn at once: few operators for all sizes.
+
+    Numbers are counted on the device for several sizes of squares; :meth:`cut` wants to be told one that was read back.
+    """
+
+    def __init__(self, boxes: Boxes, extent: Tensor, sides: tuple[int, ...]) -> None:
+        """``extent``: of ``boxes``. ``sides``: of the squares, in pixels."""
+        self._boxes, self._sides = boxes, sides
+        negative = constant(tuple(-side for side in sides), extent.device).view(-1, 1, 1)
+        self._grids = torch.div(extent, negative, rounding_mode="floor")  # less the squares across and down
+        self.counts = self._grids.prod(1)
+        """``[len(sides), T]`` float32 squares of each box."""
+
+    def choose(self, side: int) -> None:
+        """Settle for one of the sizes."""
+        chosen = self._sides.index(side)
+        self._side, self._across = side, self._grids[chosen, 0]
+        self._starts = torch.zeros(len(self._boxes) + 1, dtype=torch.int64, device=self.counts.device)
+        torch.cumsum(self.counts[chosen], 0, dtype=torch.int64, out=self._starts[1:])
+        del self.counts, self._grids
+
+    def cut(self, start: int, stop: int, total: int) -> Boxes:
+        """The squares ``start`` to ``stop`` of ``total``, those beyond the last being that one again; a box may have
+        pixels beyond its square."""
+        number = torch.arange(start, stop, device=self._starts.device)
+        if stop > total:
+            number.clamp_(max=total - 1)
+        owner = torch.searchsorted(self._starts[1:-1], number, right=True)  # of T-1 starts, hence below T
+        number.sub_(self._starts.index_select(0, owner))
+        across = self._across.index_select(0, owner)
+        blocks = self._boxes.take(owner)
+        blocks.rows[X0].add_(torch.fmod(number, across), alpha=self._side)
+        blocks.rows[Y0].sub_(torch.div(number, across, rounding_mode="trunc"), alpha=self._side)
+        return blocks
 
 
 def cut(boxes: Boxes, side: int, start: int, stop: int, counts: tuple[Tensor, Tensor, Tensor]) -> Boxes:
@@ -106,24 +168,17 @@ def cut(boxes: Boxes, side: int, start: int, stop: int, counts: tuple[Tensor, Te
     out = boxes.take(owner)
     tile_y = torch.div(local, across, rounding_mode="floor")
     tile_x = local - tile_y * across
-    _cut_axis(out.rows, X0, X1, tile_x, side)
-    _cut_axis(out.rows, Y0, Y1, tile_y, side)
+    origin = (torch.floor(out.rows[X0:X1] / side) + torch.stack((tile_x, tile_y))) * side
+    torch.minimum(out.rows[X1:], origin + side, out=out.rows[X1:])
+    torch.maximum(out.rows[X0:X1], origin, out=out.rows[X0:X1])
     return out
-
-
-def _cut_axis(rows: Tensor, low: int, high: int, tile: Tensor, side: int) -> None:
-    origin = (torch.floor(rows[low] / side) + tile) * side
-    rows[low] = torch.maximum(rows[low], origin)
-    rows[high] = torch.minimum(rows[high], origin + side)
 
 
 def count_tiles(boxes: Boxes, side: int) -> tuple[Tensor, Tensor, Tensor]:
     """Tiles across, tiles in all, and the running total, per box; ``[T]`` int64 each. Empty boxes have none."""
-    x0, x1, y0, y1 = boxes.rows[X0:]
-    across = torch.floor((x1 - 1) / side) - torch.floor(x0 / side) + 1
-    down = torch.floor((y1 - 1) / side) - torch.floor(y0 / side) + 1
-    across, down = across.long(), down.long() * ((x1 > x0) & (y1 > y0))
-    per_box = across * down
+    first, stop = boxes.rows[X0:X1], boxes.rows[X1:]
+    across, down = (torch.floor((stop - 1) / side) - torch.floor(first / side) + 1).to(torch.int64)
+    per_box = across * down * (stop > first).all(0)
     return across.clamp_(min=1), per_box, torch.cumsum(per_box, 0)
 
 
@@ -132,20 +187,20 @@ def touched(boxes: Boxes) -> Tensor:
 
     Each barycentric is affine over the box, so its extreme is the value at the middle plus what the half sizes can add.
     """
-    ax, ay, acx, acy, abx, aby, inv, _, _, _, x0, x1, y0, y1 = boxes.rows
-    half_x, half_y = (x1 - 1 - x0) * 0.5, (y1 - 1 - y0) * 0.5
-    dx, dy = x0 + half_x + 0.5 - ax, y0 + half_y + 0.5 - ay
-    far_x, far_y = dx.abs() + half_x, dy.abs() + half_y
-    sign = torch.sign(inv)
-    u16 = 2.0**-20
-    beta_slack = (acx.abs() * far_y + far_x * acy.abs()) * u16
-    gamma_slack = (abx.abs() * far_y + far_x * aby.abs()) * u16
-    beta, gamma = acx * dy - dx * acy, dx * aby - abx * dy
-    beta_most = beta * sign + acx.abs() * half_y + acy.abs() * half_x
-    gamma_most = gamma * sign + abx.abs() * half_y + aby.abs() * half_x
-    area = acx * aby - abx * acy
-    both_least = (beta + gamma) * sign - (acx - abx).abs() * half_y - (aby - acy).abs() * half_x
-    outside = (beta_most < -beta_slack) | (gamma_most < -gamma_slack)
-    outside |= both_least > area.abs() + beta_slack + gamma_slack
-    sure = torch.isfinite(both_least + beta_most + gamma_most)
-    return (x1 > x0) & (y1 > y0) & ~(outside & sure)
+    middle, half = (boxes.rows[X0:X1] + boxes.rows[X1:] - 1) * 0.5, (boxes.rows[X1:] - 1 - boxes.rows[X0:X1]) * 0.5
+    bx, gx, by, gy, inv = boxes.rows[BX:X0]
+    sign, area = torch.sign(inv), (by * gx - gy * bx).abs()
+    x, y = distance = middle + 0.5 - boxes.rows[AX:BX]
+    far_x, far_y = distance.abs() + half
+    half_x, half_y = half
+
+    def most(slope_x: Tensor, slope_y: Tensor) -> tuple[Tensor, Tensor]:
+        across, down = slope_x.abs(), slope_y.abs()
+        value = (slope_x * x + slope_y * y) * sign
+        return value + down * half_y + across * half_x, (down * far_y + far_x * across) * 2.0**-20
+
+    (beta, beta_slack), (gamma, gamma_slack) = most(bx, by), most(gx, gy)
+    rest, _ = most(-bx - gx, -by - gy)
+    outside = (beta < -beta_slack) | (gamma < -gamma_slack) | (rest + area < -(beta_slack + gamma_slack))
+    sure = torch.isfinite(rest + beta + gamma)
+    return (boxes.rows[X1:] > boxes.rows[X0:X1]).all(0) & ~(outside & sure)

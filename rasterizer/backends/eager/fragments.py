@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import torch
 from torch import Tensor
 
-from ...arithmetic import DEPTH_STEPS, MAX_DEPTH, complement
-from .boxes import Boxes
+from ...arithmetic import DEPTH_STEPS, complement, constant
+from .boxes import AX, BX, INV, WA, X0, X1, ZA
+from .sharing import LARGE, planes
 from .zbuffer import PackedZBuffer, TwoPassZBuffer
 
-BYTES_PER_PIXEL = 140
+BYTES_PER_PIXEL = 80
 """Peak working memory of one candidate pixel, ``tests/rasterizer/test_memory.py`` measures it."""
 
-BYTES_PER_LISTED = 220
-"""The same in :func:`draw_all`."""
+BYTES_PER_BLOCK = 130
+"""The same of one box, beside its pixels."""
+
+LEAST_DEPTH = -(1.0 - 2.0**-24) / DEPTH_STEPS
+"""Least depth whose step is 0; what a prior lets through may be that small."""
 
 
 @dataclass(frozen=True)
@@ -26,25 +30,20 @@ class Target:
     Attributes:
         zbuffer: receives them.
         size: image ``(height, width)``.
-        threshold: ``[views*height*width]`` smallest depth that may be drawn, or None for 0.
+        threshold: ``[views*height*width]`` smallest depth that may be drawn, at least :data:`LEAST_DEPTH`, or None
+            for 0.
         float64: whether the device has float64.
+        apart: see :func:`~.sharing.planes`.
     """
 
     zbuffer: PackedZBuffer | TwoPassZBuffer
     size: tuple[int, int]
     threshold: Tensor | None
     float64: bool
+    apart: bool
 
 
-def draw(
-    rows: Sequence[Tensor],
-    face: Tensor,
-    view: Tensor | None,
-    wide: int,
-    high: int,
-    target: Target,
-    far: bool,
-) -> None:
+def draw(rows: Tensor, face: Tensor, view: Tensor | None, wide: int, high: int, target: Target) -> None:
     """Evaluate ``wide x high`` pixels from each box's first one on and merge what is covered into the z-buffer.
 
     Pixels past the end of a box are its last ones again: a minimum is idempotent. All tensors are laid out
@@ -52,106 +51,94 @@ def draw(
     axis is long and contiguous.
 
     Args:
-        rows: of :class:`Boxes`, none empty or larger than ``wide x high``.
+        rows: of :class:`Boxes`, none empty. What a box has beyond ``wide x high`` is left out.
         face, view: of :class:`Boxes`.
         target: receives the fragments.
-        far: whether a corner lies so far away that depth steps could overflow.
     """
     height, width = target.size
-    ax, ay, acx, acy, abx, aby, inv, za, zb, zc, x0, x1, y0, y1 = rows
-    column = torch.minimum(torch.arange(wide, dtype=torch.float32, device=x0.device)[:, None] + x0, x1 - 1.0)
-    row = torch.minimum(torch.arange(high, dtype=torch.float32, device=x0.device)[:, None] + y0, y1 - 1.0)
-    line = row.to(torch.int64) * width
+    axes = (rows[X0:X1], rows[X1:] - 0.5, rows[AX:BX], rows[BX:INV].unflatten(0, (2, 2)))
+    if wide == high:
+        (column, row), (across, down) = _lines(*axes, wide)
+    else:
+        (column,), (across,) = _lines(*(values[:1] for values in axes), wide)
+        (row,), (down,) = _lines(*(values[1:] for values in axes), high)
     if view is not None:
-        line += view * (height * width)
-    dx, dy = column + 0.5 - ax, row + 0.5 - ay
-    beta = (acx * dy)[:, None] - (dx * acy)[None]
-    gamma = (dx * aby)[None] - (abx * dy)[:, None]
-    pixel = line[:, None] + column.to(torch.int64)[None]
-    _merge(beta.mul_(inv), gamma.mul_(inv), (za, zb, zc), face, pixel, target, far)
+        row += view * height
+    pixel = torch.add(column[None], row[:, None], alpha=width)
+    weights = rows.new_empty((4, *pixel.shape))
+    for out, x, y in planes(target.apart, weights[1:3], across[:, None], down[:, :, None]):
+        torch.add(x, y, out=out).mul_(rows[INV])
+    _merge(weights, rows[ZA:WA], face, pixel, target)
 
 
-def draw_listed(boxes: Boxes, counts: Tensor, ends: Tensor, start: int, stop: int, target: Target, far: bool) -> None:
-    """As :func:`draw` for boxes of any size at once, in a list of candidates: few operators, but more bytes.
+def _lines(first: Tensor, last: Tensor, corner: Tensor, slopes: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Columns or rows of boxes, or both at once.
 
     Args:
-        boxes: may be empty ones too.
-        counts, ends: ``[T]`` int64, candidates of each box and their running total.
-        start, stop: which candidates to evaluate; those beyond the last are that one again.
-        target, far: as in :func:`draw`.
+        first, last: ``[A, P]`` first pixel, and centre of the last one, along ``A`` axes.
+        corner, slopes: corner a ``[A, P]`` and rows ``BX`` to ``GY`` ``[A, 2, P]`` of boxes.
+        count: how many.
+
+    Returns:
+        Pixels ``[A, count, P]`` int64, and what they add to beta and gamma ``[A, 2, count, P]``, yet to be multiplied
+        by ``1/area``.
     """
-    height, width = target.size
-    number = torch.arange(start, stop, device=ends.device).clamp_(max=ends[-1] - 1)
-    owner = torch.searchsorted(ends, number, right=True).clamp_(max=len(boxes) - 1)
-    local = number - (ends - counts).index_select(0, owner)
-    some = boxes.take(owner)
-    ax, ay, acx, acy, abx, aby, inv, za, zb, zc, x0, x1, y0, _ = some.rows
-    across = (x1 - x0).to(torch.int64).clamp_(min=1)
-    down = torch.div(local, across, rounding_mode="floor")
-    column, row = local - down * across + x0, down + y0
-    line = row.to(torch.int64)
-    if some.view is not None:
-        line += some.view * height
-    pixel = torch.add(column.to(torch.int64), line, alpha=width)
-    dx, dy = column + 0.5 - ax, row + 0.5 - ay
-    beta, gamma = (acx * dy - dx * acy).mul_(inv), (dx * aby - abx * dy).mul_(inv)
-    _merge(beta, gamma, (za, zb, zc), some.face, pixel, target, far)
+    places = constant(tuple(place + 0.5 for place in range(count)), first.device)
+    centre = torch.minimum(places[:, None] + first[:, None], last[:, None])
+    return centre.to(torch.int64), slopes[:, :, None] * (centre - corner[:, None])[:, None]
 
 
 def draw_runs(
     corner_x: Tensor,
-    across: tuple[Tensor, Tensor],
-    down: tuple[Tensor, Tensor],
+    slopes: Tensor,
+    down: Tensor,
     inv: Tensor,
-    depths: tuple[Tensor, Tensor, Tensor],
+    depths: Tensor,
     face: Tensor,
     columns: tuple[Tensor, Tensor],
     line: Tensor,
     wide: int,
     target: Target,
-    far: bool,
 ) -> None:
     """As :func:`draw` for runs of at most ``wide`` pixels in one row each.
 
     Args:
         corner_x: x of corner a.
-        across: ``acy, aby``.
-        down: the products ``acx*dy, abx*dy`` of the row.
+        slopes: ``[2, P]`` rows ``BX`` and ``GX`` of boxes.
+        down: ``[2, P]`` products of ``BY`` and ``GY`` with the row's distance from corner a.
         inv, depths, face: as in :class:`Boxes`.
         columns: first and last column, float32.
         line: int64 index of the row's first pixel in the z-buffer.
         wide: most pixels of a run.
-        target, far: as in :func:`draw`.
+        target: as in :func:`draw`.
     """
-    first, last = columns
-    column = torch.minimum(torch.arange(wide, dtype=torch.float32, device=first.device)[:, None] + first, last)
-    pixel = line + column.to(torch.int64)
-    dx = column.add_(0.5).sub_(corner_x)
-    beta = (down[0] - dx * across[0]).mul_(inv)
-    gamma = (dx.mul_(across[1]) - down[1]).mul_(inv)
-    _merge(beta, gamma, depths, face, pixel, target, far)
+    (column,), (across,) = _lines(columns[0][None], columns[1][None] + 0.5, corner_x[None], slopes[None], wide)
+    weights = inv.new_empty((4, *column.shape))
+    for out, x, y in planes(target.apart, weights[1:3], across, down[:, None]):
+        torch.add(x, y, out=out).mul_(inv)
+    _merge(weights, depths, face, column.add_(line), target)
 
 
-def _merge(
-    beta: Tensor,
-    gamma: Tensor,
-    depths: tuple[Tensor, Tensor, Tensor],
-    face: Tensor,
-    pixel: Tensor,
-    target: Target,
-    far: bool,
-) -> None:
-    """Depth and coverage of candidates, ``[..., T]``; ``beta`` and ``gamma`` are overwritten."""
-    alpha = complement(beta, gamma, target.float64)
-    # alpha, beta and gamma all being at least 0 implies that none is above 1.
-    drawn = torch.minimum(torch.minimum(alpha, beta), gamma)
-    depth = alpha.mul_(depths[0]).add_(beta.mul_(depths[1])).add_(gamma.mul_(depths[2]))
-    if target.threshold is None:
-        drawn = torch.minimum(drawn, depth)
-    drawn.ge_(0.0)  # 1 or 0, in float32: a mask of bool costs several times as much
-    if far:
-        drawn.mul_(depth < MAX_DEPTH)
-    depth_step = depth * DEPTH_STEPS
+def _merge(weights: Tensor, depths: Tensor, face: Tensor, pixel: Tensor, target: Target) -> None:
+    """Depth and coverage of candidates.
+
+    Args:
+        weights: ``[4, ..., P]`` with beta and gamma in planes 1 and 2; overwritten.
+        depths: ``[3, P]``.
+        face, pixel: ``[P]`` and ``[..., P]`` int64.
+        target: as in :func:`draw`.
+    """
+    complement(weights[1], weights[2], target.float64, out=weights[0])
+    parts, depths = torch.empty_like(weights[:3]), depths.view(3, *[1] * (weights.ndim - 2), -1)
+    for out, weight, depth in planes(target.apart, parts, weights[:3], depths):
+        torch.mul(weight, depth, out=out)
+    depth = torch.add(parts[0], parts[1], out=weights[3]).add_(parts[2])
+    step = torch.div(depth, -1.0 / DEPTH_STEPS, rounding_mode="trunc")
     if target.threshold is not None:
-        drawn.mul_(~(depth < target.threshold.index_select(0, pixel.view(-1)).view_as(depth)) & (depth_step > -1.0))
-    target.zbuffer.merge(pixel, depth_step.to(torch.int32), face, drawn.to(torch.int32))
+        depth.sub_(target.threshold.index_select(0, pixel.view(-1)).view(pixel.shape))
+    if target.threshold is not None or not target.float64:
+        step.clamp_(max=-1e-30)  # a step of 0 that came out as 0.0, not -0.0: of small negative depths, and on Metal
+    # Alpha, beta and gamma all being at least 0 implies that none is above 1.
+    least = reduce(torch.minimum, weights.unbind(0)) if target.apart and weights.numel() > LARGE else weights.amin(0)
+    drawn = torch.ge(least, 0.0, out=torch.empty_like(step, dtype=torch.int32))
+    target.zbuffer.merge(pixel, drawn.mul_(step.view(torch.int32)), face)

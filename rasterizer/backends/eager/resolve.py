@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
@@ -16,24 +14,28 @@ BYTES_PER_PIXEL = 200
 
 
 def barycentrics_at(
-    edge: Sequence[Tensor], weights: Sequence[Tensor], row: Tensor, column: Tensor, float64: bool
-) -> tuple[Tensor, ...]:
+    edge: tuple[Tensor, Tensor, Tensor],
+    weights: Tensor | None,
+    centre: tuple[Tensor, Tensor],
+    float64: bool,
+    one: Tensor | float = 1.0,
+) -> tuple[Tensor, Tensor]:
     """Perspective-correct barycentrics at pixel centres.
 
     Args:
-        edge: rows ``AX`` to ``INV`` of the face at each pixel, of one shape.
-        weights: the corners' clip ``w``, likewise; none where all are 1.
-        row, column: pixel coordinates that broadcast with it, in the same dtype.
+        edge: corner a ``[2, ...]``, rows ``BX`` to ``GY`` ``[2, 2, ...]`` and ``INV`` of the face at each pixel.
+        weights: the corners' clip ``w`` ``[3, ...]``, None where all are 1.
+        centre: x and y of pixel centres that broadcast with it, in the same dtype.
         float64: whether the device has float64.
+        one: what they add up to, 0 on background.
 
     Returns:
-        Three tensors of that shape.
+        Alpha, and ``[2, ...]`` beta and gamma.
     """
-    ax, ay, acx, acy, abx, aby, inv = edge
-    dx, dy = column + 0.5 - ax, row + 0.5 - ay
-    beta = (acx * dy - dx * acy) * inv
-    gamma = (dx * aby - abx * dy) * inv
-    return perspective(complement(beta, gamma, float64), beta, gamma, *(weights or (None, None, None)))
+    corner, slopes, inv = edge
+    dx, dy = (place - start for place, start in zip(centre, corner, strict=True))
+    rest = (slopes[0] * dx + slopes[1] * dy) * inv
+    return perspective(complement(*rest, float64), rest, weights, one)
 
 
 def resolve(findices: Tensor, triangles: Triangles, start: int, float64: bool, out: Tensor) -> None:
@@ -55,12 +57,14 @@ def resolve(findices: Tensor, triangles: Triangles, start: int, float64: bool, o
     if views > 1:
         view = torch.div(line, height, rounding_mode="floor")
         line, of_pixel = line - view * height, view.expand(rows, width).reshape(-1)
-    edge, weights = triangles.at(found.reshape(-1), of_pixel)
-    edge = [quantity.view(rows, width) for quantity in edge]
-    weights = [quantity.view(rows, width) for quantity in weights]
-    alpha, beta, gamma = barycentrics_at(edge, weights, line.to(out.dtype), column, float64)
-    torch.mul(alpha, found.clamp(max=1), out=out[..., 0])  # on the background they are 1, 0, 0
-    out[..., 1], out[..., 2] = beta, gamma
+    *edge, weights = (
+        values if values is None else values.unflatten(-1, (rows, width))
+        for values in triangles.at(found.reshape(-1), of_pixel)
+    )
+    centre = column + 0.5, line.to(out.dtype) + 0.5
+    alpha, rest = barycentrics_at(tuple(edge), weights, centre, float64, found > 0)
+    out[..., 0] = alpha
+    out[..., 1:] = rest.permute(1, 2, 0)
 
 
 def differentiable_barycentrics(pos: Tensor, tri: Tensor, findices: Tensor, float64: bool) -> Tensor:
@@ -74,10 +78,10 @@ def differentiable_barycentrics(pos: Tensor, tri: Tensor, findices: Tensor, floa
     pixel = torch.nonzero(face).view(-1)  # only what is drawn: a background pixel must not bring NaN into the gradient
     line = torch.div(pixel, width, rounding_mode="floor")
     view = torch.div(line, height, rounding_mode="floor")
-    row, column = (line - view * height).to(pos.dtype), (pixel - line * width).to(pos.dtype)
-    corners = Corners(pos, tri, (height, width), 1 << 62)
-    found = corners.at(face[pixel].to(torch.int64) - 1, view, (0, 1, 3))
-    weights = [corner[2] for corner in found]
-    triple = torch.stack(barycentrics_at(edges(*found), weights, row, column, float64), dim=-1)
+    centre = (pixel - line * width).to(pos.dtype) + 0.5, (line - view * height).to(pos.dtype) + 0.5
+    found = Corners(pos, tri, (height, width), 1 << 62).at(face[pixel], view)
+    weights = torch.stack([found[5, place] for place in (1, 2, 0)])
+    alpha, rest = barycentrics_at(edges(found), weights, centre, float64)
+    triple = torch.cat((alpha[None], rest)).t()
     out = triple.new_zeros((face.numel(), 3)).index_put((pixel,), triple)
     return out.view(views, height, width, 3)

@@ -6,14 +6,14 @@ the triangle's shape. The proof allows for rounding as :mod:`.boxes` does for wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache, partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .boxes import AY, X0, X1, Y0, Y1, ZC
+from .boxes import AX, AY, BX, BY, INV, WA, X0, X1, Y0, Y1, ZA
 from .fragments import Target, draw_runs
 
 _WIDTHS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
@@ -36,7 +36,7 @@ _U16 = 2.0**-20
 _SURE = 2.0**60  # between it and its inverse, no product of an area's reciprocal underflows
 
 
-def half_planes(rows: Tensor | list[Tensor]) -> list[Tensor]:
+def half_planes(rows: Sequence[Tensor]) -> list[Tensor]:
     """The columns each edge leaves on a row, as ``least[k] = slope[k]*dy + low[k]`` and ``most`` with ``high[k]``.
 
     ``dy`` is the row's distance from corner a. A barycentric is at least 0 where ``A dx + B dy + C >= 0``, or, after
@@ -49,20 +49,20 @@ def half_planes(rows: Tensor | list[Tensor]) -> list[Tensor]:
         ``slope, low, high`` of beta, gamma and alpha in turn, ``[T]`` each; infinite where an edge bounds only the
         other end, or nothing.
     """
-    ax, ay, acx, acy, abx, aby, inv, _, _, _, x0, x1, y0, y1 = rows
+    ax, ay, bx, gx, by, gy, inv, x0, y0, x1, y1 = rows[AX:]
     far_x = torch.maximum((x0 + 0.5 - ax).abs(), (x1 - 0.5 - ax).abs())
     far_y = torch.maximum((y0 + 0.5 - ay).abs(), (y1 - 0.5 - ay).abs())
     sign, area = torch.sign(inv), 1.0 / inv.abs()
     sound = (area < _SURE) & (area * _SURE > 1.0)
-    beta_slack = (acx.abs() * far_y + far_x * acy.abs()) * _U16
-    gamma_slack = (abx.abs() * far_y + far_x * aby.abs()) * _U16
+    beta_slack = (by.abs() * far_y + far_x * bx.abs()) * _U16
+    gamma_slack = (gy.abs() * far_y + far_x * gx.abs()) * _U16
     alpha_slack = beta_slack + gamma_slack + area * _U16
     origin = ax - 0.5
     planes = []
     for across, down, rest in (
-        (-acy, acx, beta_slack),
-        (aby, -abx, gamma_slack),
-        (acy - aby, abx - acx, area + alpha_slack),
+        (bx, by, beta_slack),
+        (gx, gy, gamma_slack),
+        (-bx - gx, -by - gy, area + alpha_slack),
     ):
         step = sign / across
         slope, place = -(down / across), -(rest * step)
@@ -77,19 +77,18 @@ def half_planes(rows: Tensor | list[Tensor]) -> list[Tensor]:
     return planes
 
 
-def span_tasks(
-    rows: list[Tensor], face: Tensor, target: Target, far: bool, chunk: int
-) -> Iterator[tuple[int, Callable[[], None]]]:
+def span_tasks(rows: Tensor, face: Tensor, target: Target, chunk: int) -> Iterator[tuple[int, Callable[[], None]]]:
     """Cut boxes into runs, and yield tasks that draw them.
 
     Args:
         rows, face: of :class:`~.boxes.Boxes`, none empty.
-        target, far: as in :func:`~.fragments.draw`.
+        target: as in :func:`~.fragments.draw`.
         chunk: most candidate pixels evaluated, and about as many rows of boxes cut, at once.
 
     Yields:
         The number of candidate pixels, and what draws them.
     """
+    rows = rows.unbind(0)
     planes = half_planes(rows)
     counts = (rows[Y1] - rows[Y0]).to(torch.int64)
     stops = torch.cumsum(counts, 0)
@@ -102,13 +101,11 @@ def span_tasks(
             runs.append(_cut(rows, planes, counts, start, stop))
             waiting += len(runs[-1][0])
         if runs and (waiting >= _RUNS or stop == len(face)):
-            yield from _by_width(
-                rows, face, [torch.cat(parts) for parts in zip(*runs, strict=True)], target, far, chunk
-            )
+            yield from _by_width(rows, face, [torch.cat(parts) for parts in zip(*runs, strict=True)], target, chunk)
             runs, waiting = [], 0
 
 
-def _cut(rows: list[Tensor], planes: list[Tensor], counts: Tensor, start: int, stop: int) -> tuple[Tensor, ...]:
+def _cut(rows: Sequence[Tensor], planes: list[Tensor], counts: Tensor, start: int, stop: int) -> tuple[Tensor, ...]:
     """The runs of the boxes ``start`` to ``stop``: box, row, first and last column, and class of width."""
     mine = counts[start:stop]
     ends = torch.cumsum(mine, 0)
@@ -142,7 +139,7 @@ def _cut(rows: list[Tensor], planes: list[Tensor], counts: Tensor, start: int, s
 
 
 def _by_width(
-    rows: list[Tensor], face: Tensor, runs: list[Tensor], target: Target, far: bool, chunk: int
+    rows: Sequence[Tensor], face: Tensor, runs: list[Tensor], target: Target, chunk: int
 ) -> Iterator[tuple[int, Callable[[], None]]]:
     """Tasks that draw runs, of one class of widths each."""
     order, bounds = sort_by_kind(runs.pop(), len(_WIDTHS))
@@ -150,18 +147,26 @@ def _by_width(
         most = max(1, chunk // wide)
         for begin in range(start, stop, most):
             some = order[begin : min(begin + most, stop)]
-            yield len(some) * wide, partial(_draw, rows, face, runs, some, wide, target, far)
+            yield len(some) * wide, partial(_draw, rows, face, runs, some, wide, target)
 
 
-def _draw(
-    rows: list[Tensor], face: Tensor, runs: list[Tensor], some: Tensor, wide: int, target: Target, far: bool
-) -> None:
+def _draw(rows: Sequence[Tensor], face: Tensor, runs: list[Tensor], some: Tensor, wide: int, target: Target) -> None:
     box, row, first, last = (values.index_select(0, some) for values in runs)
-    ax, ay, acx, acy, abx, aby, inv, za, zb, zc = (values.index_select(0, box) for values in rows[: ZC + 1])
-    dy = (row + 0.5).sub_(ay)
+    found = gather(rows[:X0], box)
+    dy = (row + 0.5).sub_(found[AY])
     line = row.to(torch.int64).mul_(target.size[1])
-    across, down = (acy, aby), (acx.mul_(dy), abx.mul_(dy))
-    draw_runs(ax, across, down, inv, (za, zb, zc), face.index_select(0, box), (first, last), line, wide, target, far)
+    across, down = found[BX:BY], found[BY:INV] * dy
+    columns = first, last
+    draw_runs(found[AX], across, down, found[INV], found[ZA:WA], face.index_select(0, box), columns, line, wide, target)
+
+
+def gather(rows: Sequence[Tensor], index: Tensor) -> Tensor:
+    """Boxes at ``index``, row by row, which on a CPU outweighs the other order; all rows but the corners' w."""
+    out = torch.empty((len(rows), len(index)), device=_CPU)
+    for place, (row, found) in enumerate(zip(rows, out.unbind(0), strict=True)):
+        if not WA <= place < AX:
+            torch.index_select(row, 0, index, out=found)
+    return out
 
 
 def _repeat(values: Tensor, times: Tensor) -> Tensor:
