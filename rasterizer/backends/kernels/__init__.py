@@ -85,7 +85,7 @@ PROGRAM = Program(
     lambda device: _self_test(device),
     "rasterizing",
 )
-"""The rasterizer's kernels, in the order they run."""
+"""The rasterizer's kernels; one of the first two runs."""
 
 reason_against = PROGRAM.reason_against
 
