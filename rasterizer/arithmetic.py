@@ -22,6 +22,7 @@ The functions below work on tensors of any shape and, for gradients, in float64 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import torch
@@ -65,6 +66,13 @@ def to_screen(pos: Tensor, width: int, height: int) -> Tensor:
     return screen * each(width - 1.0, height - 1.0, 1.0, 1.0) + each(0.5, 0.5, 0.0, 0.0)
 
 
+def screen_columns(x: Tensor, y: Tensor, z: Tensor, w: Tensor, width: int, height: int) -> tuple[Tensor, ...]:
+    """:func:`to_screen` for coordinates apart, without ``w/w``: more operators, but none in vain, as suits a CPU."""
+    sx = (x / w * 0.5 + 0.5) * (width - 1) + 0.5
+    sy = (0.5 + (0.5 * y) / w) * (height - 1) + 0.5
+    return sx, sy, z / w * DEPTH_SCALE + 0.5
+
+
 def depth_threshold(prior: Tensor, occlusion_truncation: float) -> Tensor:
     """Smallest mapped depth that may be drawn, from NDC depth ``z/w`` of the layer already drawn."""
     return prior * DEPTH_SCALE + 0.5 + occlusion_truncation
@@ -82,7 +90,7 @@ def complement(beta: Tensor, gamma: Tensor, float64: bool, out: Tensor | None = 
     if float64:
         # One operand in float64 has the operator convert the others as it reads and writes them.
         rest = torch.sub(constant((1.0,), beta.device, torch.float64), beta)
-        return (rest - gamma).to(beta.dtype) if out is None else torch.sub(rest, gamma, out=out)
+        return rest.sub_(gamma).to(beta.dtype) if out is None else torch.sub(rest, gamma, out=out)
     return _complement_compensated(beta, gamma, out)
 
 
@@ -113,12 +121,17 @@ def _two_sum(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     return total, (a - (total - b_part)) + (b - b_part)
 
 
-def perspective(alpha: Tensor, rest: Tensor, w: Tensor | None, one: Tensor | float = 1.0) -> tuple[Tensor, Tensor]:
-    """Perspective-correct barycentrics from screen-space ones, each as alpha and ``[2, ...]`` beta and gamma.
+def perspective(
+    screen: tuple[Tensor, Tensor, Tensor],
+    w: Sequence[Tensor] | Tensor | None,
+    one: Tensor | float = 1.0,
+    out: Sequence[Tensor | None] = (None, None, None),
+) -> tuple[Tensor, ...]:
+    """Perspective-correct barycentrics from screen-space ones.
 
-    ``w [3, ...]``: the corners' clip w, None standing for 1. ``one``: what they add up to, 0 for no triangle.
+    ``w``: the three corners' clip w, None standing for 1. ``one``: what barycentrics add up to, 0 for no triangle.
+    ``out``: where to write them, if not into new memory.
     """
-    if w is not None:
-        alpha, rest = alpha / w[0], rest / w[1:]
-    scale = one / ((alpha + rest[0]) + rest[1])
-    return alpha * scale, rest * scale
+    a, b, c = screen if w is None else (value / of for value, of in zip(screen, w, strict=True))
+    scale = one / ((a + b) + c)
+    return tuple(torch.mul(value, scale, out=place) for value, place in zip((a, b, c), out, strict=True))

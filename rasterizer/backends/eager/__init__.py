@@ -23,7 +23,7 @@ from ...device import DevicePolicy, device_policy
 from ...memory import default_budget
 from ...raster_types import RasterInfo, RasterOptions, shares
 from ..single_views import takes_single_views
-from .boxes import BYTES_PER_TRIANGLE, BlockList, Boxes, count_tiles, cut, touched
+from .boxes import BYTES_PER_TRIANGLE, X0, BlockList, Boxes, count_tiles, cut, touched
 from .fragments import BYTES_PER_BLOCK, BYTES_PER_PIXEL, LEAST_DEPTH, Target, draw
 from .resolve import BYTES_PER_PIXEL as BYTES_PER_RESULT
 from .resolve import resolve
@@ -117,9 +117,8 @@ def _rasterize(
         policy=policy,
         chunk=max(256, min(policy.chunk, options.budget // 2 // BYTES_PER_PIXEL)),
     )
-    corners = Corners(pos, tri, (height, width), options.budget, policy.chunk // 6 if policy.by_column else 0)
-    step = policy.chunk // 4 if policy.by_column else policy.chunk
-    triangles = Triangles(corners, (height, width), options.budget, policy.by_column, step)
+    corners = Corners(pos, tri, (height, width), options.budget, policy.chunk if policy.by_column else 0)
+    triangles = Triangles(corners, (height, width), options.budget, policy.by_column, policy.chunk)
     batch = options.batch_size or max(1024, min(policy.batch, options.budget // 2 // BYTES_PER_TRIANGLE))
     for task in _draw_tasks(triangles, batch, frame):
         frame.tick()
@@ -150,8 +149,7 @@ def _resolve_tasks(
     """Tasks that read the z-buffer out and write the results."""
     views, height, width = findices.shape
     lines, results = findices.view(-1, width), barycentric.view(-1, width, 3)
-    most = frame.policy.chunk // 2 if frame.policy.by_column else frame.policy.chunk
-    step = max(1, min(most, frame.options.budget // BYTES_PER_RESULT) // width)
+    step = max(1, min(frame.policy.chunk, frame.options.budget // BYTES_PER_RESULT) // width)
 
     def task(start: int, stop: int) -> None:
         lines[start:stop] = frame.target.zbuffer.findices(start * width, stop * width).view(-1, width)
@@ -213,7 +211,8 @@ def _span_tasks(boxes: Boxes, frame: _Frame) -> Iterator[tuple[int, Callable[[],
     all_pixels = large_pixels = 0.0
     for start in range(0, len(boxes), frame.chunk):
         some = boxes.slice(start, start + frame.chunk)
-        wide, high = some.extent()
+        x0, y0, x1, y1 = some.rows[X0:].unbind(0)
+        wide, high = (x1 - x0).clamp_(min=0.0), (y1 - y0).clamp_(min=0.0)
         pixels = wide * high
         code = high.clamp_(max=SMALL + 1.0).mul_(SMALL + 2.0).add_(wide.clamp_(max=SMALL + 1.0)).to(torch.int64)
         kind = torch.index_select(small_classes(), 0, code, out=kinds[start : start + frame.chunk])

@@ -2,40 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from ...arithmetic import complement, perspective
 from .boxes import edges
-from .triangles import Corners, Triangles
+from .triangles import Corners, Edge, Triangles, corner_weights
 
 BYTES_PER_PIXEL = 200
 """Peak working memory of resolving one pixel; ``tests/rasterizer/test_memory.py`` measures it."""
 
 
 def barycentrics_at(
-    edge: tuple[Tensor, Tensor, Tensor],
-    weights: Tensor | None,
+    edge: Edge,
+    weights: Sequence[Tensor] | Tensor | None,
     centre: tuple[Tensor, Tensor],
     float64: bool,
     one: Tensor | float = 1.0,
-) -> tuple[Tensor, Tensor]:
+    out: Sequence[Tensor | None] = (None, None, None),
+) -> tuple[Tensor, ...]:
     """Perspective-correct barycentrics at pixel centres.
 
     Args:
-        edge: corner a ``[2, ...]``, rows ``BX`` to ``GY`` ``[2, 2, ...]`` and ``INV`` of the face at each pixel.
-        weights: the corners' clip ``w`` ``[3, ...]``, None where all are 1.
+        edge, weights: what :meth:`Triangles.at` gives: of the face at each pixel.
         centre: x and y of pixel centres that broadcast with it, in the same dtype.
         float64: whether the device has float64.
         one: what they add up to, 0 on background.
+        out: where to write them, if not into new memory.
 
     Returns:
-        Alpha, and ``[2, ...]`` beta and gamma.
+        Three tensors of that shape.
     """
     corner, slopes, inv = edge
     dx, dy = (place - start for place, start in zip(centre, corner, strict=True))
-    rest = (slopes[0] * dx + slopes[1] * dy) * inv
-    return perspective(complement(*rest, float64), rest, weights, one)
+    if isinstance(slopes, Tensor):
+        beta, gamma = (slopes[0] * dx + slopes[1] * dy) * inv
+    else:
+        beta, gamma = ((x * dx).add_(y * dy) * inv for x, y in zip(*slopes, strict=True))
+    return perspective((complement(beta, gamma, float64), beta, gamma), weights, one, out)
 
 
 def resolve(findices: Tensor, triangles: Triangles, start: int, float64: bool, out: Tensor) -> None:
@@ -53,18 +59,13 @@ def resolve(findices: Tensor, triangles: Triangles, start: int, float64: bool, o
     found = findices.view(-1, width)[start : start + rows]
     line = torch.arange(start, start + rows, device=found.device)[:, None]
     column = torch.arange(width, dtype=out.dtype, device=found.device)
-    of_pixel = None
+    view = None
     if views > 1:
         view = torch.div(line, height, rounding_mode="floor")
-        line, of_pixel = line - view * height, view.expand(rows, width).reshape(-1)
-    *edge, weights = (
-        values if values is None else values.unflatten(-1, (rows, width))
-        for values in triangles.at(found.reshape(-1), of_pixel)
-    )
+        line = line - view * height
+    edge, weights = triangles.at(found, view)
     centre = column + 0.5, line.to(out.dtype) + 0.5
-    alpha, rest = barycentrics_at(tuple(edge), weights, centre, float64, found > 0)
-    out[..., 0] = alpha
-    out[..., 1:] = rest.permute(1, 2, 0)
+    barycentrics_at(edge, weights, centre, float64, found > 0, out.unbind(-1))
 
 
 def differentiable_barycentrics(pos: Tensor, tri: Tensor, findices: Tensor, float64: bool) -> Tensor:
@@ -80,8 +81,6 @@ def differentiable_barycentrics(pos: Tensor, tri: Tensor, findices: Tensor, floa
     view = torch.div(line, height, rounding_mode="floor")
     centre = (pixel - line * width).to(pos.dtype) + 0.5, (line - view * height).to(pos.dtype) + 0.5
     found = Corners(pos, tri, (height, width), 1 << 62).at(face[pixel], view)
-    weights = torch.stack([found[5, place] for place in (1, 2, 0)])
-    alpha, rest = barycentrics_at(edges(found), weights, centre, float64)
-    triple = torch.cat((alpha[None], rest)).t()
+    triple = torch.stack(barycentrics_at(edges(found), corner_weights(found), centre, float64), dim=-1)
     out = triple.new_zeros((face.numel(), 3)).index_put((pixel,), triple)
     return out.view(views, height, width, 3)

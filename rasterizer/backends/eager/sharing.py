@@ -8,10 +8,9 @@ pays where an image is large and its pieces are alike; drawing triangles, of whi
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 
 import torch
-from torch import Tensor
 
 from ...device import DevicePolicy
 
@@ -19,23 +18,12 @@ MOST_THREADS = 4
 """More would wait for Python's lock, which every operator takes for a moment."""
 
 
-LARGE = 1 << 15
-"""Up to this many elements PyTorch does not share an operator between threads."""
-
 _PIXELS = 1 << 20  # that a thread must have for its own; fewer are done before it has started
 
 
 def threads_for(policy: DevicePolicy, pixels: int) -> int:
     """How many threads to share an image between: on a CPU as many as PyTorch may use, and the image is worth."""
     return max(1, min(torch.get_num_threads(), MOST_THREADS, pixels // _PIXELS)) if policy.by_column else 1
-
-
-def planes(apart: bool, *stacks: Tensor) -> Iterable[tuple[Tensor, ...]]:
-    """What to give an operator that works on stacks of planes: the stacks, or, where they are to be kept ``apart``,
-    plane after plane of large ones: on a CPU these would leave the cache, and have PyTorch start threads."""
-    if apart and stacks[0].numel() > LARGE:
-        return zip(*(stack.unbind(0) for stack in stacks), strict=True)
-    return (stacks,)
 
 
 def share(tasks: Iterator[Callable[[], object]], threads: int, tick: Callable[[], None] = lambda: None) -> None:

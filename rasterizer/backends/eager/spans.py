@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .boxes import AX, AY, BX, BY, INV, WA, X0, X1, Y0, Y1, ZA
+from .boxes import AX, AY, WA, X0, X1, Y0, Y1
 from .fragments import Target, draw_runs
 
 _WIDTHS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
@@ -77,7 +77,9 @@ def half_planes(rows: Sequence[Tensor]) -> list[Tensor]:
     return planes
 
 
-def span_tasks(rows: Tensor, face: Tensor, target: Target, chunk: int) -> Iterator[tuple[int, Callable[[], None]]]:
+def span_tasks(
+    rows: list[Tensor], face: Tensor, target: Target, chunk: int
+) -> Iterator[tuple[int, Callable[[], None]]]:
     """Cut boxes into runs, and yield tasks that draw them.
 
     Args:
@@ -88,7 +90,6 @@ def span_tasks(rows: Tensor, face: Tensor, target: Target, chunk: int) -> Iterat
     Yields:
         The number of candidate pixels, and what draws them.
     """
-    rows = rows.unbind(0)
     planes = half_planes(rows)
     counts = (rows[Y1] - rows[Y0]).to(torch.int64)
     stops = torch.cumsum(counts, 0)
@@ -152,21 +153,16 @@ def _by_width(
 
 def _draw(rows: Sequence[Tensor], face: Tensor, runs: list[Tensor], some: Tensor, wide: int, target: Target) -> None:
     box, row, first, last = (values.index_select(0, some) for values in runs)
-    found = gather(rows[:X0], box)
-    dy = (row + 0.5).sub_(found[AY])
+    *depths, _, _, _, ax, ay, bx, gx, by, gy, inv = gather(rows[:X0], box)
+    dy = (row + 0.5).sub_(ay)
     line = row.to(torch.int64).mul_(target.size[1])
-    across, down = found[BX:BY], found[BY:INV] * dy
-    columns = first, last
-    draw_runs(found[AX], across, down, found[INV], found[ZA:WA], face.index_select(0, box), columns, line, wide, target)
+    down = by.mul_(dy), gy.mul_(dy)
+    draw_runs(ax, (bx, gx), down, inv, depths, face.index_select(0, box), (first, last), line, wide, target)
 
 
-def gather(rows: Sequence[Tensor], index: Tensor) -> Tensor:
-    """Boxes at ``index``, row by row, which on a CPU outweighs the other order; all rows but the corners' w."""
-    out = torch.empty((len(rows), len(index)), device=_CPU)
-    for place, (row, found) in enumerate(zip(rows, out.unbind(0), strict=True)):
-        if not WA <= place < AX:
-            torch.index_select(row, 0, index, out=found)
-    return out
+def gather(rows: Sequence[Tensor], index: Tensor) -> list[Tensor]:
+    """Boxes at ``index``, row by row, which on a CPU outweighs the other order; empty for the corners' w."""
+    return [row[:0] if WA <= place < AX else row.index_select(0, index) for place, row in enumerate(rows)]
 
 
 def _repeat(values: Tensor, times: Tensor) -> Tensor:

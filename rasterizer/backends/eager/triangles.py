@@ -1,15 +1,23 @@
-"""The triangles of a call on the screen: corners looked up, and triangle setup, kept where it fits."""
+"""The triangles of a call on the screen: corners looked up, and triangle setup, kept where it fits.
+
+On a GPU quantities are kept in stacks, so that few operators work on all of them. A CPU's are kept apart, looked up one
+by one where they lie side by side, and worked on row by row while they are in its cache.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from ...arithmetic import constant, to_screen
-from .boxes import AX, INV, ROWS, WA, Boxes, edges, set_up
-from .sharing import planes
+from ...arithmetic import constant, screen_columns, to_screen
+from .boxes import AX, INV, ROWS, WA, Boxes, edge_rows, edges, set_up, set_up_rows
 
 _KEPT = INV + 1 - WA
+
+Edge = tuple[Tensor, Tensor, Tensor] | tuple[tuple[Tensor, ...], tuple[tuple[Tensor, ...], ...], Tensor]
+"""Corner a ``[2, ...]``, rows ``BX`` to ``GY`` of boxes ``[2, 2, ...]``, and row ``INV``: as tensors, or in tuples."""
 
 
 class Corners:
@@ -18,7 +26,7 @@ class Corners:
     def __init__(self, pos: Tensor, tri: Tensor, size: tuple[int, int], budget: int, chunk: int = 0) -> None:
         """``pos [B, N, 4]``, ``tri [M, 3]``, image size ``(height, width)``.
 
-        ``chunk``: vertices mapped at once to look their coordinates up one by one, 0 to map and look up all together.
+        ``chunk``: vertices mapped at once to keep their coordinates apart, 0 to map and look up all together.
         """
         self.views, self.vertices, _ = pos.shape
         self.faces, self.device = tri.shape[0], tri.device
@@ -31,57 +39,70 @@ class Corners:
         if not chunk:
             self._mapped = self._map(self._flat)
             return
-        self._mapped = torch.empty((6, count), dtype=pos.dtype, device=pos.device)
+        self._mapped = torch.empty((4, count), dtype=pos.dtype, device=pos.device)
         self.orthographic = True
         for start in range(0, count, chunk):
-            some = self._flat[start : start + chunk]
-            for row, mapped in planes(True, self._mapped[:, start : start + chunk], self._map(some)):
-                row.copy_(mapped)
-            self.orthographic &= bool((some[:, 3] == 1.0).all())
+            mapped = self._map_columns(self._flat[start : start + chunk])
+            for row, values in zip(self._mapped[:, start : start + chunk].unbind(0), mapped, strict=True):
+                row.copy_(values)
+            self.orthographic &= bool((mapped[3] == 1.0).all())
 
-    def at(self, face: Tensor, view: Tensor | None) -> Tensor:
+    def at(self, face: Tensor, view: Tensor | None) -> Tensor | list[tuple[Tensor, ...]]:
         """Corners of faces, indices out of range taken to the nearest.
 
         Args:
-            face: ``[P]`` integer, 1-based.
-            view: ``[P]`` int64, or None where there is one view.
+            face: integer, 1-based.
+            view: int64 that broadcasts with it, or None where there is one view.
 
         Returns:
-            ``[6, 3, P]``: ``-sx, -sy, sx, sy, sz, w`` of the corners c, a, b, in the order that :func:`~.boxes.edges`
-            takes differences in. All are NaN for a vertex of which one is not finite.
+            ``[6, 3, ...]``: ``-sx, -sy, sx, sy, sz, w`` of the corners c, a, b, in the order that :func:`~.boxes.edges`
+            takes differences in. All but w are NaN for a vertex of which one is not finite. Where coordinates are kept
+            apart ``sx, sy, sz``, and ``w`` unless it is always 1, for each of the corners a, b, c; ``sx`` and ``sz``
+            are NaN.
         """
-        return self._corners(self._tri.index_select(0, (face - 1).clamp_(0, self.faces - 1)), view)
+        face = (face - 1).clamp_(0, self.faces - 1)
+        return self._corners(self._tri.index_select(0, face.view(-1)).view(*face.shape, 3), view)
 
-    def run(self, start: int, stop: int) -> Tensor:
+    def run(self, start: int, stop: int) -> Tensor | list[tuple[Tensor, ...]]:
         """As :meth:`at` for the faces from ``start`` to before ``stop``, 0-based, of the only view."""
         return self._corners(self._tri[start:stop], None)
 
-    def _corners(self, tri: Tensor, view: Tensor | None) -> Tensor:
+    def _corners(self, tri: Tensor, view: Tensor | None) -> Tensor | list[tuple[Tensor, ...]]:
         # Faces were checked at the door, but memory shared with NumPy can change behind PyTorch's back.
         tri = tri if tri.dtype in (torch.int32, torch.int64) else tri.to(torch.int32)
-        a, b, c = tri.clamp(0, self.vertices - 1).unbind(1)
+        if self._by_column:
+            corners = [corner.clamp(0, self.vertices - 1) for corner in tri.unbind(-1)]
+            return [self._columns_at(index if view is None else index + view * self.vertices) for index in corners]
+        a, b, c = tri.clamp(0, self.vertices - 1).unbind(-1)
         index = torch.stack((c, a, b))
         if view is not None:
             index = index + view * self.vertices
         flat = index.view(-1)
         if self._mapped is None:
             corners = self._map(self._flat.index_select(0, flat))
-        elif self._by_column:
-            corners = torch.empty((6, flat.shape[0]), dtype=self._mapped.dtype, device=self.device)
-            for quantity in range(2, 5 if self.orthographic else 6):
-                torch.index_select(self._mapped[quantity], 0, flat, out=corners[quantity])
-            torch.neg(corners[2:4], out=corners[:2])  # a sign costs less than two rows of look-ups
-            if self.orthographic:
-                corners[5] = 1.0
         else:
             corners = self._mapped.index_select(1, flat)
-        return corners.view(6, 3, -1)
+        return corners.view(6, *index.shape)
+
+    def _columns_at(self, index: Tensor) -> tuple[Tensor, ...]:
+        flat = index.view(-1)
+        if self._mapped is None:
+            columns = self._map_columns(self._flat.index_select(0, flat))
+        else:
+            columns = (row.index_select(0, flat) for row in self._mapped[: 4 - self.orthographic].unbind(0))
+        return tuple(column.view(index.shape) for column in columns)
 
     def _map(self, pos: Tensor) -> Tensor:
         pos = pos.t()
         screen = to_screen(pos, self._width, self._height)
         nothing = (screen - screen).sum(0)  # 0, or NaN if one of them is not finite
         return torch.cat((-screen[:2], screen[:3], pos[3:])) + nothing
+
+    def _map_columns(self, pos: Tensor) -> tuple[Tensor, ...]:
+        *xyz, w = pos.unbind(1)
+        sx, sy, sz = screen_columns(*xyz, w, self._width, self._height)
+        nothing = (sx - sx).add_(sy - sy).add_(sz - sz).add_(w - w)
+        return sx.add_(nothing), sy, sz.add_(nothing), w
 
 
 class Triangles:
@@ -102,7 +123,8 @@ class Triangles:
             self._kept[:, 0] = constant(nothing, corners.device)
 
     def set_up(self, start: int, stop: int) -> Boxes:
-        """Boxes of the triangles ``start`` to ``stop``; corner a is NaN for those left out as not finite."""
+        """Boxes of the triangles ``start`` to ``stop``; the depth of a corner is NaN for those left out as not finite.
+        Where quantities are kept apart, rows of ``w`` that is always 1 are not set."""
         face, view = torch.arange(start + 1, stop + 1, device=self.corners.device), None
         if self.corners.views > 1:
             view = torch.div(face - 1, self.corners.faces, rounding_mode="floor")
@@ -116,35 +138,56 @@ class Triangles:
             else:
                 corners = self.corners.at(face[first:last], view[first:last])
             made = rows[:, first:last]
-            set_up(corners, *self._size[::-1], made, self._by_column)
+            (set_up_rows if self._by_column else set_up)(corners, *self._size[::-1], made)
             if self._kept is not None:
                 kept = self._kept[:, start + first + 1 : start + last + 1]
-                for keep, row in planes(self._by_column, kept, made[self._first : INV + 1]):
+                for keep, row in self._each(kept, made[self._first : INV + 1]):
                     keep.copy_(row)
         return Boxes(rows, face, view)
 
-    def at(self, findex: Tensor, view: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    def _each(self, *stacks: Tensor) -> Sequence[tuple[Tensor, ...]]:
+        """The stacks, or row after row of them where they are kept apart."""
+        return tuple(zip(*(stack.unbind(0) for stack in stacks), strict=True)) if self._by_column else (stacks,)
+
+    def at(self, findex: Tensor, view: Tensor | None) -> tuple[Edge, Sequence[Tensor] | Tensor | None]:
         """What barycentrics are made of, at pixels; finite numbers on background.
 
         Args:
-            findex: ``[P]`` int32, 1-based; 0 is background.
-            view: ``[P]`` int64, or None where there is one view.
+            findex: int32, 1-based; 0 is background.
+            view: int64 that broadcasts with it, or None where there is one view.
 
         Returns:
-            Corner a ``[2, P]``, rows ``BX`` to ``GY`` as ``[2, 2, P]``, and row ``INV`` ``[P]`` of boxes, and the
-            corners' ``w`` ``[3, P]``; None where all are 1.
+            Edges, and the corners' ``w`` ``[3, ...]``; None where all are 1.
         """
         if self._kept is None:
-            empty, corners = findex == 0, self.corners.at(findex, view)
-            a, slopes, inv = (values.masked_fill(empty, 0.0) for values in edges(corners))
-            weights = torch.stack([corners[5, place] for place in (1, 2, 0)])
-            return a, slopes, inv, weights.masked_fill(empty, 1.0)
+            return self._anew(findex, view)
         index = findex if view is None else findex + view * self.corners.faces * (findex > 0)
+        flat = index.reshape(-1)
         if self._by_column:
-            rows = torch.empty((len(self._kept), len(index)), device=index.device)
-            for row, found in zip(self._kept.unbind(0), rows.unbind(0), strict=True):
-                torch.index_select(row, 0, index, out=found)
+            rows = [row.index_select(0, flat).view(index.shape) for row in self._kept.unbind(0)]
         else:
-            rows = self._kept.index_select(1, index)
+            rows = self._kept.index_select(1, flat).view(-1, *index.shape)
         weights, edge = rows[: AX - self._first], rows[AX - self._first :]
-        return edge[:2], edge[2:6].unflatten(0, (2, 2)), edge[6], weights if len(weights) else None
+        return self._as_edge(edge), weights if len(weights) else None
+
+    def _anew(self, findex: Tensor, view: Tensor | None) -> tuple[Edge, Sequence[Tensor] | Tensor | None]:
+        empty, corners = findex == 0, self.corners.at(findex, view)
+        if not self._by_column:
+            a, slopes, inv = (values.masked_fill(empty, 0.0) for values in edges(corners))
+            return (a, slopes, inv), corner_weights(corners).masked_fill(empty, 1.0)
+        edge = self._as_edge([row.masked_fill(empty, 0.0) for row in edge_rows(*corners)])
+        if self.corners.orthographic:
+            return edge, None
+        return edge, [corner[3].masked_fill(empty, 1.0) for corner in corners]
+
+    def _as_edge(self, rows: Sequence[Tensor] | Tensor) -> Edge:
+        """From rows ``AX`` to ``INV``."""
+        if self._by_column:
+            ax, ay, bx, gx, by, gy, inv = rows
+            return (ax, ay), ((bx, gx), (by, gy)), inv
+        return rows[:2], rows[2:6].unflatten(0, (2, 2)), rows[6]
+
+
+def corner_weights(corners: Tensor) -> Tensor:
+    """``w`` of the corners a, b and c ``[3, ...]``, from stacks of :class:`Corners`."""
+    return torch.stack([corners[5, place] for place in (1, 2, 0)])

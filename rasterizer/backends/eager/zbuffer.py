@@ -3,7 +3,8 @@
 A fragment is ``(pixel, depth step, face)``; the smallest ``(step, face)`` of a pixel stays. Steps come as the bits of
 whole float32 numbers less than or equal to 0, ``-step``: read as integers, those of smaller steps are smaller. The
 first step that is too deep to be drawn stands for an empty pixel. So whatever is as deep, infinite or NaN never
-stays, nor does a fragment that is not to be drawn, whose bits are made 0: a product costs far less than a selection.
+stays, nor does a fragment that is not to be drawn, whose bits are made 0 by a product, or infinite or NaN by a division
+by 0: either costs far less than a selection.
 """
 
 from __future__ import annotations
