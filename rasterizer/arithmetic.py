@@ -83,7 +83,7 @@ def complement(beta: Tensor, gamma: Tensor, float64: bool, out: Tensor | None = 
 
     With ``float64=False`` the same bits come from compensated float32 arithmetic, for devices without float64. They are
     the same for every ``beta``, ``gamma`` in [0, 1]; outside, only the sign of the smallest of the three matters and is
-    preserved.
+    preserved. ``out``: where to write the result, if not into new memory.
     """
     if beta.dtype == torch.float64:
         return 1.0 - beta - gamma

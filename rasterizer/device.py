@@ -27,7 +27,8 @@ class DevicePolicy:
         pad_shapes: round the size of chunks up to powers of two, for devices that compile a graph per shape.
         box_sizes: sides of the box classes in which small triangles are evaluated, ascending.
         square_boxes: only square classes: fewer launches for more pixels, which pays where launches are dear.
-        by_column: gather coordinates one by one: on a CPU contiguous arithmetic outweighs the extra gathers.
+        by_column: look quantities up and work on them one by one, not in stacks: on a CPU contiguous arithmetic in its
+            cache outweighs the extra operators.
         spans: cut large boxes into runs of one row instead of square tiles, which waits for the device often.
         views_together: one z-buffer for all views of a call, to save launches.
         chunk: most pixels evaluated at once; on a CPU it follows the cache, elsewhere the launch cost.

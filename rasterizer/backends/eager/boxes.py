@@ -130,9 +130,9 @@ def set_up_rows(corners: Sequence[Sequence[Tensor]], width: int, height: int, ro
     edge = edge_rows(*corners)
     for place, row in enumerate(edge, AX):
         rows[place].copy_(row)
-    for places, values in zip((range(ZA, WA), range(WA, AX)), list(zip(*corners, strict=True))[2:], strict=False):
-        for place, row in zip(places, values, strict=True):
-            rows[place].copy_(row)
+    far = [corner[quantity] for quantity in range(2, len(corners[0])) for corner in corners]
+    for place, row in enumerate(far, ZA):
+        rows[place].copy_(row)
 
     def ends(a: Tensor, b: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
         return torch.minimum(torch.minimum(a, b), c), torch.maximum(torch.maximum(a, b), c)

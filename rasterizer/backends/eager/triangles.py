@@ -56,9 +56,8 @@ class Corners:
 
         Returns:
             ``[6, 3, ...]``: ``-sx, -sy, sx, sy, sz, w`` of the corners c, a, b, in the order that :func:`~.boxes.edges`
-            takes differences in. All but w are NaN for a vertex of which one is not finite. Where coordinates are kept
-            apart ``sx, sy, sz``, and ``w`` unless it is always 1, for each of the corners a, b, c; ``sx`` and ``sz``
-            are NaN.
+            takes differences in; where they are kept apart ``sx, sy, sz``, and ``w`` if it is not always 1, for each of
+            the corners a, b, c. All, or apart ``sx`` and ``sz``, are NaN for a vertex of which one is not finite.
         """
         face = (face - 1).clamp_(0, self.faces - 1)
         return self._corners(self._tri.index_select(0, face.view(-1)).view(*face.shape, 3), view)
@@ -140,14 +139,10 @@ class Triangles:
             made = rows[:, first:last]
             (set_up_rows if self._by_column else set_up)(corners, *self._size[::-1], made)
             if self._kept is not None:
-                kept = self._kept[:, start + first + 1 : start + last + 1]
-                for keep, row in self._each(kept, made[self._first : INV + 1]):
-                    keep.copy_(row)
+                keep = self._kept[:, start + first + 1 : start + last + 1], made[self._first : INV + 1]
+                for kept, row in zip(*(rows.unbind(0) for rows in keep), strict=True) if self._by_column else (keep,):
+                    kept.copy_(row)
         return Boxes(rows, face, view)
-
-    def _each(self, *stacks: Tensor) -> Sequence[tuple[Tensor, ...]]:
-        """The stacks, or row after row of them where they are kept apart."""
-        return tuple(zip(*(stack.unbind(0) for stack in stacks), strict=True)) if self._by_column else (stacks,)
 
     def at(self, findex: Tensor, view: Tensor | None) -> tuple[Edge, Sequence[Tensor] | Tensor | None]:
         """What barycentrics are made of, at pixels; finite numbers on background.
