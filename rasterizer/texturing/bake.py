@@ -23,6 +23,7 @@ from .texels import Texels
 
 _STEEPEST = 20.0  # largest slope that tolerances follow; a steeper surface is hardly seen
 _APART = 0.7  # pixels between a texel and the place its colour is taken from, at which a view no longer counts
+_LEAST_SHARE = 0.05  # of the four pixels, by weight: less is too far away, or lost in rounding
 _BREAK = 8.0  # pixels that depth must jump, beyond what slopes make, for a pixel to hold the colour of two surfaces
 _NOTHING = 1e30  # depth of pixels that show no surface, or two
 
@@ -227,7 +228,7 @@ class _Lens:
         off_z = sum(weight * value for weight, value in zip(weights, excess, strict=True)).div_(share)
         off_z.addcmul_(slopes[0], off_x).addcmul_(slopes[1], off_y).div_(reach)
         apart = off_x.square_().addcmul_(off_y, off_y).addcmul_(off_z, off_z).mul_(1 / _APART**2)
-        seen = (apart < 1) & inside
+        seen = (apart < 1) & (share > _LEAST_SHARE) & inside
         if index is not None:
             kept = seen.nonzero().squeeze(1)
             index, seen, apart, cosine, share, *rest = (
@@ -329,9 +330,7 @@ def _closest(
     slope_y = torch.lerp(c - a, d - b, x).add_(slopes[1]).div_(reach)
     deeper = torch.lerp(torch.lerp(a, b, x), torch.lerp(c, d, x), y).div_(reach)
     step = deeper.div_(slope_x.square().addcmul_(slope_y, slope_y).add_(1))
-    return torch.addcmul(x, step, slope_x, value=-1).clamp_(0, 1), torch.addcmul(y, step, slope_y, value=-1).clamp_(
-        0, 1
-    )
+    return (x - step * slope_x).clamp_(0, 1), (y - step * slope_y).clamp_(0, 1)
 
 
 @dataclass(frozen=True)
