@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -69,45 +70,59 @@ def rasterize(
     Raises:
         ValueError: an argument is unusable; the text names it, what was found and what is expected.
     """
-    pos = as_tensor(pos, "pos")
-    single = pos.ndim == 2
     clip = check_positions(pos)
     home = clip.device
-    faces = check_faces(tri, clip.shape[1], home)
-    height, width = check_resolution(resolution)
-    prior = None
+    faces = check_faces(tri, clip.shape[-2], home)
+    choices = (resolution, occlusion_truncation, mode, tile_size, batch_size)
+    try:
+        options = _checked_options(*choices)
+    except TypeError:  # a resolution that has no hash, such as a list
+        options = _checked_options.__wrapped__(*choices)
     if depth_prior is not None:
-        prior = check_prior(depth_prior, clip.shape[0], (height, width), home, "depth_prior").detach()
-    options = RasterOptions(
-        resolution=(height, width),
-        depth_prior=prior,
-        occlusion_truncation=check_number(occlusion_truncation, "occlusion_truncation"),
-        mode=check_mode(mode),
-        tile_size=check_integer(tile_size, 8, 512, "tile_size"),
-        batch_size=check_integer(batch_size, 0, 2**31 - 1, "batch_size"),
-        on_progress=on_progress or (lambda share: None),
-    )
+        views = clip.shape[0] if clip.ndim == 3 else 1
+        prior = check_prior(depth_prior, views, options.resolution, home, "depth_prior").detach()
+        options = replace(options, depth_prior=prior)
+    if on_progress is not None:
+        options = replace(options, on_progress=on_progress)
 
     def run(device: torch.device, budget: int) -> tuple[Tensor, Tensor, RasterInfo]:
         chosen = registry.select(backend, device)
-        request = options
-        if budget or device != home:
-            request = replace(options, budget=budget, depth_prior=None if prior is None else prior.to(device))
+        request = replace(options, budget=budget) if budget else options
         if device == home:  # a copy that copies nothing takes its time, too
             return chosen.rasterize(constant, faces, request)
+        if request.depth_prior is not None:
+            request = replace(request, depth_prior=request.depth_prior.to(device))
         return chosen.rasterize(constant.to(device), faces.to(device), request)
 
     device = working_device(home)
-    differentiable = clip.requires_grad and torch.is_grad_enabled()
     constant = clip.detach() if clip.requires_grad else clip
     findices, barycentric, info = with_less_memory(run, device)
     if findices.device != home:
         findices, barycentric = findices.to(home), barycentric.to(home)
-    if differentiable:
-        barycentric = differentiable_barycentrics(clip, faces, findices, device_policy(home).float64)
-    if single:
-        return Fragments.of(findices.squeeze(0), barycentric.squeeze(0), info)
+    if clip.requires_grad and torch.is_grad_enabled():
+        barycentric = _differentiable(clip, faces, findices)
     return Fragments.of(findices, barycentric, info)
+
+
+@lru_cache(maxsize=256, typed=True)
+def _checked_options(
+    resolution: tuple[int, int], occlusion_truncation: float, mode: str, tile_size: int, batch_size: int
+) -> RasterOptions:
+    return RasterOptions(
+        resolution=check_resolution(resolution),
+        occlusion_truncation=check_number(occlusion_truncation, "occlusion_truncation"),
+        mode=check_mode(mode),
+        tile_size=check_integer(tile_size, 8, 512, "tile_size"),
+        batch_size=check_integer(batch_size, 0, 2**31 - 1, "batch_size"),
+    )
+
+
+def _differentiable(clip: Tensor, faces: Tensor, findices: Tensor) -> Tensor:
+    """Barycentrics of ``findices [(B,) H, W]`` as a function of ``clip [(B,) N, 4]``."""
+    images = findices if findices.ndim == 3 else findices[None]
+    views = (clip if clip.ndim == 3 else clip[None]).expand(len(images), -1, -1)
+    out = differentiable_barycentrics(views, faces, images, device_policy(clip.device).float64)
+    return out.view(*findices.shape, 3)
 
 
 def rasterize_image(
@@ -150,14 +165,12 @@ def barycentrics(pos: Tensor, tri: Tensor, findices: Tensor) -> Tensor:
     """
     double = isinstance(pos, Tensor) and pos.dtype == torch.float64
     clip = check_positions(pos)
-    clip = (pos if pos.ndim == 3 else pos[None]) if double else clip
-    faces = check_faces(tri, clip.shape[1], clip.device)
+    clip = pos if double else clip
+    faces = check_faces(tri, clip.shape[-2], clip.device)
     images = _check_findices(findices, faces)
-    if clip.shape[0] not in (1, images.shape[0]):
+    if clip.ndim == 3 and clip.shape[0] not in (1, images.shape[0]):
         raise ValueError(f"pos: is a batch of {clip.shape[0]} views, expected 1 or the {images.shape[0]} of findices")
-    clip = clip.expand(images.shape[0], -1, -1)
-    out = differentiable_barycentrics(clip, faces, images, device_policy(clip.device).float64)
-    return out if findices.ndim == 3 else out[0]
+    return _differentiable(clip, faces, findices)
 
 
 def interpolate(col: Tensor, findices: Tensor, barycentric: Tensor, tri: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, SupportsInt
 
 from torch import Tensor
 
@@ -46,14 +46,14 @@ class RasterInfo:
         reason: why that mode.
         device: where it ran.
         invalid: faces left out because a corner is NaN, infinite or at ``w = 0``; -1 where the backend does not say.
-            May be a tensor on the device, so that nobody waits for a number that nobody reads.
+            May be anything that ``int()`` reads from the device, so that nobody waits for a number that nobody reads.
     """
 
     backend: str
     mode: str
     reason: str
     device: str
-    invalid: int | Tensor
+    invalid: SupportsInt
 
     def __str__(self) -> str:
         mode = f", {self.mode}: {self.reason}" if self.mode else ""

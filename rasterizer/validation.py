@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
+import weakref
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.weak import WeakIdKeyDictionary
 
 from .raster_types import MODES
 
@@ -16,11 +16,12 @@ MAX_SIDE = 32768
 
 _INTEGERS = (torch.int32, torch.int64, torch.int16, torch.int8, torch.uint8)
 
-_checked_faces: Any = WeakIdKeyDictionary()  # tensor -> (version, lowest, highest index): a face list is read once
+_checked_faces: dict[int, tuple[weakref.ref[Tensor], int, int, int]] = {}
+"""By ``id`` of a face list: the list, its version, lowest and highest index. A face list is read once."""
 
 
 def check_positions(pos: Tensor, name: str = "pos") -> Tensor:
-    """Clip-space vertices as ``[B, N, 4]`` float32 (differentiable conversion), from ``[N, 4]`` or ``[B, N, 4]``."""
+    """Clip-space vertices ``[N, 4]`` or ``[B, N, 4]`` as float32 (differentiable conversion)."""
     pos = as_tensor(pos, name)
     if not pos.is_floating_point():
         raise ValueError(f"{name}: dtype is {pos.dtype}, expected a floating-point dtype (float32 is best)")
@@ -28,8 +29,7 @@ def check_positions(pos: Tensor, name: str = "pos") -> Tensor:
         raise ValueError(f"{name}: shape is {list(pos.shape)}, expected [N, 4] or [B, N, 4] clip-space (x, y, z, w)")
     if pos.numel() == 0:
         raise ValueError(f"{name}: shape is {list(pos.shape)}, there is no vertex to rasterize")
-    pos = pos if pos.dtype == torch.float32 else pos.to(torch.float32)
-    return pos if pos.ndim == 3 else pos.unsqueeze(0)
+    return pos if pos.dtype == torch.float32 else pos.to(torch.float32)
 
 
 def check_faces(tri: Tensor, vertices: int, device: torch.device, name: str = "tri") -> Tensor:
@@ -58,27 +58,28 @@ def check_faces(tri: Tensor, vertices: int, device: torch.device, name: str = "t
 
 
 def _index_range(tri: Tensor) -> tuple[int, int]:
-    version = None if tri.is_inference() else tri._version
-    known = _checked_faces.get(tri)
-    if known is not None and version is not None and known[0] == version:
-        return known[1], known[2]
+    key = id(tri)
+    version = -1 if tri.is_inference() else tri._version  # tensors of the inference mode do not count their changes
+    known = _checked_faces.get(key)
+    if known is not None and known[0]() is tri and known[1] == version >= 0:
+        return known[2:]
     low, high = torch.stack(torch.aminmax(tri)).tolist()
-    _checked_faces[tri] = (version, low, high)
+    _checked_faces[key] = weakref.ref(tri, lambda gone: _checked_faces.pop(key, None)), version, low, high
     return low, high
 
 
 def check_resolution(resolution: Any) -> tuple[int, int]:
     """``(height, width)`` as two ints of at least 1."""
     try:
-        height, width = (int(side) for side in resolution)
-        whole = not isinstance(resolution, str) and all(int(side) == side for side in resolution)
+        height, width = resolution
+        whole = not isinstance(resolution, str) and int(height) == height and int(width) == width
     except (TypeError, ValueError, OverflowError):
         whole = False
     if not whole:
         raise ValueError(f"resolution: is {resolution!r}, expected (height, width) in whole pixels")
     if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
         raise ValueError(f"resolution: is {height} x {width} (height x width), expected 1 to {MAX_SIDE} pixels a side")
-    return height, width
+    return int(height), int(width)
 
 
 def check_prior(prior: Tensor, views: int, resolution: tuple[int, int], device: torch.device, name: str) -> Tensor:

@@ -15,6 +15,7 @@ from torch import Tensor
 from ..raster_types import RasterInfo, RasterOptions, shares
 from .finite import only_finite
 from .presence import broken, stand_in
+from .single_views import takes_single_views
 
 MODULE = "custom_rasterizer_kernel"
 """Name of the native module."""
@@ -66,6 +67,7 @@ def build_hierarchy(positions: list[Tensor], normals: list[Tensor], levels: int,
     )
 
 
+@takes_single_views
 def rasterize(pos: Tensor, tri: Tensor, options: RasterOptions) -> tuple[Tensor, Tensor, RasterInfo]:
     """Rasterize view by view with the native module."""
     module = _load()

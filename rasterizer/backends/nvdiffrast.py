@@ -18,6 +18,7 @@ from torch import Tensor
 from ..raster_types import RasterInfo, RasterOptions, shares
 from .finite import only_finite
 from .presence import broken, installed
+from .single_views import takes_single_views
 
 _contexts: dict[torch.device, Any] = {}
 
@@ -44,6 +45,7 @@ def bare_call(pos: Tensor, tri: Tensor, resolution: tuple[int, int]) -> Callable
     return lambda: dr.rasterize(context, clip, faces, list(resolution), grad_db=False)
 
 
+@takes_single_views
 def rasterize(pos: Tensor, tri: Tensor, options: RasterOptions) -> tuple[Tensor, Tensor, RasterInfo]:
     """Rasterize view by view with nvdiffrast."""
     import nvdiffrast.torch as dr

@@ -1,8 +1,8 @@
 """The ways to rasterize: what each is, whether it works here, and if not, why.
 
 A backend renders ``pos [B, N, 4]`` float32 with ``tri [M, 3]`` (both validated, on one device) into
-``(findices [B, H, W] int32, barycentric [B, H, W, 3] float32, RasterInfo)``. A later one, for instance in Metal, takes
-its place by one more :class:`Backend` in :data:`BACKENDS`.
+``(findices [B, H, W] int32, barycentric [B, H, W, 3] float32, RasterInfo)``, without B where ``pos`` has none. A later
+one, for instance in Metal, takes its place by one more :class:`Backend` in :data:`BACKENDS`.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 
 from ..device import device_name
-from ..raster_types import RasterInfo, RasterOptions
 from . import eager, kernels, native, nvdiffrast
 from .eager.interpolate import interpolate
 from .presence import installed
+from .single_views import Rasterize
 
 log = logging.getLogger("torch_rasterizer")
 
@@ -48,7 +48,7 @@ class Backend:
     name: str
     priority: int
     reason_against: Callable[[torch.device], str]
-    rasterize: Callable[[Tensor, Tensor, RasterOptions], tuple[Tensor, Tensor, RasterInfo]]
+    rasterize: Rasterize
     note: str
     module: str = ""
     interpolate: Interpolation | None = None

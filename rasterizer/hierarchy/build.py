@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -47,11 +48,13 @@ def build(
     ``kernels`` says whether GPU kernels do what they can of it; None means where they work.
     With ``split_sides``, samples that share a finest cell but face away from the first of them get a cell of their own.
     """
+    device = samples.positions.device
+    if kernels is None and gpu.usable(device):
+        ways = (partial(build, samples, levels, resolution, on_progress, split_sides, way) for way in (True, False))
+        return gpu.PROGRAM.attempt(device, *ways)
     coordinates = coordinates_of(samples.positions, resolution)
     aliased = _check_inside(coordinates, resolution)
     keys = pack(coordinates, resolution)
-    if kernels is None:
-        kernels = gpu.usable(keys.device)
     kernels = kernels and len(keys) > 0 and len(set(samples.sizes)) == 1
     number = gpu.numbering if kernels else Numbering.of
     finest = number(keys)

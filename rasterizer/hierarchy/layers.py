@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -74,9 +75,11 @@ def collect(
     from . import gpu  # which needs this module
 
     device = positions[0].device
+    if kernels is None and gpu.usable(device):
+        return gpu.PROGRAM.attempt(device, *(partial(collect, positions, normals, feats, way) for way in (True, False)))
     sizes = tuple((view.shape[1], view.shape[2]) for view in positions)
     regular = feats is None and len(set(sizes)) == 1 and all(view.numel() for view in positions)
-    if regular and (gpu.usable(device) if kernels is None else kernels):
+    if regular and kernels:
         return gpu.collect(positions, normals)
     areas = [height * width for height, width in sizes]
     bases = (0, areas[0], areas[0] + areas[1])

@@ -119,7 +119,7 @@ def test_selftest_passes_here(policy: str) -> None:
 def test_selftest_notices_a_wrong_pixel(monkeypatch: pytest.MonkeyPatch) -> None:
     def wrong(pos, tri, options):
         findices, weights, info = rasterizer.backends.eager.rasterize(pos, tri, options)
-        findices[:, 20, 20] += 1
+        findices[..., 20, 20] += 1
         return findices, weights, info
 
     monkeypatch.setattr(registry, "BACKENDS", (registry.Backend("torch", 0, lambda device: "", wrong, ""),))

@@ -13,6 +13,8 @@ from torch import Tensor
 
 import rasterizer
 from rasterizer.backends import native
+from rasterizer.backends.kernels.platforms import LaunchError
+from rasterizer.backends.kernels.program import Loaded
 from rasterizer.device import PORTABLE, force_policy
 from rasterizer.hierarchy import gpu
 from tests.conftest import GOLDEN, golden_files
@@ -126,6 +128,21 @@ def test_kernels_on_regular_images(seed: int) -> None:
     there = [[view.cuda() for view in kind] for kind in views]
     assert gpu.usable(there[0][0].device)
     _same(_build(there, levels, resolution), _build(views, levels, resolution))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA or ROCm device")
+def test_a_failed_launch_builds_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    views, levels, resolution, _ = _golden("hierarchy_icosphere_32")
+    there = [[view.cuda() for view in kind] for kind in views]
+    assert gpu.usable(there[0][0].device)
+    monkeypatch.setitem(gpu.PROGRAM._reasons, 0, "")
+
+    def refuse(*_: object) -> None:
+        raise LaunchError("cuLaunchKernel: no")
+
+    monkeypatch.setattr(Loaded, "launcher", refuse)
+    _same(_build(there, levels, resolution), _build(views, levels, resolution))
+    assert "cuLaunchKernel: no" in gpu.PROGRAM.reason_against(there[0][0].device)
 
 
 _REASON = native.reason_against(torch.device("cpu"))

@@ -205,11 +205,27 @@ def test_a_failed_launch_falls_back(monkeypatch: pytest.MonkeyPatch, caplog: pyt
     want = rasterizer.rasterize(pos, tri, (height, width), backend="torch")
     kernels.reason_against(CUDA)
     monkeypatch.setitem(kernels.PROGRAM._reasons, 0, "")
-    monkeypatch.setattr(kernels, "_launch", lambda *a: (_ for _ in ()).throw(RuntimeError("cuLaunchKernel: no")))
+    monkeypatch.setattr(kernels, "_plan", _refused)
     got = rasterizer.rasterize(pos, tri, (height, width))
     assert got.info.backend == "torch" and "cuLaunchKernel: no" in caplog.text
     _same(got, want)
     assert "cuLaunchKernel: no" in kernels.reason_against(CUDA)
+
+
+@on_gpu
+def test_a_failed_launch_interpolates_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    col, findices, weights = torch.rand(5, 3), torch.ones(4, 4, dtype=torch.int32), torch.rand(4, 4, 3)
+    tri = torch.tensor([[0, 1, 2]])
+    interpolation.PROGRAM.reason_against(CUDA)
+    monkeypatch.setitem(interpolation.PROGRAM._reasons, 0, "")
+    monkeypatch.setattr(program.Loaded, "launcher", _refused)
+    got = rasterizer.interpolate(*(tensor.to(CUDA) for tensor in (col, findices, weights, tri)))
+    assert torch.equal(got.cpu(), rasterizer.interpolate(col, findices, weights, tri))
+    assert "cuLaunchKernel: no" in interpolation.PROGRAM.reason_against(CUDA)
+
+
+def _refused(*_: object) -> None:
+    raise platforms.LaunchError("cuLaunchKernel: no")
 
 
 @on_gpu

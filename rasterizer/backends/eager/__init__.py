@@ -22,6 +22,7 @@ from ...arithmetic import MAX_DEPTH, depth_threshold
 from ...device import DevicePolicy, device_policy
 from ...memory import default_budget
 from ...raster_types import RasterInfo, RasterOptions, shares
+from ..single_views import takes_single_views
 from .boxes import BYTES_PER_TRIANGLE, X0, ZA, ZC, Boxes, count_tiles, cut, touched
 from .fragments import BYTES_PER_LISTED, BYTES_PER_PIXEL, Target, draw, draw_listed
 from .resolve import BYTES_PER_PIXEL as BYTES_PER_RESULT
@@ -68,6 +69,7 @@ class _Frame:
         self.options.on_progress(self.done)
 
 
+@takes_single_views
 def rasterize(pos: Tensor, tri: Tensor, options: RasterOptions) -> tuple[Tensor, Tensor, RasterInfo]:
     """Rasterize ``pos [B, N, 4]`` float32 with ``tri [M, 3]`` int; both validated and on one device.
 

@@ -8,29 +8,31 @@ and one log line says why.
 from __future__ import annotations
 
 import ctypes
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import SupportsInt
 
 import torch
 from torch import Tensor
 
 from ... import scenes
-from ...memory import call_when_memory_is_short, default_budget, is_out_of_memory
+from ...memory import call_when_memory_is_short, default_budget
 from ...raster_types import RasterInfo, RasterOptions
 from .. import eager
 from .interpolation import interpolate as interpolate
-from .program import Program, current_stream, parameters_of
+from .platforms import Launch
+from .program import Loaded, Program, current_stream, parameters_of
 
-_KEPT_WORDS = 1 << 26  # bytes of a z-buffer that is kept for the next call
+_KEPT_WORDS, _KEPT_QUEUES = 1 << 26, 1 << 25  # bytes of a z-buffer and of queues that are kept for the next call
 _STREAMS = 4  # whose z-buffers are kept at a time
 _FREE_WORDS = 1 << 28  # a z-buffer up to this size is made without asking how much memory is free
 _COUNTERS = 8  # words before a z-buffer
 _FACE_BITS = 24  # of a word in a kept z-buffer; meshes with more faces get one of their own
 _EPOCHS = 1 << (64 - 31 - _FACE_BITS)
-_RECORD, _REGION, _INDEX = 64, 12, 4  # bytes of an entry of each queue, as in raster.cu
-_THREADS, _SPLIT = 256, 64  # of a thread block; those of split
-_TILE = 16  # as in raster.cu
+_RECORD, _REGION = 64, 4  # bytes of an entry of each queue, as in raster.cu
+_THREADS, _TILE, _RUN, _PARTS = 256, 16, 8, 256  # as in raster.cu
 
 # Entries of each queue at most. Full queues cost time, not pixels.
 _RECORDS = 1 << 20
@@ -41,14 +43,14 @@ class _Params(ctypes.Structure):
     """``struct Params`` of raster.cu, field for field."""
 
     _fields_ = [
-        *((name, ctypes.c_void_p) for name in ("pos", "tri", "prior", "words", "large", "records", "queue")),
+        *((name, ctypes.c_void_p) for name in ("pos", "tri", "prior", "words", "records", "queue")),
         *((name, ctypes.c_void_p) for name in ("invalid", "findices", "barycentric")),
         *((n, ctypes.c_uint32) for n in ("epoch_high", "epoch_mask", "step_right", "step_left", "face_mask")),
         *((name, ctypes.c_uint32) for name in ("total", "pixels", "faces", "vertices")),
         *((name, ctypes.c_int32) for name in ("width", "height")),
         *((name, ctypes.c_float) for name in ("last_x", "last_y")),
         *((name, ctypes.c_int32) for name in ("tri_is_64", "small_box", "look_first")),
-        *((name, ctypes.c_uint32) for name in ("record_capacity", "region_capacity")),
+        *((name, ctypes.c_uint32) for name in ("record_capacity", "region_capacity", "parts")),
         ("truncation", ctypes.c_float),
     ]
 
@@ -63,9 +65,10 @@ def _self_test(device: torch.device) -> None:
         "small": scenes.soup(300, 0.1, seed=1, behind=0.1),
         "medium": scenes.soup(60, 0.6, seed=2),
         "large": scenes.soup(12, 2.5, seed=3),
+        "many": scenes.soup(_MANY, 0.05, seed=4),
     }.items():
         clip, faces = pos[None].to(device), tri.to(device)
-        options = RasterOptions((150, 170))
+        options = RasterOptions((350, 370) if len(tri) >= _MANY else (150, 170))
         want, weights, _ = eager.rasterize(clip, faces, options)
         found, got, _ = _run(clip, faces, options)
         wrong = int((found != want).sum())
@@ -78,73 +81,111 @@ def _self_test(device: torch.device) -> None:
 
 PROGRAM = Program(
     Path(__file__).with_name("raster.cu"),
-    ("draw", "split", "regions", "resolve"),
+    ("draw", "draw_shared", "regions", "resolve"),
     lambda device: _self_test(device),
     "rasterizing",
 )
-"""The rasterizer's kernels, in the order they run."""
+"""The rasterizer's kernels; one of the first two runs."""
 
 reason_against = PROGRAM.reason_against
 
 
 def rasterize(pos: Tensor, tri: Tensor, options: RasterOptions) -> tuple[Tensor, Tensor, RasterInfo]:
     """As :func:`rasterizer.backends.eager.rasterize`; falls back to it when a launch fails."""
-    try:
-        if pos.device.index == torch.cuda.current_device():
-            return _run(pos, tri, options)
-        with torch.cuda.device(pos.device):
-            return _run(pos, tri, options)
-    except RuntimeError as error:
-        if is_out_of_memory(error):
-            raise
-        PROGRAM.give_up(pos.device, error)
-        return eager.rasterize(pos, tri, options)
+    return PROGRAM.attempt(pos.device, lambda: _run(pos, tri, options), lambda: eager.rasterize(pos, tri, options))
 
 
 def _run(pos: Tensor, tri: Tensor, options: RasterOptions) -> tuple[Tensor, Tensor, RasterInfo]:
     """Rasterize views in groups whose z-buffers fit the budget; usually that is all of them at once."""
-    views = pos.shape[0]
-    height, width = options.resolution
-    device = pos.device
     pos, tri = _aligned(pos), _faces(tri)
     prior = None if options.depth_prior is None else options.depth_prior.contiguous()
-    # Kernels count in 32 bits, and no grid is deeper than 65535 blocks.
-    group = min(views, 65535, max(1, (2**31 - 1) // max(height * width, tri.shape[0])))
-    if group * height * width * 8 > _FREE_WORDS:
-        group = max(1, min(group, (options.budget or default_budget(device)) // (height * width * 8)))
-    if group == views:
-        options.on_progress(0.0)
-        findices, barycentric, invalid = _launch(pos, tri, prior, options)
-        return findices, barycentric, RasterInfo("kernels", "", "", str(device), invalid)
-    findices = torch.empty((views, height, width), dtype=torch.int32, device=device)
-    barycentric = torch.empty((views, height, width, 3), dtype=torch.float32, device=device)
-    counts = []
+    plan = _plan_of(pos, tri, options)
+    options.on_progress(0.0)
+    if plan.together:
+        findices, barycentric, invalid = _launch(plan, pos, tri, prior, options)
+        return findices, barycentric, plan.info(invalid)
+    findices, barycentric = plan.results()
+    views, height, width = findices.shape if pos.ndim == 3 else (1, *findices.shape)
+    group = max(1, min(65535, (2**31 - 1) // max(height * width, len(tri))))
+    group = max(1, min(group, views, (options.budget or default_budget(pos.device)) // (height * width * 8)))
+    invalid = []
     for start in range(0, views, group):
         options.on_progress(start / views)
-        part = slice(start, start + group)
-        results = findices[part], barycentric[part]
-        counts.append(_launch(pos[part], tri, None if prior is None else prior[part], options, results)[2])
-    return findices, barycentric, RasterInfo("kernels", "", "", str(device), torch.stack(counts).sum())
+        some, results = pos, (findices, barycentric)
+        if pos.ndim == 3:
+            part = slice(start, start + group)
+            some, results = pos[part], (findices[part], barycentric[part])
+        part_prior = None if prior is None else prior[start : start + group]
+        invalid.append(_launch(_plan_of(some, tri, options), some, tri, part_prior, options, results)[2])
+    return findices, barycentric, plan.info(_Sum(invalid))
 
 
-@dataclass(frozen=True)
+class _Count:
+    """A number that a call leaves on the device, so that nobody waits for it who does not read it."""
+
+    def __init__(self, numbers: Tensor, place: int) -> None:
+        self._numbers, self._place = numbers, place
+
+    def __int__(self) -> int:
+        return int(self._numbers[self._place])
+
+
+class _Sum(list[_Count]):
+    """The same for several calls."""
+
+    def __int__(self) -> int:
+        return sum(map(int, self))
+
+
+@dataclass(frozen=True, eq=False)
 class _Plan:
     """What follows from the sizes of a call alone."""
 
     template: bytes  # of _Params
-    offsets: tuple[int, int, int]  # of the large triangles, their records and the regions in the working memory
-    memory: int  # bytes of it
+    pixels: int  # of all views
+    faces: int
+    records: int  # bytes of them, before the other queue
+    memory: int  # bytes of both queues
+    together: bool  # whether the views are few and small enough for one launch
+    image: Tensor  # shaped like the results, but of one element each
+    weights: Tensor
+    device: str
+    draw: Launch
+    regions: Launch
+    resolve: Launch
+
+    def results(self) -> tuple[Tensor, Tensor]:
+        """Face indices and barycentrics to be written; made from others, which takes half the time."""
+        return (
+            torch.empty_like(self.image, memory_format=torch.contiguous_format),
+            torch.empty_like(self.weights, memory_format=torch.contiguous_format),
+        )
+
+    def info(self, invalid: SupportsInt) -> RasterInfo:
+        return RasterInfo("kernels", "", "", self.device, invalid)
+
+
+def _plan_of(pos: Tensor, tri: Tensor, options: RasterOptions) -> _Plan:
+    program = PROGRAM.on(pos.device.index)
+    return _plan(program, pos.device, pos.shape, tri.shape[0], options.resolution, tri.dtype == torch.int64)
 
 
 @lru_cache(maxsize=64)
-def _plan(views: int, vertices: int, faces: int, height: int, width: int, tri_is_64: bool) -> _Plan:
+def _plan(
+    program: Loaded,
+    device: torch.device,
+    shape: tuple[int, ...],
+    faces: int,
+    resolution: tuple[int, int],
+    tri_is_64: bool,
+) -> _Plan:
+    (*batch, vertices, _), (height, width) = shape, resolution
+    views = math.prod(batch)
     total, pixels = views * faces, views * height * width
     tiles = (height // _TILE + 1) * (width // _TILE + 1)
-    records, regions = min(total, _RECORDS), min(total * tiles, _REGIONS)
-    offsets, end = [], 0
-    for size in (records * _INDEX, records * _RECORD, regions * _REGION):
-        offsets.append(end)
-        end += -(-size // 256) * 256
+    parts = min(_PARTS, -(-tiles // _RUN), max(1, (2**32 - 2) // total))
+    records, regions = min(total, _RECORDS), min(total * parts, _REGIONS)
+    shared = _is_shared(total, pixels)
     params = _Params(
         total=total,
         pixels=pixels,
@@ -155,103 +196,125 @@ def _plan(views: int, vertices: int, faces: int, height: int, width: int, tri_is
         last_x=width - 1,
         last_y=height - 1,
         tri_is_64=tri_is_64,
-        small_box=_small_box(total),
-        look_first=_look_first(total, pixels),
+        small_box=_small_box(total, shared),
+        look_first=total > 4 * pixels,  # a pixel gets so many fragments that most of them lose
         record_capacity=records,
         region_capacity=regions,
+        parts=parts,
     )
-    return _Plan(bytes(params), tuple(offsets), end)
+    return _Plan(
+        template=bytes(params),
+        pixels=pixels,
+        faces=faces,
+        records=records * _RECORD,
+        memory=records * _RECORD + regions * _REGION,
+        # Kernels count in 32 bits, and no grid is deeper than 65535 blocks.
+        together=views <= 65535 and max(total, pixels) < 2**31 and pixels * 8 <= _FREE_WORDS,
+        image=torch.empty((), dtype=torch.int32, device=device).expand(*batch, height, width),
+        weights=torch.empty((), dtype=torch.float32, device=device).expand(*batch, height, width, 3),
+        device=str(device),
+        draw=program.launcher("draw_shared" if shared else "draw", -(-total // _THREADS), _THREADS),
+        regions=program.launcher("regions", 8 * program.processors, _THREADS),
+        resolve=program.launcher("resolve", (-(-width // _THREADS), height, views), _THREADS),
+    )
+
+
+_MANY = 40_000
+"""Triangles that fill a device when each has a thread. Boxes of fewer are handed over when they are quite small."""
+
+
+def _is_shared(triangles: int, pixels: int) -> bool:
+    """Whether four threads draw a triangle: worth it where most have more than a few pixels."""
+    return triangles >= _MANY and pixels >= 3 * triangles
+
+
+def _small_box(triangles: int, shared: bool) -> int:
+    """Pixels of a box that is not handed over."""
+    if triangles < _MANY:
+        return 4
+    if triangles < 150_000:
+        return 16
+    return 160 if shared else 64
 
 
 def _launch(
+    plan: _Plan,
     pos: Tensor,
     tri: Tensor,
     prior: Tensor | None,
     options: RasterOptions,
     results: tuple[Tensor, Tensor] | None = None,
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, _Count]:
     """Rasterize views together; returns face indices, barycentrics (``results``, if given), and invalid faces."""
-    views, vertices, _ = pos.shape
-    height, width = options.resolution
-    device, faces = pos.device, tri.shape[0]
-    plan = _plan(views, vertices, faces, height, width, tri.dtype == torch.int64)
-    stream = current_stream(device.index)
-    buffer, kept = _z_buffer((device.index, stream), views * height * width, faces, device)
-    work = torch.empty(plan.memory, dtype=torch.uint8, device=device)
-    base = work.data_ptr()
-    params = _Params.from_buffer_copy(plan.template)
+    number = pos.device.index
+    stream = current_stream(number)
+    buffers, kept = _buffers((number, stream), plan, pos.device)
+    params, arguments, place = buffers.params, buffers.arguments, buffers.epoch
     params.pos, params.tri = pos.data_ptr(), tri.data_ptr()
     params.prior = None if prior is None else prior.data_ptr()
-    params.words = buffer.words.data_ptr() + 8 * _COUNTERS
-    bits = buffer.face_bits
-    params.epoch_high, params.epoch_mask = buffer.epoch << (bits - 1), -1 << (bits - 1)
-    params.step_right, params.step_left, params.face_mask = 32 - bits, 1 << bits, (1 << bits) - 1
-    params.large, params.records, params.queue = (base + offset for offset in plan.offsets)
+    params.epoch_high, params.invalid = place << (buffers.face_bits - 1), buffers.first_invalid + 4 * place
     params.truncation = options.occlusion_truncation
-    program, arguments = PROGRAM.on(device.index), parameters_of(params)
-    program.launch("draw", -(-params.total // _THREADS), _THREADS, stream, arguments)
-    program.launch("split", 12 * program.processors, _SPLIT, stream, arguments)
-    program.launch("regions", 8 * program.processors, _THREADS, stream, arguments)
+    plan.draw(stream, arguments)
+    plan.regions(stream, arguments)
     # While the device is at work.
-    invalid = torch.empty(1, dtype=torch.int32, device=device)
-    findices, barycentric = results or (
-        torch.empty((views, height, width), dtype=torch.int32, device=device),
-        torch.empty((views, height, width, 3), dtype=torch.float32, device=device),
-    )
-    params.invalid, params.findices = invalid.data_ptr(), findices.data_ptr()
-    params.barycentric = barycentric.data_ptr()
-    program.launch("resolve", (-(-width // _THREADS), height, views), _THREADS, stream, arguments)
+    findices, barycentric = results or plan.results()
+    params.findices, params.barycentric = findices.data_ptr(), barycentric.data_ptr()
+    plan.resolve(stream, arguments)
     if kept is not None:
+        if plan.memory > _KEPT_QUEUES:
+            buffers.plan = buffers.queues = None
         if len(_kept) >= _STREAMS:
             _kept.clear()
-        _kept[kept] = buffer
-    return findices, barycentric, invalid
+        _kept[kept] = buffers
+    return findices, barycentric, _Count(buffers.invalid, place)
 
 
-@dataclass
-class _ZBuffer:
-    """Words, and the epoch of the call that uses them: see raster.cu."""
+class _Buffers:
+    """What calls work in, and the parameters of the last one. Words carry the epoch of the call that wrote them: see
+    raster.cu. Epochs count down to 0."""
 
-    words: Tensor  # [8 + pixels] int64
-    epoch: int
-    face_bits: int
+    def __init__(self, pixels: int, epochs: int, face_bits: int, device: torch.device) -> None:
+        self.words = torch.full((pixels + _COUNTERS,), -1, dtype=torch.int64, device=device)
+        self.invalid = torch.empty(epochs, dtype=torch.int32, device=device)  # a number for each call
+        self.first_invalid = self.invalid.data_ptr()
+        self.epoch, self.face_bits = epochs - 1, face_bits
+        self.plan: _Plan | None = None
+        self.queues: Tensor | None = None
+
+    def prepare(self, plan: _Plan) -> None:
+        """Set what is the same for all calls of a plan."""
+        if self.queues is None or self.queues.shape[0] < plan.memory:
+            self.queues = torch.empty(plan.memory, dtype=torch.uint8, device=self.words.device)
+        self.plan, self.params = plan, _Params.from_buffer_copy(plan.template)
+        params, bits = self.params, self.face_bits
+        params.words = self.words.data_ptr() + 8 * _COUNTERS
+        params.records = self.queues.data_ptr()
+        params.queue = params.records + plan.records
+        params.epoch_mask, params.face_mask = -1 << (bits - 1), (1 << bits) - 1
+        params.step_right, params.step_left = 32 - bits, 1 << bits
+        self.arguments = parameters_of(params)
 
 
-_kept: dict[tuple[int, int], _ZBuffer] = {}  # by device and stream, whose order of work keeps calls apart
+_kept: dict[tuple[int, int], _Buffers] = {}  # by device and stream, whose order of work keeps calls apart
 call_when_memory_is_short(_kept.clear)
 
 
-def _z_buffer(
-    key: tuple[int, int], pixels: int, faces: int, device: torch.device
-) -> tuple[_ZBuffer, tuple[int, int] | None]:
-    """A z-buffer for one call, and the key to keep it under once everything is launched, or None.
+def _buffers(key: tuple[int, int], plan: _Plan, device: torch.device) -> tuple[_Buffers, tuple[int, int] | None]:
+    """Buffers for one call, and the key to keep them under once everything is launched, or None.
 
-    Whoever uses a kept one takes it away, so that no other thread draws into it. A captured graph would draw in the
-    same epoch each time it is replayed, and gets one that it clears itself.
+    Whoever uses kept ones takes them away, so that no other thread draws into them. A captured graph would draw in the
+    same epoch each time it is replayed, and gets buffers that it clears itself.
     """
-    if 8 * pixels > _KEPT_WORDS or faces > 1 << _FACE_BITS or torch.cuda.is_current_stream_capturing():
-        return _ZBuffer(_cleared(pixels, device), 0, 32), None
-    buffer = _kept.pop(key, None)
-    if buffer is None or buffer.epoch == 0 or buffer.words.shape[0] < pixels + _COUNTERS:
-        buffer = _ZBuffer(_cleared(pixels, device), _EPOCHS - 1, _FACE_BITS)
-    buffer.epoch -= 1
-    return buffer, key
-
-
-def _cleared(pixels: int, device: torch.device) -> Tensor:
-    return torch.full((pixels + _COUNTERS,), -1, dtype=torch.int64, device=device)
-
-
-def _small_box(triangles: int) -> int:
-    """Pixels of a box that one thread draws alone: few while the triangles alone do not fill the device."""
-    if triangles >= 150_000:
-        return 64
-    return 16 if triangles >= 40_000 else 4
-
-
-def _look_first(triangles: int, pixels: int) -> bool:
-    """Whether a pixel gets so many fragments that most of them lose."""
-    return triangles > 4 * pixels
+    if 8 * plan.pixels > _KEPT_WORDS or plan.faces > 1 << _FACE_BITS or torch.cuda.is_current_stream_capturing():
+        buffers, key = _Buffers(plan.pixels, 1, 32, device), None
+    else:
+        buffers = _kept.pop(key, None)
+        if buffers is None or buffers.epoch == 0 or buffers.words.shape[0] < plan.pixels + _COUNTERS:
+            buffers = _Buffers(plan.pixels, _EPOCHS, _FACE_BITS, device)
+        buffers.epoch -= 1
+    if buffers.plan is not plan:
+        buffers.prepare(plan)
+    return buffers, key
 
 
 def _aligned(pos: Tensor) -> Tensor:

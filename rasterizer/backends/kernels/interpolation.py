@@ -49,8 +49,10 @@ PROGRAM = Program(
 def interpolate(col: Tensor, findices: Tensor, barycentric: Tensor, tri: Tensor) -> Tensor:
     """As :func:`rasterizer.backends.eager.interpolate.interpolate` where nothing needs a gradient; that does what the
     kernel cannot."""
-    way = by_operators if _reason_against(col, findices, barycentric) else _run
-    return way(col, findices, barycentric, tri)
+    if _reason_against(col, findices, barycentric):
+        return by_operators(col, findices, barycentric, tri)
+    arguments = (col, findices, barycentric, tri)
+    return PROGRAM.attempt(col.device, lambda: _run(*arguments), lambda: by_operators(*arguments))
 
 
 def _reason_against(col: Tensor, findices: Tensor, barycentric: Tensor) -> str:
@@ -84,7 +86,6 @@ def _run(col: Tensor, findices: Tensor, barycentric: Tensor, tri: Tensor) -> Ten
         tri_is_64=faces.dtype == torch.int64,
     )
     number = col.device.index
-    with torch.cuda.device(number):
-        blocks = -(-images.numel() // _THREADS)
-        PROGRAM.on(number).launch("interpolate", blocks, _THREADS, current_stream(number), parameters_of(params))
+    launch = PROGRAM.on(number).launcher("interpolate", -(-images.numel() // _THREADS), _THREADS)
+    launch(current_stream(number), parameters_of(params))
     return out

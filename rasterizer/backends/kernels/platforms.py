@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable
 from ctypes import byref, c_char_p, c_int, c_size_t, c_uint, c_void_p
+from functools import partial
 from typing import Protocol
 
 import torch
@@ -16,6 +18,27 @@ _LAUNCH_ARGUMENTS = [c_void_p, *[c_uint] * 7, c_void_p, c_void_p, c_void_p]
 
 Blocks = tuple[int, int, int]
 """Thread blocks along x, y and z."""
+
+Launch = Callable[[int, ctypes.Array], None]
+"""Launches a kernel on a stream with an array of pointers to its arguments."""
+
+
+def _launcher(
+    call: Callable[..., int], check: Callable[[int, str], None], function: c_void_p, blocks: Blocks, threads: int
+) -> Launch:
+    """Everything but stream and arguments is made into what C takes beforehand: that takes longer than the launch."""
+    start = partial(call, function, *(c_uint(count) for count in (*blocks, threads, 1, 1, 0)))
+
+    def launch(stream: int, arguments: ctypes.Array) -> None:
+        status = start(stream, arguments, None)
+        if status:
+            check(status, call.__name__)
+
+    return launch
+
+
+class LaunchError(RuntimeError):
+    """The driver refused to load or launch a program."""
 
 
 class CompileError(RuntimeError):
@@ -43,8 +66,8 @@ class Platform(Protocol):
     def function(self, module: c_void_p, name: str) -> c_void_p:
         """A kernel of a module."""
 
-    def launch(self, function: c_void_p, blocks: Blocks, threads: int, stream: int, arguments: ctypes.Array) -> None:
-        """Launch on a stream; ``arguments`` is an array of pointers."""
+    def launcher(self, function: c_void_p, blocks: Blocks, threads: int) -> Launch:
+        """What launches a kernel over so many blocks of so many threads."""
 
 
 class _Compiler:
@@ -119,15 +142,14 @@ class Cuda:
         self._check(self._driver.cuModuleGetFunction(byref(function), module, name.encode()), "cuModuleGetFunction")
         return function
 
-    def launch(self, function: c_void_p, blocks: Blocks, threads: int, stream: int, arguments: ctypes.Array) -> None:
-        status = self._driver.cuLaunchKernel(function, *blocks, threads, 1, 1, 0, stream, arguments, None)
-        self._check(status, "cuLaunchKernel")
+    def launcher(self, function: c_void_p, blocks: Blocks, threads: int) -> Launch:
+        return _launcher(self._driver.cuLaunchKernel, self._check, function, blocks, threads)
 
     def _check(self, status: int, what: str) -> None:
         if status:
             text = c_char_p()
             self._driver.cuGetErrorString(status, byref(text))
-            raise RuntimeError(f"{what}: {(text.value or b'unknown error').decode()} ({status})")
+            raise LaunchError(f"{what}: {(text.value or b'unknown error').decode()} ({status})")
 
 
 class Hip:
@@ -163,10 +185,9 @@ class Hip:
         self._check(self._runtime.hipModuleGetFunction(byref(function), module, name.encode()), "hipModuleGetFunction")
         return function
 
-    def launch(self, function: c_void_p, blocks: Blocks, threads: int, stream: int, arguments: ctypes.Array) -> None:
-        status = self._runtime.hipModuleLaunchKernel(function, *blocks, threads, 1, 1, 0, stream, arguments, None)
-        self._check(status, "hipModuleLaunchKernel")
+    def launcher(self, function: c_void_p, blocks: Blocks, threads: int) -> Launch:
+        return _launcher(self._runtime.hipModuleLaunchKernel, self._check, function, blocks, threads)
 
     def _check(self, status: int, what: str) -> None:
         if status:
-            raise RuntimeError(f"{what}: {self._runtime.hipGetErrorString(status).decode(errors='replace')} ({status})")
+            raise LaunchError(f"{what}: {self._runtime.hipGetErrorString(status).decode(errors='replace')} ({status})")

@@ -8,13 +8,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
 from .cache import cached
-from .platforms import Blocks, Cuda, Hip, Platform
+from .platforms import Blocks, Cuda, Hip, Launch, LaunchError, Platform
 
 log = logging.getLogger("torch_rasterizer")
+
+T = TypeVar("T")
 
 
 @lru_cache(maxsize=1)
@@ -33,7 +36,7 @@ def compile_source(source: Path, target: Platform, architecture: str) -> bytes:
     return cached([target.version(), *options, text], lambda: target.compile(text, options))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Loaded:
     """A program on one device.
 
@@ -47,10 +50,10 @@ class Loaded:
     functions: dict[str, ctypes.c_void_p]
     processors: int
 
-    def launch(self, name: str, blocks: int | Blocks, threads: int, stream: int, parameters: ctypes.Array) -> None:
-        """Launch a kernel over ``blocks`` of ``threads``; ``parameters`` as :func:`parameters_of` makes them."""
+    def launcher(self, name: str, blocks: int | Blocks, threads: int) -> Launch:
+        """What launches a kernel over ``blocks`` of ``threads``, given a stream and :func:`parameters_of` it."""
         grid = blocks if isinstance(blocks, tuple) else (blocks, 1, 1)
-        self.platform.launch(self.functions[name], grid, threads, stream, parameters)
+        return self.platform.launcher(self.functions[name], grid, threads)
 
 
 def _current_stream(number: int) -> int:
@@ -98,10 +101,23 @@ class Program:
         """The program on a device for which there is no :meth:`reason_against`."""
         return self._loaded[number]
 
-    def give_up(self, device: torch.device, error: BaseException) -> None:
-        """Use it no more on ``device``, and say so."""
-        self._reasons[device.index] = _said(error)
-        log.warning("Torch Rasterizer: GPU kernels failed on %s, using PyTorch operators (%s)", device, error)
+    def attempt(self, device: torch.device, call: Callable[[], T], instead: Callable[[], T]) -> T:
+        """``call()`` with ``device`` current; when a launch fails, ``instead()``, and the program is used no more
+        there."""
+        try:
+            if device.index == torch.cuda.current_device():
+                return call()
+            with torch.cuda.device(device):
+                return call()
+        except LaunchError as error:
+            self._reasons[device.index] = _said(error)
+            log.warning(
+                "Torch Rasterizer: GPU kernels failed on %s, using PyTorch operators for %s (%s)",
+                device,
+                self._what,
+                error,
+            )
+        return instead()
 
     def _prepare(self, device: torch.device) -> str:
         """Compile, load and test on ``device``; returns what failed, or an empty string."""

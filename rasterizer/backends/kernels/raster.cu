@@ -3,10 +3,11 @@
 // The rule is that of rasterizer/arithmetic.py, bit for bit: compiled without contraction of multiply-adds, every
 // operation below rounds once. A pixel is one 64-bit word, merged by atomicMin: epoch, depth step, face index.
 //
-//   draw     a thread per triangle: draws small boxes itself, hands medium ones over as one region, passes large ones on
-//   split    a thread block per large triangle: cuts its box into tiles and hands over those that it may touch
-//   regions  32 threads per region
-//   resolve  a thread per pixel: face index and perspective-correct barycentrics of the winner
+//   draw         a thread per triangle: draws small boxes itself and hands larger ones over, medium ones whole, large
+//                ones as runs of tiles
+//   draw_shared  the same, but small boxes are drawn by four threads each, which pays from some three pixels a triangle
+//   regions      32 threads per medium box or run of tiles
+//   resolve      a thread per pixel: face index and perspective-correct barycentrics of the winner
 //
 // Words are not cleared between calls: each call takes an epoch below all that the buffer has seen, so that whatever
 // an earlier call left loses against it, and counts as background.
@@ -19,16 +20,15 @@
 typedef unsigned int u32;
 typedef unsigned long long u64;
 
-enum { N_LARGE, N_RECORDS, N_REGIONS, N_INVALID, COUNTERS };  // counters stand at ~0 when they mean none
+enum { N_RECORDS, N_REGIONS, N_INVALID, COUNTERS };  // counters stand at ~0 when they mean none
 
 struct Params {
     const float4* pos;        // [views * vertices] clip space
     const void* tri;          // [faces, 3] int32 or int64
     const float* prior;       // [views * height * width] NDC depth, or null
     u64* words;               // [views * height * width], after 8 words that hold the counters
-    u32* large;               // indices of records
-    struct Record* records;   // triangles that draw passes on
-    struct Region* queue;
+    struct Record* records;   // triangles that draw hands over
+    u32* queue;               // regions: record * PARTS + part of its box
     u32* invalid;             // [1] faces with a corner that is not finite on the screen
     int* findices;            // [views * height * width]
     float* barycentric;       // [views * height * width, 3]
@@ -41,9 +41,10 @@ struct Params {
     int width, height;
     float last_x, last_y;     // width - 1 and height - 1
     int tri_is_64;
-    int small_box;            // pixels that a single thread draws
+    int small_box;            // pixels of a box that draw does not hand over
     int look_first;           // whether draw reads a word before its atomic
     u32 record_capacity, region_capacity;
+    u32 parts;                // of a box at most; those of all boxes can be counted in 32 bits
     float truncation;
 };
 
@@ -53,14 +54,19 @@ struct Record {
     u32 face, view;
 };
 
-struct Region {
-    u32 record;
-    short x0, x1, y0, y1;
-};
-
-#define SPLIT 64              // threads of a block of split
+#define THREADS 256           // of a block, in every kernel
+#ifdef __HIP__
+#define BLOCKS(least)         // HIP's second launch bound means something else
+#define STREAM(place, value) __builtin_nontemporal_store(value, place)
+#else
+#define BLOCKS(least) , least  // that a multiprocessor must have registers for
+#define STREAM(place, value) __stcs(place, value)  // results must not push the z-buffer out of the cache
+#endif
 #define TILE 16               // side of the tiles that large boxes are cut into; regions draws two of its rows at a time
-#define MEDIUM 1024           // pixels of a box that is handed over uncut; regions divide by the width below
+#define RUN 8                 // tiles of a region, or more where there would be more than PARTS
+#define NOTHING (~0u)         // in the queue, from a box whose record found no room
+#define PARTS 256             // of a box at most, here
+#define MEDIUM 1024           // pixels of a box that is one region; regions divide by its width
 #define MEDIUM_SIDE 64
 
 __device__ inline u32* counter(const Params& p, int which) { return (u32*)(p.words - 8) + which; }
@@ -195,12 +201,12 @@ __device__ inline bool touches(const Record& t, int x0, int x1, int y0, int y1) 
              || both_least > fabsf(area) + beta_slack + gamma_slack);
 }
 
-__device__ inline void draw_box(const Params& p, const Record& t, int x0, int x1, int y0, int y1, bool look = true) {
-    float first = (float)x0 + 0.5f, middle = (float)y0 + 0.5f;  // centres of pixels count up without rounding
-    u32 pixel = (t.view * p.height + y0) * p.width + x0, skip = p.width - (x1 - x0);
-    for (int y = y0; y < y1; y++, middle += 1.0f, pixel += skip) {
+__device__ inline void draw_box(const Params& p, const Record& t, bool look) {
+    float first = (float)t.x0 + 0.5f, middle = (float)t.y0 + 0.5f;  // centres of pixels count up without rounding
+    u32 pixel = (t.view * p.height + t.y0) * p.width + t.x0, skip = p.width - (t.x1 - t.x0);
+    for (int y = t.y0; y < t.y1; y++, middle += 1.0f, pixel += skip) {
         float dy = middle - t.ay, row_beta = t.acx * dy, row_gamma = t.abx * dy, centre = first;
-        for (int x = x0; x < x1; x++, centre += 1.0f, pixel++) {
+        for (int x = t.x0; x < t.x1; x++, centre += 1.0f, pixel++) {
             float dx = centre - t.ax;
             float beta = (row_beta - dx * t.acy) * t.inv, gamma = (dx * t.aby - row_gamma) * t.inv;
             if (beta >= 0.0f && gamma >= 0.0f) fragment(p, t, pixel, beta, gamma, look);
@@ -208,131 +214,178 @@ __device__ inline void draw_box(const Params& p, const Record& t, int x0, int x1
     }
 }
 
-__device__ inline Region tile_of(const Record& t, int number, int across) {
-    int row = number / across;
-    int x = (t.x0 / TILE + number - row * across) * TILE, y = (t.y0 / TILE + row) * TILE;
-    Region region;
-    region.x0 = t.x0 > x ? t.x0 : x, region.x1 = t.x1 < x + TILE ? t.x1 : x + TILE;
-    region.y0 = t.y0 > y ? t.y0 : y, region.y1 = t.y1 < y + TILE ? t.y1 : y + TILE;
-    return region;
+// Draws a part of a box with threads that lie `step` columns and `down` rows apart; x and y are the calling thread's
+// first pixel. Each stays in a column, where half of each product is known.
+__device__ inline void draw_columns(const Params& p, const Record& t, int x, int x1, int step, int y, int y1, int down) {
+    u32 corner = (t.view * p.height + y) * p.width;
+    for (; x < x1; x += step) {
+        float dx = (float)x + 0.5f - t.ax, column_beta = dx * t.acy, column_gamma = dx * t.aby;
+        float middle = (float)y + 0.5f;
+        u32 pixel = corner + x;
+        for (int row = y; row < y1; row += down, middle += (float)down, pixel += down * p.width) {
+            float dy = middle - t.ay;
+            float beta = (t.acx * dy - column_beta) * t.inv, gamma = (column_gamma - t.abx * dy) * t.inv;
+            if (beta >= 0.0f && gamma >= 0.0f) fragment(p, t, pixel, beta, gamma, false);
+        }
+    }
 }
 
-// Reserve `count` places of a queue for the calling thread with one global atomic per thread block.
-// Every thread of the block must call it. Returns the first place; several may lie beyond the capacity.
-// Counters start at ~0, hence the 1.
-__device__ inline u32 reserve(u32* counter, u32 count, u32* shared) {
-    if (threadIdx.x == 0) shared[0] = 0;
-    __syncthreads();
-    u32 local = count ? atomicAdd(&shared[0], count) : 0;
-    __syncthreads();
-    if (threadIdx.x == 0 && shared[0]) shared[1] = atomicAdd(counter, shared[0]);
-    __syncthreads();
-    u32 place = shared[1] + 1 + local;
-    __syncthreads();
-    return place;
+__device__ inline bool is_medium(const Record& t) {
+    int wide = t.x1 - t.x0, high = t.y1 - t.y0;
+    return wide * high <= MEDIUM && wide <= MEDIUM_SIDE && high <= MEDIUM_SIDE;
 }
 
-extern "C" __global__ void __launch_bounds__(256) draw(Params p) {
-    __shared__ u32 shared[3];
-    if (threadIdx.x == 0) shared[2] = 0;
-    __syncthreads();
-    u32 flat = blockIdx.x * blockDim.x + threadIdx.x;
-    Record t;
+// Screen tiles that the box of a large triangle meets, in rows of `across`, and how many of them are a region.
+struct Tiles {
+    u32 across, count, run;
+};
+
+__device__ inline Tiles tiles_of(const Params& p, const Record& t) {
+    Tiles tiles;
+    tiles.across = (t.x1 - 1) / TILE - t.x0 / TILE + 1;
+    tiles.count = tiles.across * ((t.y1 - 1) / TILE - t.y0 / TILE + 1);
+    tiles.run = tiles.count <= RUN * p.parts ? RUN : (tiles.count + p.parts - 1) / p.parts;
+    return tiles;
+}
+
+// The part of the box in one tile: [x0, x1) x [y0, y1).
+__device__ inline void tile_at(const Record& t, const Tiles& tiles, u32 number, int& x0, int& x1, int& y0, int& y1) {
+    u32 row = number / tiles.across;
+    int x = (t.x0 / TILE + (int)(number - row * tiles.across)) * TILE, y = (t.y0 / TILE + (int)row) * TILE;
+    x0 = t.x0 > x ? t.x0 : x, x1 = t.x1 < x + TILE ? t.x1 : x + TILE;
+    y0 = t.y0 > y ? t.y0 : y, y1 = t.y1 < y + TILE ? t.y1 : y + TILE;
+}
+
+// One bit for each of the calling group of 32 threads. Groups start at multiples of 32, so that none spans two warps or
+// wavefronts, whose size is 32 or 64.
+__device__ inline u32 votes(bool mine) {
+#ifdef __HIP__
+    return (u32)(__ballot(mine) >> (warpSize == 64 ? threadIdx.x & 32u : 0u));
+#else
+    return __ballot_sync(~0u, mine);
+#endif
+}
+
+// Sets up the calling thread's triangle; false if there is nothing to draw.
+__device__ inline bool begin(const Params& p, Record& t) {
+    u32 flat = blockIdx.x * THREADS + threadIdx.x;
     t.face = 0;
     bool drawable = flat < p.total && set_up(p, flat, t);
     if (t.face == ~0u) atomicAdd(counter(p, N_INVALID), 1u);
-    int wide = 0, high = 0;
-    if (drawable) wide = t.x1 - t.x0, high = t.y1 - t.y0;
-    bool larger = wide * high > p.small_box;
-    bool medium = larger && wide * high <= MEDIUM && wide <= MEDIUM_SIDE && high <= MEDIUM_SIDE;
-    if (larger) shared[2] = 1;
-    if (drawable && !larger) draw_box(p, t, t.x0, t.x1, t.y0, t.y1, p.look_first);
+    return drawable;
+}
+
+__device__ inline bool is_larger(const Params& p, const Record& t) {
+    return (t.x1 - t.x0) * (t.y1 - t.y0) > p.small_box;
+}
+
+// Hands over the triangles of those threads that say so. Every thread of the block must call it, once.
+__device__ inline void hand_over(const Params& p, const Record& t, bool mine) {
+    if (!__syncthreads_or(mine)) return;
+    u32 parts = 0;
+    if (mine) {
+        Tiles tiles = tiles_of(p, t);
+        parts = is_medium(t) ? 1 : (tiles.count + tiles.run - 1) / tiles.run;
+    }
+    // One global atomic per block for each queue. Counters start at ~0, hence the 1.
+    __shared__ u32 records, regions;
+    if (threadIdx.x == 0) records = regions = 0;
     __syncthreads();
-    if (!shared[2]) return;
-    u32 record = reserve(counter(p, N_RECORDS), larger, shared);
-    u32 place = reserve(counter(p, N_REGIONS), medium && record < p.record_capacity, shared);
-    u32 large = reserve(counter(p, N_LARGE), larger && !medium && record < p.record_capacity, shared);
-    if (!larger) return;
-    if (record < p.record_capacity) {
-        p.records[record] = t;
-        if (!medium) {
-            p.large[large] = record;
-            return;
-        }
-        if (place < p.region_capacity) {
-            Region r;
-            r.record = record, r.x0 = t.x0, r.x1 = t.x1, r.y0 = t.y0, r.y1 = t.y1;
-            p.queue[place] = r;
-            return;
-        }
+    u32 record = mine ? atomicAdd(&records, 1u) : 0, place = mine ? atomicAdd(&regions, parts) : 0;
+    __syncthreads();
+    if (threadIdx.x == 0) {
+        u32 first = atomicAdd(counter(p, N_RECORDS), records), start = atomicAdd(counter(p, N_REGIONS), regions);
+        records = first + 1, regions = start + 1;
     }
-    draw_box(p, t, t.x0, t.x1, t.y0, t.y1);
+    __syncthreads();
+    record += records, place += regions;
+    u32 fit = place >= p.region_capacity ? 0 : min(parts, p.region_capacity - place), entry = NOTHING;
+    if (mine && record < p.record_capacity) p.records[record] = t, entry = record * PARTS;
+    if (mine && (entry == NOTHING || fit < parts)) draw_box(p, t, true);  // drawing a part twice changes nothing
+    if (parts == 1 && fit == 1) p.queue[place] = entry;
+    if (!__syncthreads_or(parts > 1)) return;
+    __shared__ u32 places[THREADS], counts[THREADS], entries[THREADS];
+    places[threadIdx.x] = place, counts[threadIdx.x] = parts > 1 ? fit : 0, entries[threadIdx.x] = entry;
+    __syncthreads();
+    u32 lane = threadIdx.x & 31u;
+    for (u32 k = threadIdx.x - lane, stop = k + 32u; k < stop; k++)
+        for (u32 part = lane; part < counts[k]; part += 32u)
+            p.queue[places[k] + part] = entries[k] == NOTHING ? NOTHING : entries[k] + part;
 }
 
-// Blocks of SPLIT threads; each tests up to 32 tiles before all of them reserve their places together.
-extern "C" __global__ void __launch_bounds__(SPLIT) split(Params p) {
-    __shared__ u32 shared[2];
-    u32 count = *counter(p, N_LARGE) + 1;
-    if (count > p.record_capacity) count = p.record_capacity;
-    for (u32 entry = blockIdx.x; entry < count; entry += gridDim.x) {
-        u32 record = p.large[entry];
-        const Record t = p.records[record];
-        int across = (t.x1 - 1) / TILE - t.x0 / TILE + 1;
-        int tiles = across * ((t.y1 - 1) / TILE - t.y0 / TILE + 1);
-        for (int start = threadIdx.x; start < tiles + (int)threadIdx.x; start += 32 * SPLIT) {
-            u32 keep = 0, kept = 0;
-            for (int k = 0; k < 32 && start + k * SPLIT < tiles; k++) {
-                Region r = tile_of(t, start + k * SPLIT, across);
-                if (touches(t, r.x0, r.x1, r.y0, r.y1)) keep |= 1u << k, kept++;
-            }
-            u32 place = reserve(counter(p, N_REGIONS), kept, shared);
-            for (int k = 0; keep; k++, keep >>= 1) {
-                if (!(keep & 1)) continue;
-                Region r = tile_of(t, start + k * SPLIT, across);
-                r.record = record;
-                if (place < p.region_capacity) p.queue[place++] = r;
-                else draw_box(p, t, r.x0, r.x1, r.y0, r.y1);
-            }
-        }
-    }
+extern "C" __global__ void __launch_bounds__(THREADS BLOCKS(6)) draw(Params p) {
+    Record t;
+    bool drawable = begin(p, t), larger = drawable && is_larger(p, t);
+    if (drawable && !larger) draw_box(p, t, p.look_first);
+    hand_over(p, t, larger);
 }
 
-extern "C" __global__ void __launch_bounds__(256) regions(Params p) {
-    u32 lane = threadIdx.x & 31u, groups = gridDim.x * (blockDim.x >> 5);
+// A thread that draws alone waits for the largest box of its warp, and its atomics go to places of their own.
+extern "C" __global__ void __launch_bounds__(THREADS BLOCKS(4)) draw_shared(Params p) {
+    __shared__ float numbers[10][THREADS];
+    __shared__ u32 columns[THREADS], rows[THREADS], faces[THREADS], views[THREADS], count;
+    if (threadIdx.x == 0) count = 0;
+    Record t;
+    bool drawable = begin(p, t), larger = drawable && is_larger(p, t);
+    __syncthreads();
+    if (drawable && !larger) {
+        u32 k = atomicAdd(&count, 1u);
+        numbers[0][k] = t.ax, numbers[1][k] = t.ay, numbers[2][k] = t.acx, numbers[3][k] = t.acy;
+        numbers[4][k] = t.abx, numbers[5][k] = t.aby, numbers[6][k] = t.inv;
+        numbers[7][k] = t.za, numbers[8][k] = t.zb, numbers[9][k] = t.zc;
+        columns[k] = (u32)t.x0 | (u32)t.x1 << 16, rows[k] = (u32)t.y0 | (u32)t.y1 << 16;
+        faces[k] = t.face, views[k] = t.view;
+    }
+    __syncthreads();
+    for (u32 k = threadIdx.x / 4; k < count; k += THREADS / 4) {
+        Record s;
+        s.ax = numbers[0][k], s.ay = numbers[1][k], s.acx = numbers[2][k], s.acy = numbers[3][k];
+        s.abx = numbers[4][k], s.aby = numbers[5][k], s.inv = numbers[6][k];
+        s.za = numbers[7][k], s.zb = numbers[8][k], s.zc = numbers[9][k];
+        s.face = faces[k], s.view = views[k];
+        int x0 = columns[k] & 0xffffu, x1 = columns[k] >> 16, y0 = rows[k] & 0xffffu, y1 = rows[k] >> 16;
+        draw_columns(p, s, x0 + (int)(threadIdx.x % 4), x1, 4, y0, y1, 1);
+    }
+    hand_over(p, t, larger);
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS BLOCKS(5)) regions(Params p) {
+    u32 lane = threadIdx.x & 31u, groups = gridDim.x * (THREADS / 32);
     u32 count = *counter(p, N_REGIONS) + 1;
     if (count > p.region_capacity) count = p.region_capacity;
-    for (u32 entry = blockIdx.x * (blockDim.x >> 5) + (threadIdx.x >> 5); entry < count; entry += groups) {
-        Region r = p.queue[entry];
-        const Record t = p.records[r.record];
-        if (r.x1 - r.x0 <= TILE) {  // a thread stays in its column, where half of each product is known
-            int x = r.x0 + (int)(lane % TILE);
-            if (x >= r.x1) continue;
-            float dx = (float)x + 0.5f - t.ax, column_beta = dx * t.acy, column_gamma = dx * t.aby;
-            int y = r.y0 + (int)(lane / TILE);
-            u32 pixel = (t.view * p.height + y) * p.width + x;
-            for (; y < r.y1; y += 32 / TILE, pixel += 32 / TILE * p.width) {
-                float dy = (float)y + 0.5f - t.ay;
-                float beta = (t.acx * dy - column_beta) * t.inv, gamma = (column_gamma - t.abx * dy) * t.inv;
-                if (beta >= 0.0f && gamma >= 0.0f) fragment(p, t, pixel, beta, gamma, true);
+    for (u32 entry = blockIdx.x * (THREADS / 32) + threadIdx.x / 32; entry < count; entry += groups) {
+        u32 place = p.queue[entry], part = place % PARTS;
+        if (place == NOTHING) continue;
+        const Record t = p.records[place / PARTS];
+        if (is_medium(t)) {
+            u32 wide = t.x1 - t.x0, pixels = wide * (u32)(t.y1 - t.y0);
+            u32 magic = 65536u / wide + 1u;  // i * magic >> 16 is i / wide for i < 1024 and wide <= 64
+            u32 first = (t.view * p.height + t.y0) * p.width + t.x0;
+            for (u32 i = lane; i < pixels; i += 32u) {
+                u32 row = i * magic >> 16, column = i - row * wide;
+                float dx = (float)(t.x0 + (int)column) + 0.5f - t.ax, dy = (float)(t.y0 + (int)row) + 0.5f - t.ay;
+                float beta = (t.acx * dy - dx * t.acy) * t.inv, gamma = (dx * t.aby - t.abx * dy) * t.inv;
+                if (beta >= 0.0f && gamma >= 0.0f) fragment(p, t, first + row * p.width + column, beta, gamma, false);
             }
             continue;
         }
-        u32 wide = r.x1 - r.x0, pixels = wide * (u32)(r.y1 - r.y0);
-        u32 magic = 65536u / wide + 1u;  // i * magic >> 16 is i / wide for i < 1024 and wide <= 64
-        u32 first = (t.view * p.height + r.y0) * p.width + r.x0;
-        for (u32 i = lane; i < pixels; i += 32u) {
-            u32 row = i * magic >> 16, column = i - row * wide;
-            int x = r.x0 + (int)column, y = r.y0 + (int)row;
-            float dx = (float)x + 0.5f - t.ax, dy = (float)y + 0.5f - t.ay;
-            float beta = (t.acx * dy - dx * t.acy) * t.inv, gamma = (dx * t.aby - t.abx * dy) * t.inv;
-            if (beta >= 0.0f && gamma >= 0.0f) fragment(p, t, first + row * p.width + column, beta, gamma, false);
+        Tiles tiles = tiles_of(p, t);
+        u32 stop = (part + 1) * tiles.run < tiles.count ? (part + 1) * tiles.run : tiles.count;
+        for (u32 start = part * tiles.run; start < stop; start += 32u) {  // each thread tests one tile
+            int x0, x1, y0, y1;
+            bool mine = start + lane < stop;
+            tile_at(t, tiles, mine ? start + lane : start, x0, x1, y0, y1);
+            for (u32 left = votes(mine && touches(t, x0, x1, y0, y1)); left; left &= left - 1u) {
+                tile_at(t, tiles, start + __ffs((int)left) - 1, x0, x1, y0, y1);
+                draw_columns(p, t, x0 + (int)(lane % TILE), x1, TILE, y0 + (int)(lane / TILE), y1, 32 / TILE);
+            }
         }
     }
 }
 
-// Blocks are those of an image row: x counts 256 pixels, y rows, z views.
-extern "C" __global__ void __launch_bounds__(256) resolve(Params p) {
-    u32 x = blockIdx.x * blockDim.x + threadIdx.x, row = blockIdx.z * p.height + blockIdx.y;
+// Blocks are those of an image row: x counts THREADS pixels, y rows, z views.
+extern "C" __global__ void __launch_bounds__(THREADS) resolve(Params p) {
+    u32 x = blockIdx.x * THREADS + threadIdx.x, row = blockIdx.z * p.height + blockIdx.y;
     if ((row | x) == 0) {
         *p.invalid = *counter(p, N_INVALID) + 1;
         for (int which = 0; which < COUNTERS; which++) *counter(p, which) = ~0u;
@@ -355,7 +408,7 @@ extern "C" __global__ void __launch_bounds__(256) resolve(Params p) {
         float scale = 1.0f / ((a + b) + c);
         a *= scale, b *= scale, c *= scale;
     }
-    p.findices[pixel] = found;
     float* out = p.barycentric + (u64)pixel * 3;
-    out[0] = a, out[1] = b, out[2] = c;
+    STREAM(p.findices + pixel, found);
+    STREAM(out, a), STREAM(out + 1, b), STREAM(out + 2, c);
 }
