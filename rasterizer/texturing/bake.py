@@ -25,6 +25,7 @@ _STEEPEST = 20.0  # largest slope that tolerances follow; a steeper surface is h
 _APART = 0.7  # pixels between a texel and the place its colour is taken from, at which a view no longer counts
 _LEAST_SHARE = 0.05  # of the four pixels, by weight: less is too far away, or lost in rounding
 _BREAK = 8.0  # pixels that depth must jump, beyond what slopes make, for a pixel to hold the colour of two surfaces
+_CHUNK = 1 << 22  # texels at once at most: some 300 bytes each
 _NOTHING = 1e30  # depth of pixels that show no surface, or two
 
 
@@ -109,7 +110,7 @@ def bake_views(
     normals = mesh.vertex_normals()
     total = torch.zeros((len(texels), images.shape[3]), device=device)
     weights, best = torch.zeros(len(texels), device=device), torch.zeros(len(texels), device=device)
-    chunk = device_policy(device).chunk
+    chunk = min(device_policy(device).chunk, _CHUNK)
     step = next(steps)
     for start in range(0, len(texels), chunk):
         step(start / len(texels))
