@@ -62,6 +62,16 @@ class Camera:
         if not self.near < self.far or (self.half_height is None and not self.near > 0):
             raise ValueError(f"camera: near {self.near} and far {self.far}, expected near below far, and above 0")
 
+    @property
+    def axes(self) -> tuple[Vector, Vector, Vector]:
+        """Of camera space: right, up, and toward the camera."""
+        return self.right, self.up, tuple(-value for value in self.forward)
+
+    @property
+    def half_extent(self) -> float:
+        """Half of what it sees vertically, in perspective at distance 1."""
+        return self.half_height or math.tan(math.radians(self.fov) / 2)
+
 
 def orbit_camera(
     azimuth: float,
@@ -160,7 +170,7 @@ def to_camera(points: Tensor, cameras: Sequence[Camera], *, vectors: bool = Fals
 
     With ``vectors`` the camera's position is left out, for normals.
     """
-    axes = points.new_tensor([[camera.right, camera.up, [-f for f in camera.forward]] for camera in cameras])
+    axes = points.new_tensor([camera.axes for camera in cameras])
     flat = points.reshape(points.shape[0], -1, 3)
     if not vectors:
         flat = flat - points.new_tensor([camera.position for camera in cameras])[:, None]
@@ -197,7 +207,7 @@ def to_clip(vertices: Tensor, cameras: Sequence[Camera], width: int, height: int
     far = torch.where(fitted, farthest + margin, far)
 
     flat = column([camera.half_height is not None for camera in cameras]) > 0
-    scale = column([1 / (camera.half_height or math.tan(math.radians(camera.fov) / 2)) for camera in cameras])
+    scale = column([1 / camera.half_extent for camera in cameras])
     depth = torch.where(
         flat,
         distance * (2 / (far - near)) - (far + near) / (far - near),

@@ -264,6 +264,12 @@ def markdown(rows: list[Row]) -> str:
             f"| {row.mesh}, {row.field} | {row.method} | {row.share:.1%} | {row.painted:.1f} dB | {both} "
             f"| {row.whole:.1f} dB | {row.seam:.2f} | {row.seam_exact:.2f} | {row.bake:.2f} s | {row.fill:.2f} s |"
         )
+    lines += [
+        "",
+        "Seam: mean difference of colour (of 255) between the two sides of UV seams, after filling. Exact: that of a "
+        "texture with the exact colour in every texel; it comes from the size of texels, from colours that change at "
+        "a seam and from the layout, and no bake can be expected to do better.",
+    ]
     overlaps = {row.mesh: row.overlap for row in rows if row.overlap > _LITTLE_OVERLAP}
     if overlaps:
         lines.append("")

@@ -71,8 +71,8 @@ def their_layout(mesh: Mesh, size: int) -> Mesh:
     return replace(mesh, uvs=(mesh.require_uvs() * (size - 1) + 0.5) / size)
 
 
-def _renderer() -> ModuleType:
-    """hy3dgen's renderer, on whatever ``custom_rasterizer`` there is."""
+def hy3dgen_renderer() -> ModuleType:
+    """``hy3dgen.texgen.differentiable_renderer.mesh_render``, on whatever ``custom_rasterizer`` there is."""
     from . import dropin
 
     dropin.install()
@@ -92,7 +92,7 @@ def _hy3dgen(mesh: Mesh, images: Tensor, views: Sequence[View]) -> PeerBake:
     size = images.shape[1]
     uv = mesh.require_uvs().numpy() * (1, -1) + (0, 1)
     visual = trimesh.visual.TextureVisuals(uv=uv)
-    made = _renderer().MeshRender(default_resolution=size, texture_size=size, device="cpu")
+    made = hy3dgen_renderer().MeshRender(default_resolution=size, texture_size=size, device="cpu")
     made.load_mesh(trimesh.Trimesh(mesh.vertices.numpy(), mesh.faces.numpy(), process=False, visual=visual))
     start = time.perf_counter()
     textures, weights = [], []

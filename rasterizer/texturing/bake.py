@@ -22,8 +22,11 @@ from ..validation import check_integer, check_number
 from .texels import Texels
 
 _STEEPEST = 20.0  # largest slope that tolerances follow; a steeper surface is hardly seen
-_LEAST_SHARE = 0.5  # of the four pixels around a texel, by bilinear weight, that must show its surface
-_SHARE_EXPONENT = 4  # how much views that show all four are preferred: the others can only sample off centre
+_APART = 0.7  # pixels between a texel and the place its colour is taken from, at which a view no longer counts
+_LEAST_SHARE = 0.05  # of the four pixels, by weight: less is too far away, or lost in rounding
+_BREAK = 8.0  # pixels that depth must jump, beyond what slopes make, for a pixel to hold the colour of two surfaces
+_CHUNK = 1 << 22  # texels at once at most: some 300 bytes each
+_NOTHING = 1e30  # depth of pixels that show no surface, or two
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,12 @@ def bake_views(
     """Make a texture from images of a mesh.
 
     A view counts for a texel with its own weight, times the cosine between the surface and the direction to the camera
-    to the power of ``exponent``, fading out over ``border`` pixels towards silhouettes and edges in depth, where
-    pictures are least reliable. Colours are sampled bilinearly among the pixels that show the texel's own surface.
+    to the power of ``exponent``, fading out over ``border`` pixels towards silhouettes and large jumps in depth, where
+    pictures are least reliable. Pixels next to these are not used at all: they mix the colours of both sides.
+
+    Colours are sampled bilinearly among the pixels that show the texel's own surface, where the surface between these
+    is closest to the texel: halfway between two pixels is not halfway on a surface that bends away from the view. What
+    distance remains, of at most 0.7 pixels, lowers the weight.
 
     Args:
         mesh: with UVs.
@@ -96,14 +103,14 @@ def bake_views(
     height, width = images.shape[1:3]
     raster = rasterize_mesh(mesh, cameras, (height, width), on_progress=next(steps))
     border = border or max(1, round(max(height, width) / 256))
-    table, lenses = _pictures(raster, images, masks, border, next(steps))
+    pictures, lenses = _pictures(raster, images, masks, border, next(steps))
     texels = Texels.of(mesh, size, next(steps))
 
     limit = math.cos(math.radians(max_angle))
-    normals, face_normals = mesh.vertex_normals(), mesh.face_normals()
+    normals = mesh.vertex_normals()
     total = torch.zeros((len(texels), images.shape[3]), device=device)
     weights, best = torch.zeros(len(texels), device=device), torch.zeros(len(texels), device=device)
-    chunk = device_policy(device).chunk
+    chunk = min(device_policy(device).chunk, _CHUNK)
     step = next(steps)
     for start in range(0, len(texels), chunk):
         step(start / len(texels))
@@ -112,7 +119,7 @@ def bake_views(
         points = _columns(some.interpolate(mesh.vertices))
         smooth = _unit(_columns(some.interpolate(normals)))
         for camera, lens in zip(cameras, lenses, strict=True):
-            color, trust, index = lens.look(points, smooth, some.face, face_normals, table, limit, exponent)
+            color, trust, index = lens.look(points, smooth, some.face, pictures, limit, exponent)
             weight = trust * camera.weight
             if index is None:
                 total[part] += color * weight[:, None]
@@ -127,7 +134,7 @@ def bake_views(
     painted = weights > 1e-8
     colors = total / weights.clamp(min=1e-8)[:, None] * painted[:, None]
     covered = texels.image(torch.ones_like(painted))
-    return Baked(texels.image(colors), texels.image(painted), texels.image(best), covered)
+    return Baked(texels.image(colors), texels.image(painted), texels.image(best * painted), covered)
 
 
 Columns = tuple[Tensor, Tensor, Tensor]
@@ -156,7 +163,7 @@ class _Lens:
 
     ``axes`` (right, up, toward the camera; three numbers each) and ``offset`` take mesh coordinates to camera space, in
     units of the frame the camera looks at. ``pixels`` are per unit, at depth 1 in perspective. ``base`` is the view's
-    first row in the table of all pictures.
+    first row in all pictures, ``normals [F]`` are those of the faces in camera space.
     """
 
     axes: tuple[tuple[float, ...], ...]
@@ -167,35 +174,46 @@ class _Lens:
     width: int
     height: int
     base: int
+    normals: Columns
 
     @classmethod
-    def of(cls, camera: Camera, mesh: Mesh, width: int, height: int, base: int) -> _Lens:
-        """The lens of a camera for images of a mesh."""
-        axes = torch.tensor([camera.right, camera.up, [-value for value in camera.forward]], dtype=torch.float64)
-        offset = -(axes @ torch.tensor(camera.position, dtype=torch.float64))
-        if camera.normalized:
-            centre, scale = (value.cpu().double() for value in normalization(mesh.vertices))
-            offset = offset - (axes @ centre) * scale
-            axes = axes * scale
-        perspective = camera.half_height is None
-        half = math.tan(math.radians(camera.fov) / 2) if perspective else camera.half_height
-        pixels = max(height - 1, 1) / 2 / half
-        rows = tuple(tuple(row) for row in axes.tolist())
-        return cls(rows, tuple(offset.tolist()), pixels, perspective, camera.near, width, height, base)
+    def of_each(cls, cameras: Sequence[Camera], mesh: Mesh, width: int, height: int) -> list[_Lens]:
+        """The lenses of cameras for images of a mesh."""
+        lenses, normals = [], _columns(mesh.face_normals())
+        centre, scale = (value.cpu().double() for value in normalization(mesh.vertices))
+        for number, camera in enumerate(cameras):
+            axes = torch.tensor(camera.axes, dtype=torch.float64)
+            offset = -(axes @ torch.tensor(camera.position, dtype=torch.float64))
+            if camera.normalized:
+                offset = offset - (axes @ centre) * scale
+                axes = axes * scale
+            rows = tuple(tuple(row) for row in axes.tolist())
+            lens = cls(
+                axes=rows,
+                offset=tuple(offset.tolist()),
+                pixels=max(height - 1, 1) / 2 / camera.half_extent,
+                perspective=camera.half_height is None,
+                near=camera.near,
+                width=width,
+                height=height,
+                base=number * height * width,
+                normals=tuple(_dot(normals, axis) for axis in rows),
+            )
+            lenses.append(lens)
+        return lenses
 
     def look(
         self,
         points: Columns,
         smooth: Columns,
         face: Tensor,
-        face_normals: Tensor,
-        table: Tensor,
+        pictures: _Pictures,
         limit: float,
         exponent: float,
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Colour ``[n, C]`` and trust ``[n]`` (0..1, without the view's own weight) of points on the surface.
 
-        On a CPU only for those that face the camera, whose rows ``[n]`` come third; None means all.
+        On a CPU only for those that the view shows, whose rows ``[n]`` come third; None means all.
         """
         cosine = self._cosine(points, smooth)
         index = None
@@ -207,37 +225,58 @@ class _Lens:
         column, row, depth = self._pixel(place)
         inside = (column > -0.5) & (column < self.width - 0.5) & (row > -0.5) & (row < self.height - 0.5)
         inside &= (depth > self.near) & (cosine > limit)
-        slope_x, slope_y = self.slopes(place, self._turn(_columns(face_normals.index_select(0, face))))
-
+        slopes = self.slopes(place, tuple(values.index_select(0, face) for values in self.normals))
         left, top = column.floor(), row.floor()
-        fx, fy = column - left, row - top
+        corner = (column - left, row - top)
+        places, shown, excess = self._pixels(left, top, corner, depth, slopes, pictures)
+        reach = self.reach(depth.clamp(min=self.near))
+        weights = _bilinear(*_closest(corner, slopes, excess, reach)).mul_(shown)
+        share = weights.sum(0).clamp_(min=1e-6)
+        # From the texel to the place its colour comes from, along columns, rows and depth.
+        off_x = (weights[1] + weights[3]).div_(share).sub_(corner[0])
+        off_y = (weights[2] + weights[3]).div_(share).sub_(corner[1])
+        off_z = excess.mul_(weights).sum(0).div_(share)
+        off_z.addcmul_(slopes[0], off_x).addcmul_(slopes[1], off_y).div_(reach)
+        apart = off_x.square_().addcmul_(off_y, off_y).addcmul_(off_z, off_z).mul_(1 / _APART**2)
+        seen = (apart < 1) & (share > _LEAST_SHARE) & inside
+        if index is not None:
+            kept = seen.nonzero().squeeze(1)
+            index, seen, apart, cosine, share, places, weights = (
+                values.index_select(-1, kept) for values in (index, seen, apart, cosine, share, places, weights)
+            )
+        total = torch.zeros((len(share), pictures.color.shape[1]), device=share.device)
+        for place, weight in zip(places, weights, strict=True):
+            total.addcmul_(_take(pictures.color, place), weight[:, None])
+        total.div_(share[:, None])
+        nearness = (1 - apart).clamp_(min=0).square_()
+        trust = cosine.clamp(min=0).pow_(exponent).mul_(nearness).mul_(total[:, -1]).mul_(seen)
+        return total[:, :-1], trust, index
+
+    def _pixels(
+        self,
+        left: Tensor,
+        top: Tensor,
+        corner: tuple[Tensor, Tensor],
+        depth: Tensor,
+        slopes: Columns,
+        pictures: _Pictures,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The four pixels around points, upper ones first, ``[4, n]``: place in the pictures, whether they show the
+        same surface, and, where they do, how much deeper they are than the plane of the point's face; else 0."""
+        slope_x, slope_y = slopes
         tolerance = (slope_x.abs() + slope_y.abs()).mul_(0.5).add_(self.reach(depth))
-        total, share, fade = 0.0, 0.0, 0.0
-        # What the surface's own plane would show at the upper left pixel.
-        start = depth - slope_x * fx - slope_y * fy
-        for dy in (0, 1):
-            y = (top + dy).clamp_(0, self.height - 1).mul_(self.width)
-            for dx in (0, 1):
-                x = (left + dx).clamp_(0, self.width - 1)
-                sample = table.index_select(0, (y + x).to(torch.int64).add_(self.base))
-                expected = start + slope_x if dx else start
-                shown = (sample[:, -2] - (expected + slope_y if dy else expected)).abs_() <= tolerance
-                weight = (fx if dx else 1 - fx) * (fy if dy else 1 - fy) * shown
-                total = total + sample[:, :-2] * weight[:, None]
-                share = share + weight
-                fade = fade + sample[:, -1] * weight
-        seen = inside & (share >= _LEAST_SHARE)
-        trust = cosine.clamp(min=0).pow_(exponent).mul_(fade).mul_(share**_SHARE_EXPONENT).mul_(seen)
-        return total / share.clamp(min=_LEAST_SHARE)[:, None], trust, index
+        x, y = pictures.around
+        # What the surface's own plane would show, from the upper left pixel on.
+        plane = (depth - slope_x * corner[0] - slope_y * corner[1]).addcmul(x, slope_x).addcmul_(y, slope_y)
+        places = (top + y).clamp_(0, self.height - 1).mul_(self.width)
+        places = places.add_((left + x).clamp_(0, self.width - 1)).to(torch.int64).add_(self.base)
+        deeper = pictures.depth.index_select(0, places.view(-1)).view_as(plane).sub_(plane)
+        shown = deeper.abs() <= tolerance
+        return places, shown, deeper.mul_(shown)
 
     def reach(self, depth: Tensor) -> Tensor | float:
         """What a pixel spans on a surface seen squarely."""
         return depth / self.pixels if self.perspective else 1 / self.pixels
-
-    def _turn(self, vectors: Columns) -> Columns:
-        """Mesh directions to camera space."""
-        right, up, toward = (_dot(vectors, axis) for axis in self.axes)
-        return right, up, toward
 
     def _cosine(self, points: Columns, normals: Columns) -> Tensor:
         """Between the surface's normal and the direction to the camera."""
@@ -273,46 +312,106 @@ class _Lens:
         )
 
 
+def _bilinear(x: Tensor, y: Tensor) -> Tensor:
+    """``[4, n]`` weights of the pixels at (0, 0), (1, 0), (0, 1) and (1, 1)."""
+    across, down = torch.stack((1 - x, x)), torch.stack((1 - y, y))
+    return (across * down[:, None]).view(4, -1)
+
+
+def _take(table: Tensor, index: Tensor) -> Tensor:
+    """Rows of a table. On a GPU ``index_select`` of rows of 16 bytes takes twenty times as long as it should."""
+    return table[index] if table.is_cuda else table.index_select(0, index)
+
+
+def _closest(
+    corner: tuple[Tensor, Tensor], slopes: tuple[Tensor, Tensor], excess: Tensor, reach: Tensor | float
+) -> tuple[Tensor, Tensor]:
+    """Where among four pixels, 0..1, the surface that they show is closest to a point that projects to ``corner``.
+
+    One step of Newton's method: the foot of the perpendicular on the tangent plane of the bilinear surface.
+
+    Args:
+        corner: columns and rows from the upper left pixel.
+        slopes: of the plane of the point's face.
+        excess: ``[4, n]``, how much deeper than that plane the pixels are.
+        reach: what a pixel spans, in units of depth.
+    """
+    x, y = corner
+    a, b, c, d = excess
+    slope_x = torch.lerp(b - a, d - c, y).add_(slopes[0]).div_(reach)
+    slope_y = torch.lerp(c - a, d - b, x).add_(slopes[1]).div_(reach)
+    deeper = torch.lerp(torch.lerp(a, b, x), torch.lerp(c, d, x), y).div_(reach)
+    step = deeper.div_(slope_x.square().addcmul_(slope_y, slope_y).add_(1))
+    return (x - step * slope_x).clamp_(0, 1), (y - step * slope_y).clamp_(0, 1)
+
+
+@dataclass(frozen=True)
+class _Pictures:
+    """All views' pixels: ``color [V * H * W, C + 1]``, fading last, and ``depth [V * H * W]``.
+
+    ``around [2, 4, 1]`` are columns and rows of the four pixels around a point, from the upper left one.
+    """
+
+    color: Tensor
+    depth: Tensor
+    around: Tensor
+
+
 def _pictures(
     raster: Raster, images: Tensor, masks: Tensor | None, border: int, report: Callable[[float], None]
-) -> tuple[Tensor, list[_Lens]]:
-    """All views' pixels ``[V * H * W, C + 2]``, colour, depth (infinite on background) and fading, and their lenses."""
+) -> tuple[_Pictures, list[_Lens]]:
+    """The pictures, and their lenses."""
     views, height, width, channels = images.shape
-    table = images.new_empty((views, height, width, channels + 2))
-    table[..., :-2] = images
-    distance = raster.distance()[:, 0]
-    distance.masked_fill_(raster.findices[:, 0] == 0, torch.inf)
-    table[..., -2] = distance
-    normals = raster.mesh.face_normals()
-    lenses = []
-    for number, camera in enumerate(raster.cameras):
-        report(number / views)
-        lens = _Lens.of(camera, raster.mesh, width, height, number * height * width)
-        edges = _edges(distance[number], raster.findices[number, 0], normals, lens)
-        fade = _fade(edges, border)
-        table[number, ..., -1] = fade if masks is None else fade * masks[number].to(fade)
-        lenses.append(lens)
-    return table.view(views * height * width, -1), lenses
+    color = images.new_empty((views, height, width, channels + 1))
+    color[..., :-1] = images
+    depth = raster.distance()[:, 0]
+    depth.masked_fill_(raster.findices[:, 0] == 0, _NOTHING)
+    lenses = _Lens.of_each(raster.cameras, raster.mesh, width, height)
+    edges = torch.empty((views, height, width), dtype=torch.bool, device=images.device)
+    for some in _alike(lenses, device_policy(images.device).views_together):
+        report(some[0] / views)
+        edges[some] = _edges(depth[some], raster.findices[some, 0], [lenses[number] for number in some])
+    depth.masked_fill_(edges, _NOTHING)
+    color[..., -1] = _fade(edges, border)
+    if masks is not None:
+        color[..., -1] *= masks.to(color)
+    around = torch.tensor([[0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 1.0, 1.0]], device=images.device)[:, :, None]
+    return _Pictures(color.view(views * height * width, -1), depth.view(-1), around), lenses
 
 
-def _edges(depth: Tensor, findices: Tensor, face_normals: Tensor, lens: _Lens) -> Tensor:
-    """``[H, W]`` bool: pixels next to one that does not continue their surface."""
-    face = (findices.view(-1).long() - 1).clamp_(min=0)
-    normal = lens._turn(_columns(face_normals))
-    normal = tuple(column.index_select(0, face) for column in normal)
-    shown = torch.where(torch.isfinite(depth), depth, 1.0)
+def _alike(lenses: Sequence[_Lens], together: bool) -> list[list[int]]:
+    """Numbers of views that differ in where they look from only, or each alone."""
+    found: dict[tuple[object, ...], list[int]] = {}
+    for number, lens in enumerate(lenses):
+        key = (lens.pixels, lens.perspective, lens.near) if together else (number,)
+        found.setdefault(key, []).append(number)
+    return list(found.values())
+
+
+def _edges(depth: Tensor, findices: Tensor, lenses: Sequence[_Lens]) -> Tensor:
+    """``[V, H, W]`` bool: pixels next to one that shows another surface, far before or behind theirs, or none.
+
+    The lenses are alike.
+    """
+    lens, faces = lenses[0], lenses[0].normals[0].shape[0]
+    first = torch.arange(len(lenses), device=depth.device)[:, None, None] * faces
+    face = (findices.long() - 1).clamp_(min=0).add_(first).view(-1)
+    normal = tuple(
+        torch.cat(values).index_select(0, face) for values in zip(*(each.normals for each in lenses), strict=True)
+    )
+    shown = torch.where(depth < _NOTHING, depth, 1.0)
     row = (torch.arange(lens.height, device=depth.device) - (lens.height - 1) / 2)[:, None] * (-1 / lens.pixels)
     column = (torch.arange(lens.width, device=depth.device) - (lens.width - 1) / 2)[None] * (1 / lens.pixels)
     spread = shown if lens.perspective else torch.ones_like(shown)
     place = tuple(value.reshape(-1) for value in (spread * column, spread * row, -shown))
     slope_x, slope_y = (slope.view_as(depth) for slope in lens.slopes(place, normal))
     edges = torch.zeros_like(depth, dtype=torch.bool)
-    for axis, slope in ((1, slope_x), (0, slope_y)):
+    for axis, slope in ((2, slope_x), (1, slope_y)):
         length = depth.shape[axis] - 1
         step = depth.narrow(axis, 1, length) - depth.narrow(axis, 0, length)
         one, other = slope.narrow(axis, 0, length), slope.narrow(axis, 1, length)
         # Continuous if the step is what either of the two faces makes it, give or take how they bend.
-        slack = (one.abs() + other.abs()).mul_(0.5).add_(lens.reach(2 * shown.narrow(axis, 0, length)))
+        slack = (one.abs() + other.abs()).mul_(0.5).add_(lens.reach(shown.narrow(axis, 0, length)) * _BREAK)
         broken = ~(torch.minimum((step - one).abs_(), (step - other).abs_()) <= slack)
         edges.narrow(axis, 0, length).logical_or_(broken)
         edges.narrow(axis, 1, length).logical_or_(broken)
@@ -320,15 +419,15 @@ def _edges(depth: Tensor, findices: Tensor, face_normals: Tensor, lens: _Lens) -
 
 
 def _fade(edges: Tensor, border: int) -> Tensor:
-    """``[H, W]`` float32: small on an edge, 1 from ``border`` pixels away from any."""
+    """``[V, H, W]`` float32: small on an edge, 1 from ``border`` pixels away from any."""
     near, steps = edges, edges.to(torch.int16)
     for _ in range(border):
         wide = near.clone()
-        wide[:, 1:] |= near[:, :-1]
-        wide[:, :-1] |= near[:, 1:]
+        wide[..., 1:] |= near[..., :-1]
+        wide[..., :-1] |= near[..., 1:]
         near = wide.clone()
-        near[1:] |= wide[:-1]
-        near[:-1] |= wide[1:]
+        near[:, 1:] |= wide[:, :-1]
+        near[:, :-1] |= wide[:, 1:]
         steps += near
     # An edge pixel is counted border + 1 times, a pixel k away border + 1 - k times.
     return 1 - steps / (border + 1.5)

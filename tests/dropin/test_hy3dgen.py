@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import sys
 from pathlib import Path
@@ -16,6 +15,8 @@ import pytest
 import torch
 import trimesh
 
+from rasterizer.quality_peers import hy3dgen_renderer
+
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "hy3dgen_maps.npz"
 
 _MISSING = [name for name in ("hy3dgen", "cv2", "scipy") if importlib.util.find_spec(name) is None]
@@ -24,12 +25,8 @@ pytestmark = pytest.mark.skipif(bool(_MISSING), reason=f"not installed: {', '.jo
 
 @pytest.fixture
 def mesh_render(finder: object) -> ModuleType:
-    """``hy3dgen.texgen.differentiable_renderer.mesh_render`` without what ``hy3dgen.texgen`` itself imports."""
-    (root,) = importlib.util.find_spec("hy3dgen").submodule_search_locations
-    for name, folder in (("hy3dgen", root), ("hy3dgen.texgen", str(Path(root) / "texgen"))):
-        sys.modules[name] = ModuleType(name)
-        sys.modules[name].__path__ = [folder]
-    return importlib.import_module("hy3dgen.texgen.differentiable_renderer.mesh_render")
+    """Its renderer, on the modules that the finder serves."""
+    return hy3dgen_renderer()
 
 
 @pytest.fixture

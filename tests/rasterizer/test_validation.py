@@ -77,6 +77,30 @@ def test_faces_changed_in_place_are_read_again() -> None:
         rasterizer.rasterize(POS, tri, (8, 8))
 
 
+def test_faces_that_do_not_count_their_changes_are_read_every_time() -> None:
+    with torch.inference_mode():
+        tri = TRI.clone()
+        rasterizer.rasterize(POS, tri, (8, 8))
+        tri[0, 0] = 7
+        with pytest.raises(ValueError, match="face 0"):
+            rasterizer.rasterize(POS, tri, (8, 8))
+
+
+def test_a_choice_is_refused_even_if_its_equal_was_accepted() -> None:
+    rasterizer.rasterize(POS, TRI, (8, 8), batch_size=0)
+    with pytest.raises(ValueError, match="batch_size: is False"):
+        rasterizer.rasterize(POS, TRI, (8, 8), batch_size=False)
+
+
+def test_single_views_and_batches_of_one() -> None:
+    one, batch = rasterizer.rasterize(POS, TRI, (8, 9)), rasterizer.rasterize(POS[None], TRI, (8, 9))
+    assert one.findices.shape == (8, 9) and batch.barycentric.shape == (1, 8, 9, 3)
+    assert torch.equal(one.findices, batch.findices[0]) and torch.equal(one.barycentric, batch.barycentric[0])
+    leaf = POS.clone().requires_grad_()
+    weights = rasterizer.rasterize(leaf, TRI, (8, 9)).barycentric
+    assert weights.shape == (8, 9, 3) and weights.requires_grad
+
+
 def test_inputs_are_not_changed() -> None:
     pos, tri, prior = POS.clone(), TRI.clone(), torch.zeros(16, 16)
     rasterizer.rasterize(pos, tri, (16, 16), depth_prior=prior)
