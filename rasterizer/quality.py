@@ -8,13 +8,15 @@ from __future__ import annotations
 import importlib.util
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import product
 
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
-from .cameras import normalization
+from .cameras import Camera, normalization
 from .mesh import Mesh, weld_index
 from .quality_peers import PeerBake, find_peers, their_layout
 from .raster import rasterize_mesh
@@ -45,13 +47,18 @@ FIELDS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 """Colours of the normalised position, that views show and textures should hold."""
 
+PICTURES = {"": 1, "antialiased": 3}
+"""Kinds of pictures, and from how many points along each axis a pixel of them is averaged: renderers and painters make
+the latter, in which pixels at edges mix the colours of both sides."""
+
 
 @dataclass(frozen=True)
 class Row:
     """One texture.
 
     Attributes:
-        mesh, field, method: what was baked, and by whom: a way to fill after our bake, or a peer.
+        mesh, field, method: what was baked, from which pictures of which colour, and by whom: a way to fill after our
+            bake, or a peer.
         share: painted part of the texels of the UV layout, 0..1.
         painted, whole: PSNR in dB over the painted texels, and over all of the layout after filling.
         shared, ours: for a peer, PSNR over the texels that both it and we have painted, of its texture and of ours.
@@ -135,13 +142,10 @@ def measure(device: torch.device, meshes: list[Mesh], size: int = 1024) -> Itera
     peers = find_peers()
     for original in meshes:
         mesh, host = original.to(device), original.to("cpu")
-        points = _normalized(mesh)
-        raster = rasterize_mesh(mesh, cameras, (size, size))
-        positions, seen = raster.interpolate(points)[:, 0], (raster.findices[:, 0] > 0)[..., None]
         layout, theirs = _Layout.of(mesh, size), _Layout.of(their_layout(host, size), size) if peers else None
-        for field, color in FIELDS.items():
-            images = torch.where(seen, color(positions), 1.0)
-            target = layout.target(color)
+        for (name, color), (kind, samples) in product(FIELDS.items(), PICTURES.items()):
+            field = f"{name}, {kind}" if kind else name
+            images, target = _photograph(mesh, cameras, size, color, samples), layout.target(color)
             start = time.perf_counter()
             baked = bake_views(mesh, images, cameras, size, exponent=_EXPONENT)
             share = target.share(baked.painted)  # also waits for the device
@@ -153,6 +157,20 @@ def measure(device: torch.device, meshes: list[Mesh], size: int = 1024) -> Itera
                 both = found.painted & wanted.covered & baked.painted.cpu()
                 ours = psnr(baked.texture.cpu()[both], target.color.cpu()[both])
                 yield _theirs(original.name, field, method, found, wanted, both, ours)
+
+
+def _photograph(
+    mesh: Mesh, cameras: Sequence[Camera], size: int, color: Callable[[Tensor], Tensor], samples: int
+) -> Tensor:
+    """``[V, H, W, 3]`` pictures of a colour on white, ``samples`` by ``samples`` points averaged for each pixel."""
+    points, fine = _normalized(mesh), samples * (size - 1) + 1  # every so many of whose pixel centres are those wanted
+    pictures = []
+    for camera in cameras:
+        raster = rasterize_mesh(mesh, [camera], (fine, fine))
+        picture = torch.where(raster.findices[:, 0, ..., None] > 0, color(raster.interpolate(points)[:, 0]), 1.0)
+        picture = picture.permute(0, 3, 1, 2)
+        pictures.append(avg_pool2d(picture, samples, samples, padding=samples // 2, count_include_pad=False))
+    return torch.cat(pictures).permute(0, 2, 3, 1).contiguous()
 
 
 def _normalized(mesh: Mesh) -> Tensor:

@@ -33,6 +33,17 @@ def photograph(mesh: Mesh, size: int) -> Tensor:
     return torch.where(raster.mask[:, 0, ..., None] > 0, color, 1.0)
 
 
+def test_antialiased_pictures_are_averages_around_the_same_pixel_centres() -> None:
+    mesh, cameras = sample_mesh("torus"), [PRESETS["hunyuan3d-2"][0].camera()]
+    plain, fine = (quality._photograph(mesh, cameras, 64, lambda points: points, samples) for samples in (1, 3))
+    mask = rasterize_mesh(mesh, cameras, (64, 64)).mask[:, None, 0]
+    inside = torch.nn.functional.max_pool2d(1 - mask, 5, 1, 2) == 0
+    assert inside.sum() > 200
+    # Positions in the picture's plane are linear in it, whose averages are those at the centre.
+    torch.testing.assert_close(plain[0, inside[0, 0]][:, :2], fine[0, inside[0, 0]][:, :2], rtol=0, atol=1e-4)
+    assert ((fine == 1).all(-1) != (plain == 1).all(-1)).any()
+
+
 @needs_opencv
 def test_back_sample_is_that_of_hunyuan3d() -> None:
     with np.load(GOLDEN) as file:  # the torus in 256 x 256 pixels, baked by the MeshRender of Hunyuan3D 2.1
