@@ -13,17 +13,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..cameras import Camera, normalization
+from ..cameras import Camera
 from ..device import device_policy
 from ..mesh import Mesh
 from ..raster import Raster, rasterize_mesh
 from ..raster_types import shares
 from ..validation import check_integer, check_number
+from .lens import Lens, Pictures, columns, unit
 from .texels import Texels
 
-_STEEPEST = 20.0  # largest slope that tolerances follow; a steeper surface is hardly seen
-_APART = 0.7  # pixels between a texel and the place its colour is taken from, at which a view no longer counts
-_LEAST_SHARE = 0.05  # of the four pixels, by weight: less is too far away, or lost in rounding
 _BREAK = 8.0  # pixels that depth must jump, beyond what slopes make, for a pixel to hold the colour of two surfaces
 _CHUNK = 1 << 22  # texels at once at most: some 300 bytes each
 _NOTHING = 1e30  # depth of pixels that show no surface, or two
@@ -116,8 +114,8 @@ def bake_views(
         step(start / len(texels))
         part = slice(start, start + chunk)
         some = texels[part]
-        points = _columns(some.interpolate(mesh.vertices))
-        smooth = _unit(_columns(some.interpolate(normals)))
+        points = columns(some.interpolate(mesh.vertices))
+        smooth = unit(columns(some.interpolate(normals)))
         for camera, lens in zip(cameras, lenses, strict=True):
             color, trust, index = lens.look(points, smooth, some.face, pictures, limit, exponent)
             weight = trust * camera.weight
@@ -137,236 +135,18 @@ def bake_views(
     return Baked(texels.image(colors), texels.image(painted), texels.image(best * painted), covered)
 
 
-Columns = tuple[Tensor, Tensor, Tensor]
-"""x, y and z of n vectors, ``[n]`` each: arithmetic on contiguous columns is several times as fast as on rows."""
-
-
-def _columns(vectors: Tensor) -> Columns:
-    x, y, z = vectors.t().contiguous().unbind(0)
-    return x, y, z
-
-
-def _dot(one: Columns, other: Columns | tuple[float, ...]) -> Tensor:
-    x, y, z = one
-    if isinstance(other[0], Tensor):
-        return (x * other[0]).addcmul_(y, other[1]).addcmul_(z, other[2])
-    return (x * other[0]).add_(y, alpha=other[1]).add_(z, alpha=other[2])
-
-
-def _unit(vectors: Columns) -> Columns:
-    inverse = _dot(vectors, vectors).clamp_(min=1e-24).rsqrt_()
-    x, y, z = vectors
-    return x * inverse, y * inverse, z * inverse
-
-
-@dataclass(frozen=True)
-class _Lens:
-    """How one view sees the mesh.
-
-    ``axes`` (right, up, toward the camera; three numbers each) and ``offset`` take mesh coordinates to camera space, in
-    units of the frame the camera looks at. ``pixels`` are per unit, at depth 1 in perspective. ``base`` is the view's
-    first row in all pictures, ``normals [F]`` are those of the faces in camera space.
-    """
-
-    axes: tuple[tuple[float, ...], ...]
-    offset: tuple[float, ...]
-    pixels: float
-    perspective: bool
-    near: float
-    width: int
-    height: int
-    base: int
-    normals: Columns
-
-    @classmethod
-    def of_each(cls, cameras: Sequence[Camera], mesh: Mesh, width: int, height: int) -> list[_Lens]:
-        """The lenses of cameras for images of a mesh."""
-        lenses, normals = [], _columns(mesh.face_normals())
-        centre, scale = (value.cpu().double() for value in normalization(mesh.vertices))
-        for number, camera in enumerate(cameras):
-            axes = torch.tensor(camera.axes, dtype=torch.float64)
-            offset = -(axes @ torch.tensor(camera.position, dtype=torch.float64))
-            if camera.normalized:
-                offset = offset - (axes @ centre) * scale
-                axes = axes * scale
-            rows = tuple(tuple(row) for row in axes.tolist())
-            lens = cls(
-                axes=rows,
-                offset=tuple(offset.tolist()),
-                pixels=max(height - 1, 1) / 2 / camera.half_extent,
-                perspective=camera.half_height is None,
-                near=camera.near,
-                width=width,
-                height=height,
-                base=number * height * width,
-                normals=tuple(_dot(normals, axis) for axis in rows),
-            )
-            lenses.append(lens)
-        return lenses
-
-    def look(
-        self,
-        points: Columns,
-        smooth: Columns,
-        face: Tensor,
-        pictures: _Pictures,
-        limit: float,
-        exponent: float,
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Colour ``[n, C]`` and trust ``[n]`` (0..1, without the view's own weight) of points on the surface.
-
-        On a CPU only for those that the view shows, whose rows ``[n]`` come third; None means all.
-        """
-        cosine = self._cosine(points, smooth)
-        index = None
-        if face.device.type == "cpu":
-            index = (cosine > limit).nonzero().squeeze(1)
-            points = tuple(column.index_select(0, index) for column in points)
-            cosine, face = cosine.index_select(0, index), face.index_select(0, index)
-        place = tuple(_dot(points, axis).add_(shift) for axis, shift in zip(self.axes, self.offset, strict=True))
-        column, row, depth = self._pixel(place)
-        inside = (column > -0.5) & (column < self.width - 0.5) & (row > -0.5) & (row < self.height - 0.5)
-        inside &= (depth > self.near) & (cosine > limit)
-        slopes = self.slopes(place, tuple(values.index_select(0, face) for values in self.normals))
-        left, top = column.floor(), row.floor()
-        corner = (column - left, row - top)
-        places, shown, excess = self._pixels(left, top, corner, depth, slopes, pictures)
-        reach = self.reach(depth.clamp(min=self.near))
-        weights = _bilinear(*_closest(corner, slopes, excess, reach)).mul_(shown)
-        share = weights.sum(0).clamp_(min=1e-6)
-        # From the texel to the place its colour comes from, along columns, rows and depth.
-        off_x = (weights[1] + weights[3]).div_(share).sub_(corner[0])
-        off_y = (weights[2] + weights[3]).div_(share).sub_(corner[1])
-        off_z = excess.mul_(weights).sum(0).div_(share)
-        off_z.addcmul_(slopes[0], off_x).addcmul_(slopes[1], off_y).div_(reach)
-        apart = off_x.square_().addcmul_(off_y, off_y).addcmul_(off_z, off_z).mul_(1 / _APART**2)
-        seen = (apart < 1) & (share > _LEAST_SHARE) & inside
-        if index is not None:
-            kept = seen.nonzero().squeeze(1)
-            index, seen, apart, cosine, share, places, weights = (
-                values.index_select(-1, kept) for values in (index, seen, apart, cosine, share, places, weights)
-            )
-        total = torch.zeros((len(share), pictures.color.shape[1]), device=share.device)
-        for place, weight in zip(places, weights, strict=True):
-            total.addcmul_(pictures.color.index_select(0, place), weight[:, None])
-        total.div_(share[:, None])
-        nearness = (1 - apart).clamp_(min=0).square_()
-        trust = cosine.clamp(min=0).pow_(exponent).mul_(nearness).mul_(total[:, pictures.channels]).mul_(seen)
-        return total[:, : pictures.channels], trust, index
-
-    def _pixels(
-        self,
-        left: Tensor,
-        top: Tensor,
-        corner: tuple[Tensor, Tensor],
-        depth: Tensor,
-        slopes: Columns,
-        pictures: _Pictures,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """The four pixels around points, upper ones first, ``[4, n]``: place in the pictures, whether they show the
-        same surface, and, where they do, how much deeper they are than the plane of the point's face; else 0."""
-        slope_x, slope_y = slopes
-        tolerance = (slope_x.abs() + slope_y.abs()).mul_(0.5).add_(self.reach(depth))
-        x, y = pictures.around
-        # What the surface's own plane would show, from the upper left pixel on.
-        plane = (depth - slope_x * corner[0] - slope_y * corner[1]).addcmul(x, slope_x).addcmul_(y, slope_y)
-        places = (top + y).clamp_(0, self.height - 1).mul_(self.width)
-        places = places.add_((left + x).clamp_(0, self.width - 1)).to(torch.int64).add_(self.base)
-        deeper = pictures.depth.index_select(0, places.view(-1)).view_as(plane).sub_(plane)
-        shown = deeper.abs() <= tolerance
-        return places, shown, deeper.mul_(shown)
-
-    def reach(self, depth: Tensor) -> Tensor | float:
-        """What a pixel spans on a surface seen squarely."""
-        return depth / self.pixels if self.perspective else 1 / self.pixels
-
-    def _cosine(self, points: Columns, normals: Columns) -> Tensor:
-        """Between the surface's normal and the direction to the camera."""
-        length = math.hypot(*self.axes[0])
-        if not self.perspective:
-            return _dot(normals, tuple(value / length for value in self.axes[2]))
-        # The camera stands where camera space has its origin.
-        stands = [-sum(a[k] * o for a, o in zip(self.axes, self.offset, strict=True)) / length**2 for k in range(3)]
-        toward = tuple(at - column for at, column in zip(stands, points, strict=True))
-        return _dot(normals, _unit(toward))
-
-    def _pixel(self, place: Columns) -> Columns:
-        """Column, row (fractional; pixel centres are whole numbers) and depth of points in camera space."""
-        depth = -place[2]
-        column, row = place[0] * self.pixels, place[1] * -self.pixels
-        if self.perspective:
-            safe = depth.clamp(min=self.near)
-            column, row = column / safe, row / safe
-        return column.add_((self.width - 1) / 2), row.add_((self.height - 1) / 2), depth
-
-    def slopes(self, place: Columns, normal: Columns) -> tuple[Tensor, Tensor]:
-        """How depth changes from a pixel to the next, along columns and along rows, on the plane of the face."""
-        right, up, toward = normal
-        depth = -place[2]
-        if self.perspective:
-            # A plane's inverse depth is affine in the image; this is what its derivative divides by.
-            toward = _dot(normal, place).neg_() / depth.clamp(min=self.near)
-        toward = torch.where(toward.abs() > 1e-9, toward, 1e-9)
-        reach = self.reach(depth)
-        return (
-            (right / toward).clamp_(-_STEEPEST, _STEEPEST).mul_(reach),
-            (up / toward).clamp_(-_STEEPEST, _STEEPEST).mul_(-1).mul_(reach),
-        )
-
-
-def _bilinear(x: Tensor, y: Tensor) -> Tensor:
-    """``[4, n]`` weights of the pixels at (0, 0), (1, 0), (0, 1) and (1, 1)."""
-    across, down = torch.stack((1 - x, x)), torch.stack((1 - y, y))
-    return (across * down[:, None]).view(4, -1)
-
-
-def _closest(
-    corner: tuple[Tensor, Tensor], slopes: tuple[Tensor, Tensor], excess: Tensor, reach: Tensor | float
-) -> tuple[Tensor, Tensor]:
-    """Where among four pixels, 0..1, the surface that they show is closest to a point that projects to ``corner``.
-
-    One step of Newton's method: the foot of the perpendicular on the tangent plane of the bilinear surface.
-
-    Args:
-        corner: columns and rows from the upper left pixel.
-        slopes: of the plane of the point's face.
-        excess: ``[4, n]``, how much deeper than that plane the pixels are.
-        reach: what a pixel spans, in units of depth.
-    """
-    x, y = corner
-    a, b, c, d = excess
-    slope_x = torch.lerp(b - a, d - c, y).add_(slopes[0]).div_(reach)
-    slope_y = torch.lerp(c - a, d - b, x).add_(slopes[1]).div_(reach)
-    deeper = torch.lerp(torch.lerp(a, b, x), torch.lerp(c, d, x), y).div_(reach)
-    step = deeper.div_(slope_x.square().addcmul_(slope_y, slope_y).add_(1))
-    return (x - step * slope_x).clamp_(0, 1), (y - step * slope_y).clamp_(0, 1)
-
-
-@dataclass(frozen=True)
-class _Pictures:
-    """All views' pixels: ``color [V * H * W, C + 1 or more]``, with fading after the C ``channels``, and ``depth``.
-
-    ``around [2, 4, 1]`` are columns and rows of the four pixels around a point, from the upper left one.
-    """
-
-    color: Tensor
-    depth: Tensor
-    around: Tensor
-    channels: int
-
-
 def _pictures(
     raster: Raster, images: Tensor, masks: Tensor | None, border: int, report: Callable[[float], None]
-) -> tuple[_Pictures, list[_Lens]]:
+) -> tuple[Pictures, list[Lens]]:
     """The pictures, and their lenses."""
     views, height, width, channels = images.shape
     # On a GPU, looking up rows of a multiple of 16 bytes takes twenty times as long as it should.
-    columns = channels + 1 if (channels + 1) % 4 or not images.is_cuda else channels + 2
-    color = images.new_zeros((views, height, width, columns))
+    wide = channels + 1 if (channels + 1) % 4 or not images.is_cuda else channels + 2
+    color = images.new_zeros((views, height, width, wide))
     color[..., :channels] = images
     depth = raster.distance()[:, 0]
     depth.masked_fill_(raster.findices[:, 0] == 0, _NOTHING)
-    lenses = _Lens.of_each(raster.cameras, raster.mesh, width, height)
+    lenses = Lens.of_each(raster.cameras, raster.mesh, width, height)
     edges = torch.empty((views, height, width), dtype=torch.bool, device=images.device)
     for some in _alike(lenses, device_policy(images.device).views_together):
         report(some[0] / views)
@@ -376,10 +156,10 @@ def _pictures(
     if masks is not None:
         color[..., channels] *= masks.to(color)
     around = torch.tensor([[0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 1.0, 1.0]], device=images.device)[:, :, None]
-    return _Pictures(color.view(-1, columns), depth.view(-1), around, channels), lenses
+    return Pictures(color.view(-1, wide), depth.view(-1), around, channels), lenses
 
 
-def _alike(lenses: Sequence[_Lens], together: bool) -> list[list[int]]:
+def _alike(lenses: Sequence[Lens], together: bool) -> list[list[int]]:
     """Numbers of views that differ in where they look from only, or each alone."""
     found: dict[tuple[object, ...], list[int]] = {}
     for number, lens in enumerate(lenses):
@@ -388,7 +168,7 @@ def _alike(lenses: Sequence[_Lens], together: bool) -> list[list[int]]:
     return list(found.values())
 
 
-def _edges(depth: Tensor, findices: Tensor, lenses: Sequence[_Lens]) -> Tensor:
+def _edges(depth: Tensor, findices: Tensor, lenses: Sequence[Lens]) -> Tensor:
     """``[V, H, W]`` bool: pixels next to one that shows another surface, far before or behind theirs, or none.
 
     The lenses are alike.

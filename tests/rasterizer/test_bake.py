@@ -15,7 +15,7 @@ from rasterizer.mesh import Mesh
 from rasterizer.raster import rasterize_mesh
 from rasterizer.samples import sample_mesh
 from rasterizer.texturing import Texels, bake_views
-from rasterizer.texturing.bake import _closest
+from rasterizer.texturing.lens import closest
 from tests.conftest import POLICIES
 
 SIZE = 256
@@ -175,12 +175,12 @@ def test_a_face_seen_edge_on_takes_no_color_of_others() -> None:
     assert baked.painted.sum() > 50000
 
 
-def test_colors_are_taken_where_the_surface_is_closest() -> None:
+def test_colors_are_taken_where_the_surface_isclosest() -> None:
     x, y = torch.tensor([0.5, 0.2]), torch.tensor([0.0, 0.7])
     # Depth 4 x^2 around its tangent at x = 0.5, in which both pixels lie 1 deeper; and a plane.
     slopes = torch.tensor([4.0, 3.0]), torch.tensor([0.0, 1.0])
     deeper = torch.tensor([1.0, 0.0])
-    found_x, found_y = _closest((x, y), slopes, deeper.expand(4, -1), 1.0)
+    found_x, found_y = closest((x, y), slopes, deeper.expand(4, -1), 1.0)
     foot = (0.5 * 1 + 1.0 * 4) / (1 + 4**2)  # of the perpendicular from (0.5, 1) to the chord from (0, 0) to (1, 4)
     torch.testing.assert_close(found_x, torch.tensor([foot, 0.2]))
     torch.testing.assert_close(found_y, y)
