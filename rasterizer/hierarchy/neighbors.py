@@ -15,6 +15,7 @@ FIRST, NEAREST, LAST = -1, 0, 1
 """Which layer of a neighbouring pixel is the neighbour: the first, the one nearest in depth, or the last."""
 
 _FAR = 1e10
+_LOOKED_UP = 1 << 23  # neighbours at once at most
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def neighborhoods(images: Images, cells: Cells, rules: Tensor, own: Tensor, touc
         own: ``[N]`` the number of the cell itself, which is the middle of its neighbourhood.
         touched: ``[P]`` bool, set where the last layer of a pixel was looked up.
     """
-    step = max(device_policy(own.device).chunk // 9, 1)
+    step = max(min(device_policy(own.device).chunk, _LOOKED_UP) // 9, 1)
     rows = []
     for start in range(0, len(own), step):
         part = slice(start, start + step)
