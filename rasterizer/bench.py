@@ -102,7 +102,8 @@ class Row:
 def measure(device: torch.device, cases: tuple[str, ...], repeats: int = 7) -> Iterator[list[Row]]:
     """Measure every case with every backend that works on ``device``; yields the rows of one case at a time.
 
-    On a GPU all are timed before the first is profiled, because profiling once makes every later launch dearer.
+    On a GPU a call is made before each that is timed, as in a loop, and all are timed before the first is profiled,
+    because profiling once makes every later launch dearer.
     """
     names = [row.name for row in backend_statuses(device) if row.available]
     timed = ((runs, _measure_case(case, device, runs, repeats)) for case, runs in _cases(device, cases, names))

@@ -136,7 +136,7 @@ def overlap(mesh: Mesh) -> float:
 
 
 def measure(device: torch.device, meshes: list[Mesh], size: int = 1024) -> Iterator[Row]:
-    """Bake six views of ``size x size`` pixels to textures as large, by every method there is."""
+    """Bake six views of ``size x size`` pixels, of every kind of pictures, to textures as large, by every method."""
     views = PRESETS["hunyuan3d-2"]
     cameras = [view.camera() for view in views]
     peers = find_peers()
@@ -145,7 +145,7 @@ def measure(device: torch.device, meshes: list[Mesh], size: int = 1024) -> Itera
         layout, theirs = _Layout.of(mesh, size), _Layout.of(their_layout(host, size), size) if peers else None
         for (name, color), (kind, samples) in product(FIELDS.items(), PICTURES.items()):
             field = f"{name}, {kind}" if kind else name
-            images, target = _photograph(mesh, cameras, size, color, samples), layout.target(color)
+            images, target = photograph(mesh, cameras, size, color, samples), layout.target(color)
             start = time.perf_counter()
             baked = bake_views(mesh, images, cameras, size, exponent=_EXPONENT)
             share = target.share(baked.painted)  # also waits for the device
@@ -159,18 +159,28 @@ def measure(device: torch.device, meshes: list[Mesh], size: int = 1024) -> Itera
                 yield _theirs(original.name, field, method, found, wanted, both, ours)
 
 
-def _photograph(
+def photograph(
     mesh: Mesh, cameras: Sequence[Camera], size: int, color: Callable[[Tensor], Tensor], samples: int
 ) -> Tensor:
-    """``[V, H, W, 3]`` pictures of a colour on white, ``samples`` by ``samples`` points averaged for each pixel."""
-    points, fine = _normalized(mesh), samples * (size - 1) + 1  # every so many of whose pixel centres are those wanted
+    """``[V, H, W, 3]`` pictures on white in a colour of the normalised position; ``samples`` as in :func:`averaged`."""
+    points, fine = _normalized(mesh), samples * (size - 1) + 1
     pictures = []
     for camera in cameras:
         raster = rasterize_mesh(mesh, [camera], (fine, fine))
         picture = torch.where(raster.findices[:, 0, ..., None] > 0, color(raster.interpolate(points)[:, 0]), 1.0)
-        picture = picture.permute(0, 3, 1, 2)
-        pictures.append(avg_pool2d(picture, samples, samples, padding=samples // 2, count_include_pad=False))
-    return torch.cat(pictures).permute(0, 2, 3, 1).contiguous()
+        pictures.append(averaged(picture, samples))
+    return torch.cat(pictures)
+
+
+def averaged(fine: Tensor, samples: int) -> Tensor:
+    """``[V, H, W, C]`` pictures each pixel of which is the mean of ``samples`` by ``samples`` others; an odd number.
+
+    ``fine`` has ``samples * (H - 1) + 1`` rows, and columns likewise: then every so many of its pixel centres are those
+    of the result.
+    """
+    channels_first = fine.permute(0, 3, 1, 2)
+    means = avg_pool2d(channels_first, samples, samples, padding=samples // 2, count_include_pad=False)
+    return means.permute(0, 2, 3, 1).contiguous()
 
 
 def _normalized(mesh: Mesh) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor
 from rasterizer.cameras import Camera, look_at, orbit_camera
 from rasterizer.device import force_policy
 from rasterizer.mesh import Mesh
+from rasterizer.quality import averaged
 from rasterizer.raster import rasterize_mesh
 from rasterizer.samples import sample_mesh
 from rasterizer.texturing import Texels, bake_views
@@ -130,12 +131,10 @@ def test_what_is_hidden_takes_no_color(gap: float) -> None:
 
 def antialiased(mesh: Mesh, cameras: list[Camera], size: int, colors: Tensor, background: float) -> Tensor:
     """Pictures of a mesh with a colour ``[F, 3]`` for every face, as most are: pixels show the mean of their area."""
-    fine = 3 * (size - 1) + 1  # the middle one of three lies where the pixel has its centre
+    fine = 3 * (size - 1) + 1
     raster = rasterize_mesh(mesh, cameras, (fine, fine))
     face = raster.findices[:, 0].long()
-    images = torch.where((face > 0)[..., None], colors[(face - 1).clamp(min=0)], background)
-    images = torch.nn.functional.avg_pool2d(images.permute(0, 3, 1, 2), 3, 3, 1, count_include_pad=False)
-    return images.permute(0, 2, 3, 1).contiguous()
+    return averaged(torch.where((face > 0)[..., None], colors[(face - 1).clamp(min=0)], background), 3)
 
 
 @pytest.mark.parametrize("name", ["trefoil knot", "torus"])
@@ -175,7 +174,7 @@ def test_a_face_seen_edge_on_takes_no_color_of_others() -> None:
     assert baked.painted.sum() > 50000
 
 
-def test_colors_are_taken_where_the_surface_isclosest() -> None:
+def test_colors_are_taken_where_the_surface_is_closest() -> None:
     x, y = torch.tensor([0.5, 0.2]), torch.tensor([0.0, 0.7])
     # Depth 4 x^2 around its tangent at x = 0.5, in which both pixels lie 1 deeper; and a plane.
     slopes = torch.tensor([4.0, 3.0]), torch.tensor([0.0, 1.0])

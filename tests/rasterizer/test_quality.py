@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 from rasterizer import quality
 from rasterizer.cameras import look_frame
@@ -25,17 +24,12 @@ GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "back_sample_torus.npz
 needs_opencv = pytest.mark.skipif(importlib.util.find_spec("cv2") is None, reason="OpenCV is not installed")
 
 
-def photograph(mesh: Mesh, size: int) -> Tensor:
-    """Hunyuan3D's six views in the smooth colour."""
-    cameras = [view.camera() for view in PRESETS["hunyuan3d-2"]]
-    raster = rasterize_mesh(mesh, cameras, (size, size))
-    color = quality.FIELDS["smooth"](raster.interpolate(look_frame(mesh.vertices, cameras[:1])[0])[:, 0])
-    return torch.where(raster.mask[:, 0, ..., None] > 0, color, 1.0)
+CAMERAS = [view.camera() for view in PRESETS["hunyuan3d-2"]]
 
 
 def test_antialiased_pictures_are_averages_around_the_same_pixel_centres() -> None:
-    mesh, cameras = sample_mesh("torus"), [PRESETS["hunyuan3d-2"][0].camera()]
-    plain, fine = (quality._photograph(mesh, cameras, 64, lambda points: points, samples) for samples in (1, 3))
+    mesh, cameras = sample_mesh("torus"), CAMERAS[:1]
+    plain, fine = (quality.photograph(mesh, cameras, 64, lambda points: points, samples) for samples in (1, 3))
     mask = rasterize_mesh(mesh, cameras, (64, 64)).mask[:, None, 0]
     inside = torch.nn.functional.max_pool2d(1 - mask, 5, 1, 2) == 0
     assert inside.sum() > 200
@@ -49,7 +43,9 @@ def test_back_sample_is_that_of_hunyuan3d() -> None:
     with np.load(GOLDEN) as file:  # the torus in 256 x 256 pixels, baked by the MeshRender of Hunyuan3D 2.1
         texture, painted = torch.from_numpy(file["texture"]).float() / 255, torch.from_numpy(file["painted"])
     mesh = sample_mesh("torus")
-    found = back_sample(mesh, photograph(mesh, 256), PRESETS["hunyuan3d-2"])
+    found = back_sample(
+        mesh, quality.photograph(mesh, CAMERAS, 256, quality.FIELDS["smooth"], 1), PRESETS["hunyuan3d-2"]
+    )
     assert (found.painted != painted).sum() < 10
     both = found.painted & painted
     error = (found.texture - texture)[both].abs().amax(dim=1)
