@@ -9,6 +9,7 @@ from comfy_api.latest import io
 
 from ..rasterizer.mesh import Mesh
 from ..rasterizer.mesh_io import SUPPORTED_SUFFIXES, load_mesh, to_trimesh
+from ..rasterizer.safe_names import relative_parts
 from ..rasterizer.samples import SAMPLES, sample_mesh
 from . import compat
 from .border import write_mesh
@@ -82,25 +83,39 @@ def _resolve(mesh_file: str) -> Path | None:
     Raises:
         ValueError: no such sample or file, or a path outside ComfyUI's input, output and temp folders.
     """
+    if not isinstance(mesh_file, str):
+        raise ValueError(f"mesh_file: is {type(mesh_file).__name__}, expected the name of a mesh file or of a sample")
+    shown = mesh_file if len(mesh_file) <= 200 else f"{mesh_file[:200]}..."
     if mesh_file.startswith(_SAMPLE):
         if mesh_file.removeprefix(_SAMPLE) not in SAMPLES:
             raise ValueError(
-                f"mesh_file: no sample {mesh_file!r}, expected one of {', '.join(_SAMPLE + s for s in SAMPLES)}"
+                f"mesh_file: no sample {shown!r}, expected one of {', '.join(_SAMPLE + s for s in SAMPLES)}"
             )
         return None
-    allowed = (
+    name, folder = folder_paths.annotated_filepath(mesh_file)
+    folders = [
         folder_paths.get_input_directory(),
         folder_paths.get_output_directory(),
         folder_paths.get_temp_directory(),
-    )
+    ]
+    # What the client has sent is looked at as text first: on Windows, resolving a path may connect to a server.
+    for allowed in folders:
+        start = Path(allowed).as_posix().rstrip("/") + "/"
+        if folder is None and name.replace("\\", "/").startswith(start):
+            name, folder = name[len(start) :], allowed
     try:
-        path = Path(folder_paths.get_annotated_filepath(mesh_file)).resolve()
-    except ValueError:  # newer versions check themselves
-        path = None
-    if path is None or not any(path.is_relative_to(Path(folder).resolve()) for folder in allowed):
-        raise ValueError(f"mesh_file: {mesh_file!r} lies outside ComfyUI's input, output and temp folders")
-    if not path.is_file():
-        raise ValueError(f"mesh_file: no file {mesh_file!r} in ComfyUI's input folder; upload it or choose another")
+        path = Path(folder or folders[0], *relative_parts(name)).resolve()
+        outside = "" if any(path.is_relative_to(Path(root).resolve()) for root in folders) else "is a link"
+    except (ValueError, OSError, RuntimeError) as error:  # RuntimeError: links in a circle, before Python 3.13
+        outside = str(error)
+    if outside:
+        raise ValueError(f"mesh_file: {shown!r} lies outside ComfyUI's input, output and temp folders: it {outside}")
+    try:
+        found = path.is_file()
+    except OSError:  # a name longer than any file's
+        found = False
+    if not found:
+        raise ValueError(f"mesh_file: no file {shown!r} in ComfyUI's input folder; upload it or choose another")
     return path
 
 

@@ -11,7 +11,6 @@ import struct
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
 
 import numpy as np
 import torch
@@ -28,6 +27,7 @@ from .base_color import (
 from .colors import linear_to_srgb, srgb_to_linear
 from .images import to_pil, write_atomically
 from .mesh import Mesh
+from .mesh_folder import MeshFolder, resolver
 from .obj_file import save_obj
 from .shading import sample_texture
 
@@ -50,6 +50,9 @@ _GLB_JSON = 0x4E4F534A
 
 def load_mesh(path: str | Path) -> Mesh:
     """Read a mesh file as one mesh, its scene flattened, every instance placed by its node transforms.
+
+    Of the files that it refers to, only regular ones in its own folder or below are opened, and no link is followed.
+    A texture or a material elsewhere is left out, with a warning in the log; without its data no mesh is made.
 
     Vertices stay as the file has them, polygons are triangulated, faces that repeat a vertex are dropped. Colours of
     vertices are linear in glTF and taken as sRGB in other formats. Several textures become one atlas. Base-colour
@@ -77,9 +80,10 @@ def load_mesh(path: str | Path) -> Mesh:
         if suffix == ".off":
             loaded = _read_off(path)
         else:
-            prepare = {".obj": _prepare_obj, ".glb": _prepare_gltf, ".gltf": _prepare_gltf}.get(suffix, str)
-            source = prepare(path)
-            loaded = trimesh.load(source, file_type=suffix[1:], resolver=_resolver(path), force="scene", process=False)
+            prepare = {".obj": _prepare_obj, ".glb": _prepare_gltf, ".gltf": _prepare_gltf}.get(suffix, _read)
+            beside = resolver(MeshFolder(path), lambda text: log.warning("%s refers to %s.", path, text))
+            # trimesh gets no path, from which it would read on its own account.
+            loaded = trimesh.load(prepare(path), file_type=suffix[1:], resolver=beside, force="scene", process=False)
     except Exception as error:  # what the parsers of trimesh raise on damaged files is not limited to any class
         raise ValueError(
             f"mesh file {path}: not readable as {suffix} ({type(error).__name__}: {error}). Expected a complete file "
@@ -184,23 +188,8 @@ def _shown_colors(mesh: Mesh) -> torch.Tensor | None:
     return None if colors is None else torch.cat((linear_to_srgb(colors[:, :3]), colors[:, 3:]), dim=1)
 
 
-def _resolver(path: Path) -> Any:
-    """Finds the files a mesh file refers to, where their names have backslashes or percent codes too."""
-    from trimesh.resolvers import FilePathResolver
-
-    class Resolver(FilePathResolver):
-        def get(self, name: str) -> bytes:
-            plain = name.strip().replace("\\", "/")
-            for candidate in (plain, unquote(plain)):
-                try:
-                    return super().get(candidate)
-                except (OSError, ValueError):
-                    continue
-            # trimesh goes on without materials and textures it cannot find, and says nothing.
-            log.warning("%s refers to '%s', which is not beside it.", path, name)
-            raise FileNotFoundError(f"'{name}' is not beside {path.name}")
-
-    return Resolver(str(path))
+def _read(path: Path) -> io.BytesIO:
+    return io.BytesIO(path.read_bytes())
 
 
 def _read_off(path: Path) -> trimesh.Trimesh:

@@ -133,7 +133,19 @@ class TestLoadMesh:
         os.utime(path, ns=(1, 1))
         assert node.fingerprint_inputs("box.glb") != before
 
-    @pytest.mark.parametrize("name", ["../x.glb", "3d/../../x.glb", "../x.glb [output]", "{folder}/x.glb"])
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "../x.glb",
+            "3d/../../x.glb",
+            "../x.glb [output]",
+            "{folder}/x.glb",
+            "3d\\..\\..\\x.glb",
+            "x\0.glb",
+            "",
+            "x:y.glb",
+        ],
+    )
     def test_path_outside_is_refused(self, pack: SimpleNamespace, folders: SimpleNamespace, name: str) -> None:
         box(folders.input.parent, "x.glb")  # it exists: that is not why it is refused
         name = name.format(folder=folders.input.parent)
@@ -141,6 +153,33 @@ class TestLoadMesh:
         with pytest.raises(ValueError, match=f"^mesh_file: .*{re.escape(message)}"):
             run(pack, "LoadMesh", mesh_file=name)
         assert message in pack.nodes["LoadMesh"].validate_inputs(name)
+
+    @pytest.mark.parametrize(
+        "name", ["\\\\server\\share\\x.glb", "//server/share/x.glb", "C:\\x.glb", "C:x.glb", "nul.glb"]
+    )
+    def test_no_path_of_a_client_is_looked_up_before_its_text_is_checked(
+        self, pack: SimpleNamespace, folders: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, name: str
+    ) -> None:
+        def stop(*_: Any, **__: Any) -> None:  # on Windows, asking for a file of a server logs in there
+            raise AssertionError("looked up")
+
+        for call in ("resolve", "stat", "is_file", "exists"):
+            monkeypatch.setattr(Path, call, stop)
+        assert "lies outside" in pack.nodes["LoadMesh"].validate_inputs(name)
+
+    def test_a_file_of_the_input_folder_may_be_named_in_full(
+        self, pack: SimpleNamespace, folders: SimpleNamespace
+    ) -> None:
+        assert run(pack, "LoadMesh", mesh_file=str(box(folders.input / "3d")))[0].faces.shape == (1, 12, 3)
+
+    @pytest.mark.parametrize("name", [5, None, ["a.glb"], {"a": 1}])
+    def test_a_name_that_is_no_text_is_refused(self, pack: SimpleNamespace, name: Any) -> None:
+        assert pack.nodes["LoadMesh"].validate_inputs(name).startswith("mesh_file: is ")
+
+    def test_a_name_that_no_file_can_have_is_refused_in_few_words(self, pack: SimpleNamespace) -> None:
+        message = pack.nodes["LoadMesh"].validate_inputs("x" * 5000 + ".glb")
+        assert message.startswith("mesh_file: no file 'xxx")
+        assert len(message) < 400
 
     def test_link_that_leads_outside_is_refused(self, pack: SimpleNamespace, folders: SimpleNamespace) -> None:
         outside = box(folders.input.parent, "x.glb")

@@ -1,0 +1,99 @@
+"""The files that a mesh file refers to: only those in its own folder are ever opened."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from .safe_names import relative_parts
+
+_FLAGS = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY", "O_NOCTTY"))
+
+
+class MeshFolder:
+    """The folder of one mesh file, as a place to read from.
+
+    A mesh file may come from a stranger. What it names is read only if it is a regular file in the mesh's folder or
+    below, reached without following a link.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._folder = path.parent
+        self._read: dict[tuple[str, ...], bytes] = {}
+
+    def read(self, name: str) -> bytes:
+        """The bytes of the file that a mesh calls ``name``, whose backslashes and percent codes are understood.
+
+        Exporters write paths of their author's machine, and uploads lose their folders: where nothing has that name,
+        the file beside the mesh that is called as the name's last part is meant.
+
+        Raises:
+            FileNotFoundError: there is no such file, or it is none that a mesh may name; the text says why.
+        """
+        reason = ""
+        decoded = unquote(name).strip()
+        for candidate in (name.strip(), decoded, decoded.replace("\\", "/").rpartition("/")[2]):
+            try:
+                return self._file(relative_parts(candidate))
+            except (OSError, ValueError) as error:
+                reason = reason or (str(error) if isinstance(error, ValueError) else "is not there")
+        raise FileNotFoundError(f"'{_short(name)}' {reason}; only files in the mesh's own folder are read")
+
+    def _file(self, parts: tuple[str, ...]) -> bytes:
+        # A file that is named many times is held in memory once.
+        if parts not in self._read:
+            path = self._folder
+            for part in parts:
+                path = path / part
+                status = path.lstat()
+                if stat.S_ISLNK(status.st_mode) or _is_reparse_point(status):
+                    raise ValueError("is reached through a link")
+            if not stat.S_ISREG(status.st_mode):
+                raise ValueError("is no regular file")
+            with open(os.open(path, _FLAGS), "rb") as file:
+                if not os.path.samestat(os.fstat(file.fileno()), status):
+                    raise ValueError("has changed while it was opened")
+                self._read[parts] = file.read()
+        return self._read[parts]
+
+
+def _is_reparse_point(status: os.stat_result) -> bool:
+    """Whether it is a link of Windows: junctions and mount points are none to Python's ``islink``."""
+    return bool(getattr(status, "st_file_attributes", 0) & getattr(stat, "FILE_ATTRIBUTE_REPARSE_POINT", 0))
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 200 else f"{name[:200]}..."
+
+
+def resolver(folder: MeshFolder, missing: Any) -> Any:
+    """``folder`` as trimesh wants it; ``missing(text)`` is told of each file that trimesh asks for in vain.
+
+    trimesh goes on without materials and textures it cannot find, and says nothing.
+    """
+    from trimesh.resolvers import Resolver
+
+    class FolderResolver(Resolver):
+        def __init__(self) -> None:  # the base class has none to call
+            pass
+
+        def get(self, key: str) -> bytes:
+            try:
+                return folder.read(str(key))
+            except FileNotFoundError as error:
+                missing(str(error))
+                raise
+
+        def keys(self) -> Any:
+            return ()
+
+        def write(self, name: str, data: Any) -> None:
+            raise PermissionError("a mesh file writes nothing")
+
+        def namespaced(self, namespace: str) -> Any:
+            raise PermissionError("a mesh file has one folder")
+
+    return FolderResolver()
