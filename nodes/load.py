@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import folder_paths
@@ -15,6 +16,8 @@ from . import compat
 from .border import write_mesh
 
 _SAMPLE = "sample: "
+
+log = logging.getLogger("torch_rasterizer")
 
 
 class LoadMeshNode(io.ComfyNode):
@@ -40,8 +43,9 @@ class LoadMeshNode(io.ComfyNode):
             outputs=[
                 io.Mesh.Output(display_name="mesh", tooltip="For ComfyUI's mesh nodes and ours."),
                 compat.TriMesh.Output(display_name="trimesh", tooltip="The same for the Hunyuan3D packs."),
-                io.String.Output(display_name="info", tooltip="What was loaded, in words."),
+                io.String.Output(display_name="info", tooltip="What was loaded, in words, and what was left out."),
             ],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -66,8 +70,16 @@ class LoadMeshNode(io.ComfyNode):
     def execute(cls, mesh_file: str) -> io.NodeOutput:
         """Load."""
         path = _resolve(mesh_file)
-        mesh = sample_mesh(mesh_file.removeprefix(_SAMPLE)) if path is None else load_mesh(path)
-        return io.NodeOutput(write_mesh(mesh), to_trimesh(mesh), _describe(mesh))
+        warnings: list[str] = []
+
+        def warn(text: str) -> None:
+            log.warning(text)
+            warnings.append(text.removeprefix(f"{path} "))
+
+        mesh = sample_mesh(mesh_file.removeprefix(_SAMPLE)) if path is None else load_mesh(path, warn)
+        if warnings:
+            compat.show_text("\n".join(warnings), cls.hidden.unique_id if cls.hidden else None)
+        return io.NodeOutput(write_mesh(mesh), to_trimesh(mesh), "\n".join([_describe(mesh), *warnings]))
 
 
 def _mesh_files() -> list[str]:

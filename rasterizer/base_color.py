@@ -10,6 +10,8 @@ import numpy as np
 import torch
 
 from .colors import linear_to_srgb, srgb_to_linear
+from .meshes.limits import TEXTURE_PIXELS
+from .meshes.textures import TextureFile, Textures, pixels
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -35,14 +37,28 @@ class Part:
     normals: np.ndarray | None
     uvs: np.ndarray | None
     colors: np.ndarray | None
-    image: Image.Image | None
+    image: Image.Image | TextureFile | None
     factor: tuple[float, ...]
-    orm: Image.Image | None = None
+    orm: Image.Image | TextureFile | None = None
     orm_factor: tuple[float, float, float] = (1.0, 1.0, 0.0)
 
 
-def read_base_color(material: Any) -> tuple[Image.Image | None, tuple[float, ...]]:
-    """The image of a material, if any, and the linear RGB factor it is multiplied by."""
+def _find(image: Any, textures: Textures | None) -> Image.Image | TextureFile | None:
+    """What a material has as an image, which in a file's is a stand-in; trimesh leaves numbers and texts there, too."""
+    from PIL import Image
+
+    if not isinstance(image, Image.Image):
+        return None
+    return image if textures is None else textures.find(image)
+
+
+def read_base_color(
+    material: Any, textures: Textures | None = None
+) -> tuple[Image.Image | TextureFile | None, tuple[float, ...]]:
+    """The image of a material, if any, and the linear RGB factor it is multiplied by.
+
+    ``textures``: the pictures for which the material of a file has stand-ins.
+    """
     from trimesh.visual.color import to_rgba
     from trimesh.visual.material import PBRMaterial, empty_material
 
@@ -51,12 +67,14 @@ def read_base_color(material: Any) -> tuple[Image.Image | None, tuple[float, ...
         material = material.materials[0]
     if isinstance(material, PBRMaterial):
         factor = material.baseColorFactor
-        return material.baseColorTexture, WHITE if factor is None else tuple(np.asarray(factor)[:3] / 255)
-    image, diffuse = getattr(material, "image", None), getattr(material, "diffuse", None)
-    # trimesh stands in a grey image or a grey colour where the file has none.
-    nothing = empty_material().image
-    if image is not None and image.size == nothing.size and image.convert("RGBA") == nothing.convert("RGBA"):
-        return None, WHITE
+        image = _find(material.baseColorTexture, textures)
+        return image, WHITE if factor is None else tuple(np.asarray(factor)[:3] / 255)
+    image, diffuse = _find(getattr(material, "image", None), textures), getattr(material, "diffuse", None)
+    # trimesh stands in a grey image or a grey colour where a material has none.
+    if textures is None and image is not None:
+        nothing = empty_material().image
+        if image.size == nothing.size and image.convert("RGBA") == nothing.convert("RGBA"):
+            return None, WHITE
     stand_in = np.array_equal(diffuse, to_rgba(None)) and "kd" not in getattr(material, "kwargs", {})
     # Exporters write any Kd beside a texture, black too, so that it cannot be meant as a factor.
     if image is not None or diffuse is None or stand_in:
@@ -64,17 +82,19 @@ def read_base_color(material: Any) -> tuple[Image.Image | None, tuple[float, ...
     return None, tuple(to_linear(np.asarray(diffuse)[:3] / 255))
 
 
-def read_metallic_roughness(material: Any) -> tuple[Image.Image | None, tuple[float, float, float]]:
+def read_metallic_roughness(
+    material: Any, textures: Textures | None = None
+) -> tuple[Image.Image | TextureFile | None, tuple[float, float, float]]:
     """The metallic-roughness image of a material, if any, and its factors: 1, roughness, metallic."""
     material = next(iter(getattr(material, "materials", None) or ()), material)
-    image = getattr(material, "metallicRoughnessTexture", None)
+    image = _find(getattr(material, "metallicRoughnessTexture", None), textures)
     # Factors multiply the image. Without one, those that a material leaves out are those of a plain matt surface.
     rough, metal = (getattr(material, f"{kind}Factor", None) for kind in ("roughness", "metallic"))
     plain = 0.0 if image is None else 1.0
     return image, (1.0, 1.0 if rough is None else float(rough), plain if metal is None else float(metal))
 
 
-def merge_textures(parts: list[Part], where: str) -> tuple[np.ndarray | None, np.ndarray | None]:
+def merge_textures(parts: list[Part]) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Base colour and metallic-roughness ``[H, W, 3]`` uint8 for all parts, their UVs moved to these textures.
 
     Without any image the base colours' factors go to vertex colours, and both are None.
@@ -95,31 +115,44 @@ def merge_textures(parts: list[Part], where: str) -> tuple[np.ndarray | None, np
         surface = (id(part.orm), *part.orm_factor) if rough else ()
         groups.setdefault((id(part.image), *part.factor, *surface), []).append(part)
     leaders = [group[0] for group in groups.values()]
-    layers = [[_pixels(part.image, part.factor, where) for part in leaders]]
+    layers = [[_Layer(part.image, part.factor, srgb=True) for part in leaders]]
     if rough:
-        layers.append([_pixels(part.orm, part.orm_factor, where, srgb=False) for part in leaders])
-    made = [layer[0] for layer in layers] if len(leaders) == 1 else _atlas(layers, list(groups.values()))
+        layers.append([_Layer(part.orm, part.orm_factor, srgb=False) for part in leaders])
+    TEXTURE_PIXELS.check(sum(int(np.prod(picture.size)) for layer in layers for picture in layer))
+    one = len(leaders) == 1
+    made = [layer[0].pixels() for layer in layers] if one else _atlas(layers, list(groups.values()))
     return made[0], made[1] if len(made) > 1 else None
 
 
-def _pixels(image: Image.Image | None, factor: tuple[float, ...], where: str, srgb: bool = True) -> np.ndarray:
-    """``[H, W, 3]`` uint8 of an image times a linear factor; one texel where there is no image."""
-    decode, encode = (to_linear, _to_srgb) if srgb else (np.asarray, np.asarray)
-    if image is None:
-        return to_bytes(encode(np.array(factor)))[None, None]
-    try:
-        pixels = np.array(image.convert("RGB"))
-    except (OSError, SyntaxError, ValueError) as error:  # PIL decodes only now; broken PNGs are a SyntaxError
-        raise ValueError(
-            f"{where}: found a texture that cannot be decoded ({error}), expected a complete PNG, JPEG or WebP image."
-        ) from error
-    if factor == WHITE:
-        return pixels
-    table = to_bytes(encode(decode(np.arange(256) / 255)[:, None] * np.array(factor)))
-    return table[pixels, np.arange(3)]
+@dataclass(frozen=True)
+class _Layer:
+    """A picture times a linear factor, decoded when it is asked for; one texel where there is no picture."""
+
+    image: Image.Image | TextureFile | None
+    factor: tuple[float, ...]
+    srgb: bool
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return (1, 1) if self.image is None else self.image.size
+
+    def pixels(self) -> np.ndarray:
+        """``[H, W, 3]`` uint8."""
+        decode, encode = (to_linear, _to_srgb) if self.srgb else (np.asarray, np.asarray)
+        if self.image is None:
+            return to_bytes(encode(np.array(self.factor)))[None, None]
+        try:
+            texels = pixels(self.image)
+        except ValueError as error:
+            raise ValueError(f"found a texture that {error}") from error
+        if self.factor != WHITE:
+            table = to_bytes(encode(decode(np.arange(256) / 255)[:, None] * np.array(self.factor)))
+            for row in texels:  # at once, the look-up would take eight times the picture
+                row[:] = table[row, np.arange(3)]
+        return texels
 
 
-def _atlas(layers: list[list[np.ndarray]], groups: list[list[Part]]) -> list[np.ndarray]:
+def _atlas(layers: list[list[_Layer]], groups: list[list[Part]]) -> list[np.ndarray]:
     """Lay the images of each layer side by side, as often as the UVs of their parts repeat them; move the UVs there."""
     from PIL import Image
 
@@ -132,7 +165,7 @@ def _atlas(layers: list[list[np.ndarray]], groups: list[list[Part]]) -> list[np.
             part.uvs = part.uvs - first
             span[:] = np.maximum(span, np.ceil(used.max(axis=0) - first - 1e-3))
 
-    full = np.array([[image.shape[1::-1] for image in images] for images in layers]).max(axis=0)
+    full = np.array([[picture.size for picture in pictures] for pictures in layers]).max(axis=0)
     limit = _MAX_ATLAS // 2
     while True:
         sizes = np.clip(limit // spans, 1, full)
@@ -146,9 +179,9 @@ def _atlas(layers: list[list[np.ndarray]], groups: list[list[Part]]) -> list[np.
         log.info("%d of %d textures shrink to fit into one.", (sizes < full).any(axis=1).sum(), len(groups))
 
     atlases = [np.zeros((extent[1], extent[0], 3), np.uint8) for _ in layers]
-    for atlas, images in zip(atlases, layers, strict=True):
-        for image, size, repeat, place in zip(images, sizes, repeats, places, strict=True):
-            scaled = np.array(Image.fromarray(image).resize(tuple(size.tolist()), Image.Resampling.BOX))
+    for atlas, pictures in zip(atlases, layers, strict=True):
+        for picture, size, repeat, place in zip(pictures, sizes, repeats, places, strict=True):
+            scaled = np.array(Image.fromarray(picture.pixels()).resize(tuple(size.tolist()), Image.Resampling.BOX))
             block = np.pad(np.tile(scaled, (*repeat[::-1], 1)), ((_GUTTER,) * 2, (_GUTTER,) * 2, (0, 0)), mode="wrap")
             atlas[place[1] : place[1] + block.shape[0], place[0] : place[0] + block.shape[1]] = block
     for group, span, size, repeat, place in zip(groups, spans, sizes, repeats, places, strict=True):

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 import io
-import json
 import logging
-import re
-import struct
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +24,13 @@ from .base_color import (
 from .colors import linear_to_srgb, srgb_to_linear
 from .images import to_pil, write_atomically
 from .mesh import Mesh
-from .mesh_folder import MeshFolder, resolver
+from .meshes.folder import MeshFolder, resolver
+from .meshes.gltf import prepare_gltf
+from .meshes.headers import check_ply, check_stl
+from .meshes.obj import prepare_obj
+from .meshes.off import read_off
+from .meshes.texts import to_utf8
+from .meshes.textures import Textures
 from .obj_file import save_obj
 from .shading import sample_texture
 
@@ -43,12 +46,9 @@ SAVED_SUFFIXES = (".glb", ".obj", ".ply", ".stl")
 """Of files that :func:`save_mesh` writes."""
 
 _GLTF_SUFFIXES = (".glb", ".gltf")
-_UNREADABLE_EXTENSIONS = ("KHR_draco_mesh_compression", "EXT_meshopt_compression", "KHR_mesh_quantization")
-_GLTF_FLOAT, _GLTF_UINT, _GLTF_TRIANGLES = 5126, 5125, 4
-_GLB_JSON = 0x4E4F534A
 
 
-def load_mesh(path: str | Path) -> Mesh:
+def load_mesh(path: str | Path, on_warning: Callable[[str], None] | None = None) -> Mesh:
     """Read a mesh file as one mesh, its scene flattened, every instance placed by its node transforms.
 
     Of the files that it refers to, only regular ones in its own folder or below are opened, and no link is followed.
@@ -60,13 +60,14 @@ def load_mesh(path: str | Path) -> Mesh:
 
     Args:
         path: a file with one of ``SUPPORTED_SUFFIXES``.
+        on_warning: told of what is left out, such as a texture that is not there; None is a warning in the log.
 
     Raises:
         FileNotFoundError: no file at ``path``.
-        ValueError: another suffix, an unreadable file, no triangles, or coordinates that are NaN or infinite.
+        ValueError: another suffix, an unreadable file, no triangles, coordinates that are NaN or infinite, or more than
+            the limits allow (:mod:`rasterizer.meshes.limits`): reading takes at most 256 MiB, 40 times the size of the
+            file and those it refers to, and 16 bytes for each texel.
     """
-    import trimesh
-
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix not in SUPPORTED_SUFFIXES:
@@ -76,20 +77,53 @@ def load_mesh(path: str | Path) -> Mesh:
         )
     if not path.is_file():
         raise FileNotFoundError(f"mesh file {path}: found no such file, expected a {suffix} file.")
+    warnings: dict[str, None] = {}  # each once
+    textures = Textures()
     try:
-        if suffix == ".off":
-            loaded = _read_off(path)
-        else:
-            prepare = {".obj": _prepare_obj, ".glb": _prepare_gltf, ".gltf": _prepare_gltf}.get(suffix, _read)
-            beside = resolver(MeshFolder(path), lambda text: log.warning("%s refers to %s.", path, text))
-            # trimesh gets no path, from which it would read on its own account.
-            loaded = trimesh.load(prepare(path), file_type=suffix[1:], resolver=beside, force="scene", process=False)
+        loaded = _read(path, textures, lambda text: warnings.setdefault(text))
     except Exception as error:  # what the parsers of trimesh raise on damaged files is not limited to any class
+        what = "not enough memory" if isinstance(error, MemoryError) else f"{type(error).__name__}: {error}"
         raise ValueError(
-            f"mesh file {path}: not readable as {suffix} ({type(error).__name__}: {error}). Expected a complete file "
+            f"mesh file {path}: not readable as {suffix} ({what}). Expected a complete file "
             "and beside it the files it refers to; export it again, or as GLB."
         ) from error
-    return _assemble(loaded, path.stem, f"mesh file {path}", srgb_colors=suffix not in _GLTF_SUFFIXES)
+    for text in warnings:
+        (on_warning or log.warning)(f"{path} {text}.")
+    return _assemble(loaded, path.stem, f"mesh file {path}", suffix not in _GLTF_SUFFIXES, textures)
+
+
+def _read(path: Path, textures: Textures, warn: Callable[[str], None]) -> trimesh.Scene | trimesh.Trimesh:
+    """What trimesh makes of the file, its pictures replaced by stand-ins that ``textures`` knows."""
+    import trimesh
+
+    suffix = path.suffix.lower()
+    folder = MeshFolder(path)
+    data = path.read_bytes()
+    if suffix == ".off":
+        return read_off(data)
+    if suffix in _GLTF_SUFFIXES:
+        data = prepare_gltf(data, folder, textures, warn)
+    else:
+        data = {".obj": prepare_obj, ".stl": check_stl, ".ply": check_ply}[suffix](data)
+    asked: list[str] = []
+
+    def get(name: str) -> bytes:
+        asked.append(name)
+        try:
+            found = folder.read(name)
+            if suffix in _GLTF_SUFFIXES:  # a buffer: the pictures are stand-ins already
+                return found
+            return to_utf8(found) if suffix == ".obj" and len(asked) == 1 else textures.add(found)
+        except FileNotFoundError as error:
+            warn(f"refers to a file that is left out: {error}")
+            raise
+        except ValueError as error:  # trimesh goes on without it, and says nothing
+            warn(f"refers to '{name}', which is left out: it {error}")
+            raise
+
+    # trimesh gets no path, from which it would read on its own account.
+    stream, file_type = io.BytesIO(data), suffix[1:]
+    return trimesh.load(stream, file_type=file_type, resolver=resolver(get), force="scene", process=False)
 
 
 def from_trimesh(tm: trimesh.Trimesh | trimesh.Scene, name: str = "") -> Mesh:
@@ -188,114 +222,57 @@ def _shown_colors(mesh: Mesh) -> torch.Tensor | None:
     return None if colors is None else torch.cat((linear_to_srgb(colors[:, :3]), colors[:, 3:]), dim=1)
 
 
-def _read(path: Path) -> io.BytesIO:
-    return io.BytesIO(path.read_bytes())
+def _assemble(tm: Any, name: str, where: str, srgb_colors: bool, textures: Textures | None = None) -> Mesh:
+    """All meshes of a trimesh object, placed and joined, with one texture.
 
-
-def _read_off(path: Path) -> trimesh.Trimesh:
-    """An OFF file, without colours. trimesh 5 fails at polygons of more than four corners."""
-    import trimesh
-
-    rows = [row for line in path.read_text().splitlines() if (row := line.partition("#")[0].split())]
-    if not rows or not rows[0][0].upper().endswith("OFF"):
-        raise ValueError("it does not start with OFF")
-    # Some writers put the counts on the first line.
-    counts, rows = (rows[0][1:], rows[1:]) if len(rows[0]) > 1 else (rows[1], rows[2:])
-    corners, polygons = int(counts[0]), int(counts[1])
-    if len(rows) < corners + polygons:
-        raise ValueError(f"it has {len(rows)} rows for {corners} vertices and {polygons} faces")
-    fans = [(row[1], row[i], row[i + 1]) for row in rows[corners:][:polygons] for i in range(2, int(row[0]))]
-    faces = np.array(fans, dtype=np.int64).reshape(-1, 3)
-    return trimesh.Trimesh(np.array([row[:3] for row in rows[:corners]], dtype=np.float64), faces, process=False)
-
-
-def _prepare_obj(path: Path) -> io.BytesIO:
-    """An OBJ file with its polygons cut into fans: trimesh 4 loses the UVs of files that have nothing but quads."""
-
-    def fan(match: re.Match[bytes]) -> bytes:
-        first, *rest = match[1].split()
-        return b"\n".join(b"f %b %b %b" % (first, *pair) for pair in zip(rest[:-1], rest[1:], strict=True))
-
-    data = path.read_bytes().replace(b"\r\n", b"\n").replace(b"\\\n", b" ")
-    return io.BytesIO(re.sub(rb"^f((?:[ \t]+[-/\d]+){4,})", fan, data, flags=re.MULTILINE))
-
-
-def _prepare_gltf(path: Path) -> io.BytesIO:
-    """A glTF or GLB file, its header changed where trimesh would lose or misread UVs or faces.
-
-    trimesh reads only ``TEXCOORD_0``, and no UVs at all where a primitive has no material. Before 4.4 it makes up faces
-    where a primitive has no indices.
+    Raises:
+        ValueError: whatever it is that they cannot be put together for.
     """
-    data = path.read_bytes()
-    binary = data[:4] == b"glTF"
-    end = 20 + int.from_bytes(data[12:16], "little") if binary else len(data)
-    header = json.loads(data[20:end] if binary else data)
-    for name in _UNREADABLE_EXTENSIONS:
-        if name in header.get("extensionsRequired", ()):
-            raise ValueError(f"it requires {name}, which is not supported: export it without mesh compression")
-    if "KHR_texture_transform" in header.get("extensionsUsed", ()):
-        log.warning("%s uses KHR_texture_transform, which is not applied: textures may be misplaced.", path)
-
-    materials = header.setdefault("materials", [])
-    plain = len(materials)
-    materials.append({})
-    for primitive in (p for m in header.get("meshes", ()) for p in m["primitives"]):
-        attributes = primitive["attributes"]
-        base = materials[primitive.setdefault("material", plain)].get("pbrMetallicRoughness", {})
-        rough = base.get("metallicRoughnessTexture")
-        uv_set = base.get("baseColorTexture", rough or {}).get("texCoord", 0)
-        if rough and rough.get("texCoord", 0) != uv_set:
-            log.warning("%s has a metallic-roughness texture on other UVs than its base colour; it is left out.", path)
-            del base["metallicRoughnessTexture"]
-        uvs = attributes.get(f"TEXCOORD_{uv_set}")
-        if uvs is not None and header["accessors"][uvs]["componentType"] != _GLTF_FLOAT:
-            raise ValueError("its UVs are integers, which is not supported: export it without quantization")
-        if uvs is not None:
-            attributes["TEXCOORD_0"] = uvs
-        if "indices" not in primitive and primitive.get("mode", _GLTF_TRIANGLES) == _GLTF_TRIANGLES:
-            primitive["indices"] = _append_indices(header, header["accessors"][attributes["POSITION"]]["count"])
-    text = json.dumps(header).encode()
-    if not binary:
-        return io.BytesIO(text)
-    text += b" " * (-len(text) % 4)
-    size = 20 + len(text) + len(data) - end
-    return io.BytesIO(struct.pack("<4sIIII", b"glTF", 2, size, len(text), _GLB_JSON) + text + data[end:])
+    try:
+        return _join_parts(_placed_parts(tm, srgb_colors, textures), name, where)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
+    except MemoryError as error:
+        raise ValueError(f"{where}: found too little memory for it, expected a smaller mesh or texture.") from error
+    except Exception as error:  # trimesh checks little of what it passes on
+        raise ValueError(
+            f"{where}: cannot be put together ({type(error).__name__}: {error}), expected a sound mesh. Repair it "
+            "where it was made."
+        ) from error
 
 
-def _append_indices(header: dict[str, Any], count: int) -> int:
-    """Add the indices 0, 1, 2... to a glTF header; the number of their accessor."""
-    data = np.arange(count, dtype="<u4").tobytes()
-    uri = "data:application/octet-stream;base64," + base64.b64encode(data).decode()
-    buffers, views, accessors = header["buffers"], header["bufferViews"], header["accessors"]
-    buffers.append({"uri": uri, "byteLength": len(data)})
-    views.append({"buffer": len(buffers) - 1, "byteLength": len(data)})
-    accessors.append({"bufferView": len(views) - 1, "componentType": _GLTF_UINT, "count": count, "type": "SCALAR"})
-    return len(accessors) - 1
-
-
-def _assemble(tm: Any, name: str, where: str, srgb_colors: bool) -> Mesh:
-    """All meshes of a trimesh object, placed and joined, with one texture."""
+def _placed_parts(tm: Any, srgb_colors: bool, textures: Textures | None) -> list[Part]:
+    """Every mesh with a face, once for each place that it has in the scene."""
     import trimesh
 
     placed = [(tm, np.eye(4))]
     if isinstance(tm, trimesh.Scene):
         nodes = [tm.graph[node] for node in tm.graph.nodes_geometry]
         placed = [(tm.geometry[geometry], transform) for transform, geometry in nodes]
-    parts = [_read_part(g, t, where, srgb_colors) for g, t in placed if isinstance(g, trimesh.Trimesh) and len(g.faces)]
+    solid = [(g, transform) for g, transform in placed if isinstance(g, trimesh.Trimesh) and len(g.faces)]
+    if not solid:
+        kinds = ", ".join(sorted({type(geometry).__name__ for geometry, _ in placed})) or "an empty scene"
+        raise ValueError(_NO_TRIANGLES.format(kinds))
+    return [_read_part(geometry, transform, srgb_colors, textures) for geometry, transform in solid]
+
+
+_NO_TRIANGLES = (
+    "found no triangles in {}, expected a mesh with at least one. Point clouds and curves have no surface; turn them "
+    "into a mesh first."
+)
+
+
+def _join_parts(parts: list[Part], name: str, where: str) -> Mesh:
     starts = np.cumsum([0] + [len(part.vertices) for part in parts])
-    faces = np.concatenate([np.zeros((0, 3), np.int64)] + [p.faces + s for p, s in zip(parts, starts, strict=False)])
+    faces = np.concatenate([part.faces + start for part, start in zip(parts, starts, strict=False)])
     repeated = (faces == np.roll(faces, 1, axis=1)).any(axis=1)
     if repeated.any():
         log.info("%s: dropped %d faces that repeat a vertex.", where, repeated.sum())
         faces = faces[~repeated]
     if not len(faces):
-        kinds = ", ".join(sorted({type(geometry).__name__ for geometry, _ in placed})) or "an empty scene"
-        raise ValueError(
-            f"{where}: found no triangles in {kinds}, expected a mesh with at least one. Point clouds and curves have "
-            "no surface; turn them into a mesh first."
-        )
+        raise ValueError(_NO_TRIANGLES.format("a mesh whose faces all repeat a vertex"))
 
-    texture, metallic_roughness = merge_textures(parts, where)
+    texture, metallic_roughness = merge_textures(parts)
     colors = None
     if any(part.colors is not None for part in parts):
         colors = [np.ones((len(p.vertices), 4)) if p.colors is None else p.colors for p in parts]
@@ -314,7 +291,7 @@ def _assemble(tm: Any, name: str, where: str, srgb_colors: bool) -> Mesh:
 
 
 def _from_bytes(image: np.ndarray | None) -> torch.Tensor | None:
-    return None if image is None else torch.from_numpy(image.astype(np.float32) / 255)
+    return None if image is None else torch.from_numpy(image).to(torch.float32).div_(255)
 
 
 def _join(arrays: list[np.ndarray | None]) -> torch.Tensor | None:
@@ -323,11 +300,14 @@ def _join(arrays: list[np.ndarray | None]) -> torch.Tensor | None:
     return torch.from_numpy(np.concatenate(arrays).astype(np.float32)) if complete else None
 
 
-def _read_part(tm: trimesh.Trimesh, transform: np.ndarray, where: str, srgb_colors: bool) -> Part:
+def _read_part(tm: trimesh.Trimesh, transform: np.ndarray, srgb_colors: bool, textures: Textures | None) -> Part:
     vertices, faces = np.array(tm.vertices, np.float64), np.array(tm.faces, np.int64)
+    if vertices.ndim != 2 or vertices.shape[1] not in (3, 4):  # OBJ has a fourth, which is for curves
+        raise ValueError(f"found positions {list(vertices.shape)}, expected three numbers for each vertex.")
+    vertices = vertices[:, :3]
     if faces.min() < 0 or faces.max() >= len(vertices):
         raise ValueError(
-            f"{where}: found faces with vertex indices {faces.min()}..{faces.max()}, expected 0..{len(vertices) - 1}. "
+            f"found faces with vertex indices {faces.min()}..{faces.max()}, expected 0..{len(vertices) - 1}. "
             "The file is damaged; export it again."
         )
     # Asking for vertex_normals would compute normals that crease along seams where the file had none.
@@ -336,8 +316,8 @@ def _read_part(tm: trimesh.Trimesh, transform: np.ndarray, where: str, srgb_colo
     factor = WHITE
     orm: dict[str, Any] = {}
     if tm.visual.kind == "texture":
-        image, factor = read_base_color(tm.visual.material)
-        orm = dict(zip(("orm", "orm_factor"), read_metallic_roughness(tm.visual.material), strict=True))
+        image, factor = read_base_color(tm.visual.material, textures)
+        orm = dict(zip(("orm", "orm_factor"), read_metallic_roughness(tm.visual.material, textures), strict=True))
         uvs = _rows(tm.visual.uv, vertices)
         colors = _rows(tm.visual.vertex_attributes.get("color", tm.vertex_attributes.get("color")), vertices)
     elif tm.visual.kind == "vertex":
@@ -361,26 +341,32 @@ def _read_part(tm: trimesh.Trimesh, transform: np.ndarray, where: str, srgb_colo
         normals = np.divide(normals, length, out=np.zeros_like(normals), where=length > 0)
         normals = normals if np.isfinite(normals).all() else None
     if uvs is not None:
-        uvs = np.stack([uvs[:, 0], 1.0 - uvs[:, 1]], axis=1)
-    for label, values in (("positions", vertices), ("UVs", vertices[:0] if uvs is None else uvs)):
-        if bad := (~(np.abs(values) < np.finfo(np.float32).max)).any(axis=1).sum():
+        # OBJ may leave out the second number, which is 0 then.
+        uvs = np.stack([uvs[:, 0], 1.0 - (uvs[:, 1] if uvs.shape[1] > 1 else 0.0 * uvs[:, 0])], axis=1)
+    colors = _linear_rgba(colors, srgb_colors)
+    for label, values in (("positions", vertices), ("UVs", uvs), ("colours", colors)):
+        if values is not None and (bad := (~(np.abs(values) < np.finfo(np.float32).max)).any(axis=1).sum()):
             raise ValueError(
-                f"{where}: found {bad} of {len(vertices)} vertices with NaN or infinite {label}, expected finite "
+                f"found {bad} of {len(vertices)} vertices with NaN or infinite {label}, expected finite "
                 "numbers. Repair the mesh where it was made."
             )
-    return Part(vertices, faces, normals, uvs, _linear_rgba(colors, srgb_colors), image, factor, **orm)
+    return Part(vertices, faces, normals, uvs, colors, image, factor, **orm)
 
 
 def _rows(values: Any, vertices: np.ndarray) -> np.ndarray | None:
-    """``values`` as an array, or None unless it has a row for each vertex."""
-    return None if values is None or len(values) != len(vertices) else np.array(values)
+    """``values`` as an array of rows, or None unless it has one for each vertex."""
+    if values is None or len(values) != len(vertices):
+        return None
+    rows = np.array(values)
+    return rows if rows.ndim == 2 and rows.shape[1] and rows.dtype.kind in "fiu" else None
 
 
 def _linear_rgba(colors: np.ndarray | None, srgb: bool) -> np.ndarray | None:
-    """Colours of any depth as linear RGBA 0..1."""
+    """Colours of any depth as linear RGBA 0..1, a single number being a grey."""
     if colors is None:
         return None
     scale = 65535 if colors.dtype == np.uint16 else 255 if colors.dtype.kind in "iu" else 1
     scaled = np.clip(colors / scale, 0, 1)
     alpha = scaled[:, 3:4] if scaled.shape[1] > 3 else np.ones((len(scaled), 1))
-    return np.hstack([to_linear(scaled[:, :3]) if srgb else scaled[:, :3], alpha])
+    rgb = scaled[:, :3] if scaled.shape[1] > 2 else np.repeat(scaled[:, :1], 3, axis=1)
+    return np.hstack([to_linear(rgb) if srgb else rgb, alpha])

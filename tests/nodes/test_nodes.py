@@ -126,6 +126,19 @@ class TestLoadMesh:
         box(folders.output / "mesh")
         assert run(pack, "LoadMesh", mesh_file="mesh/box.glb [output]")[0].faces.shape == (1, 12, 3)
 
+    def test_what_is_left_out_is_said(
+        self, pack: SimpleNamespace, folders: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (folders.input / "a.mtl").write_text("newmtl m\nmap_Kd gone.png\n")
+        rows = "mtllib a.mtl\nv 0 0 0\nv 1 0 0\nv 0 1 0\nvt 0 0\nusemtl m\nf 1/1 2/1 3/1\n"
+        (folders.input / "a.obj").write_text(rows)
+        shown = []
+        monkeypatch.setattr(pack.compat, "show_text", lambda text, node_id: shown.append(text))
+        *_, info = run(pack, "LoadMesh", mesh_file="a.obj")
+        (text,) = shown
+        assert text == "refers to a file that is left out: 'gone.png' is not there; only files in the mesh's own folder are read."
+        assert info.endswith(text)
+
     def test_changed_file_has_another_fingerprint(self, pack: SimpleNamespace, folders: SimpleNamespace) -> None:
         path, node = box(folders.input), pack.nodes["LoadMesh"]
         before = node.fingerprint_inputs("box.glb")

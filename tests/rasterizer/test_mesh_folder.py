@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rasterizer.mesh_folder import MeshFolder
 from rasterizer.mesh_io import load_mesh
+from rasterizer.meshes.folder import MeshFolder
 from rasterizer.safe_names import is_reserved, relative_parts
 
 _seen: list[str] | None = None

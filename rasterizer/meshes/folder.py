@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from .safe_names import relative_parts
+from ..safe_names import relative_parts
 
 _FLAGS = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY", "O_NOCTTY"))
 
@@ -23,6 +24,11 @@ class MeshFolder:
     def __init__(self, path: Path) -> None:
         self._folder = path.parent
         self._read: dict[tuple[str, ...], bytes] = {}
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files read so far."""
+        return sum(map(len, self._read.values()))
 
     def read(self, name: str) -> bytes:
         """The bytes of the file that a mesh calls ``name``, whose backslashes and percent codes are understood.
@@ -69,11 +75,8 @@ def _short(name: str) -> str:
     return name if len(name) <= 200 else f"{name[:200]}..."
 
 
-def resolver(folder: MeshFolder, missing: Any) -> Any:
-    """``folder`` as trimesh wants it; ``missing(text)`` is told of each file that trimesh asks for in vain.
-
-    trimesh goes on without materials and textures it cannot find, and says nothing.
-    """
+def resolver(get: Callable[[str], bytes]) -> Any:
+    """``get(name)`` as what trimesh asks for files; whatever else trimesh wants of it is refused."""
     from trimesh.resolvers import Resolver
 
     class FolderResolver(Resolver):
@@ -81,11 +84,7 @@ def resolver(folder: MeshFolder, missing: Any) -> Any:
             pass
 
         def get(self, key: str) -> bytes:
-            try:
-                return folder.read(str(key))
-            except FileNotFoundError as error:
-                missing(str(error))
-                raise
+            return get(str(key))
 
         def keys(self) -> Any:
             return ()
