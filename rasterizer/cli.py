@@ -123,6 +123,9 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="measure baked textures instead, beside Hunyuan3D 2.1's with OpenCV, and 2.0's with hy3dgen and SciPy too",
     )
+    sub.add_argument(
+        "--busy", action="store_true", help="how the CPU's work suffers where other programs keep every core busy"
+    )
     sub.add_argument("--mesh", help="with --quality: this mesh file, which has UVs, instead of the samples")
     sub.add_argument("--repeats", default=7, type=int, metavar="N", help="calls per measurement (default 7)")
     sub.add_argument("--json", action="store_true", help="as JSON")
@@ -241,6 +244,14 @@ def _bench(options: argparse.Namespace) -> None:
         return
     if options.mesh:
         raise ValueError("--mesh: goes with --quality")
+    if options.busy:
+        from . import bench_busy
+
+        measured = list(bench_busy.measure())
+        print(
+            json.dumps([row.as_dict() for row in measured], indent=2) if options.json else bench_busy.markdown(measured)
+        )
+        return
     if options.repeats < 1:
         raise ValueError(f"--repeats: is {options.repeats}, expected at least 1")
     cases = tuple(options.case or (bench.QUICK if options.quick else bench.ALL))

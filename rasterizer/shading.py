@@ -11,6 +11,7 @@ from torch import Tensor
 from .cameras import DIAMETER, normalization, to_camera
 from .colors import linear_to_srgb
 from .raster import Raster
+from .threads import on_own_threads, share_rows
 from .validation import check_choice
 
 ATTRIBUTES = ("position", "normal", "uv", "vertex color", "texture", "depth", "barycentric", "face id")
@@ -18,6 +19,7 @@ SHADINGS = ("smooth", "flat")
 ENCODINGS = ("hunyuan3d", "world", "camera", "raw")
 
 
+@on_own_threads
 def attribute_image(
     raster: Raster,
     attribute: str,
@@ -54,12 +56,19 @@ def attribute_image(
         raise ValueError("encoding: is 'camera' but the raster is in UV space; expected hunyuan3d, world or raw")
     if attribute == "normal" and shading == "smooth" and raster.mesh.normals is None:
         raster = replace(raster, mesh=replace(raster.mesh, normals=raster.mesh.vertex_normals()))  # once for all views
-    images = []
-    for number in range(len(raster.findices)):
-        if on_progress:
-            on_progress(number / len(raster.findices))
-        images.append(_image(raster.view(number), attribute, shading, encoding, background))
-    return torch.cat(images)
+    images = torch.empty((*raster.findices.shape, 3), dtype=torch.float32, device=raster.findices.device)
+
+    def draw(part: slice) -> None:
+        for number in range(part.start, part.stop):
+            images[number : number + 1] = _image(raster.view(number), attribute, shading, encoding, background)
+
+    pixels = raster.findices[0].numel()
+    share_rows(draw, len(images), raster.findices.device, weight=pixels, chunk=1, report=on_progress or _ignore)
+    return images
+
+
+def _ignore(share: float) -> None:
+    pass
 
 
 def _image(

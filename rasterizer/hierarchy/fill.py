@@ -7,12 +7,14 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ..threads import on_own_threads, share_rows
 from .grid import GridHierarchy
 from .surface import SurfaceGraph, group_mean
 
 _STEPS = 32  # of relaxation a level: with half of a knot unknown, within 5 of 255 of the solution, 0.6 on average
 
 
+@on_own_threads
 def fill_surface(
     features: Tensor,
     known: Tensor,
@@ -98,8 +100,15 @@ def _relax(graph: SurfaceGraph, values: Tensor, free: Tensor) -> Tensor:
 
     def residual(x: Tensor) -> Tensor:
         """Sum over the neighbours of weight times difference, on free nodes."""
-        around = x.index_select(0, index.view(-1)).view(*index.shape, -1)
-        return ((around * weights).sum(dim=1) - diagonal * x) * free
+        out = torch.empty_like(x)
+
+        def rows(part: slice) -> None:
+            some = index[part]
+            around = x.index_select(0, some.reshape(-1)).view(*some.shape, -1)
+            out[part] = ((around * weights[part]).sum(dim=1) - diagonal[part] * x[part]) * free[part]
+
+        share_rows(rows, len(x), x.device, weight=4 * index.shape[1])
+        return out
 
     left = residual(values)
     step = left / diagonal

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..device import device_policy, double_device
 from ..mesh import Mesh
+from ..threads import on_own_threads, share_rows
 from ..validation import check_faces, check_integer
 from .build import build
 from .cells import centres, coordinates_of, pack, unpack
@@ -53,6 +54,7 @@ class GridHierarchy:
     complete: bool
 
     @classmethod
+    @on_own_threads
     def from_mesh(
         cls,
         vertices: Tensor,
@@ -189,6 +191,7 @@ class GridHierarchy:
             weights = weights + weight
         return total / weights
 
+    @on_own_threads
     def find(self, points: Tensor, normals: Tensor | None = None) -> Tensor:
         """The cell of level 0 that each point of the surface belongs to.
 
@@ -207,6 +210,17 @@ class GridHierarchy:
         keys, order = torch.sort(self.keys[0].index_select(0, seen), stable=True)
         cells = seen.index_select(0, order)
         grid = coordinates_of((points.float() - self.centre) / self.half_side, self.resolution)
+        found = torch.empty(len(points), dtype=torch.int64, device=home)
+
+        def look(part: slice) -> None:
+            its_normals = None if normals is None else normals[part]
+            found[part] = self._nearest(grid[part], points[part], its_normals, keys, cells)
+
+        share_rows(look, len(points), home, weight=8)
+        return found
+
+    def _nearest(self, grid: Tensor, points: Tensor, normals: Tensor | None, keys: Tensor, cells: Tensor) -> Tensor:
+        """The best of the cells at and around given grid coordinates."""
         best, found = self._nearest_in(grid, points, normals, keys, cells)
         poor = (best >= _POOR).nonzero().squeeze(1)
         if len(poor):
@@ -214,7 +228,7 @@ class GridHierarchy:
             its_normals = None if normals is None else normals.index_select(0, poor)
             least, cell = best.index_select(0, poor), found.index_select(0, poor)
             for shift in _AROUND:
-                near = some + torch.tensor(shift, device=home)
+                near = some + torch.tensor(shift, device=grid.device)
                 apart, other = self._nearest_in(near, its_points, its_normals, keys, cells)
                 closer = apart < least
                 least, cell = torch.where(closer, apart, least), torch.where(closer, other, cell)

@@ -18,6 +18,7 @@ from ..device import device_policy
 from ..mesh import Mesh
 from ..raster import Raster, rasterize_mesh
 from ..raster_types import shares
+from ..threads import on_own_threads, share_rows
 from ..validation import check_integer, check_number
 from .lens import Lens, Pictures, columns, unit
 from .texels import Texels
@@ -44,6 +45,7 @@ class Baked:
     covered: Tensor
 
 
+@on_own_threads
 def bake_views(
     mesh: Mesh,
     images: Tensor,
@@ -110,9 +112,8 @@ def bake_views(
     weights, best = torch.zeros(len(texels), device=device), torch.zeros(len(texels), device=device)
     chunk = min(device_policy(device).chunk, _CHUNK)
     step = next(steps)
-    for start in range(0, len(texels), chunk):
-        step(start / len(texels))
-        part = slice(start, start + chunk)
+
+    def look(part: slice) -> None:
         some = texels[part]
         points = columns(some.interpolate(mesh.vertices))
         smooth = unit(columns(some.interpolate(normals)))
@@ -128,6 +129,8 @@ def bake_views(
                 weights[part].index_add_(0, index, weight)
                 seen = best[part]
                 seen[index] = torch.maximum(seen[index], trust)
+
+    share_rows(look, len(texels), device, weight=len(lenses), chunk=chunk, report=step)
     report(1.0)
     painted = weights > 1e-8
     colors = total / weights.clamp(min=1e-8)[:, None] * painted[:, None]
@@ -147,25 +150,30 @@ def _pictures(
     depth = raster.distance()[:, 0]
     depth.masked_fill_(raster.findices[:, 0] == 0, _NOTHING)
     lenses = Lens.of_each(raster.cameras, raster.mesh, width, height)
-    edges = torch.empty((views, height, width), dtype=torch.bool, device=images.device)
-    for some in _alike(lenses, device_policy(images.device).views_together):
-        report(some[0] / views)
-        edges[some] = _edges(depth[some], raster.findices[some, 0], [lenses[number] for number in some])
-    depth.masked_fill_(edges, _NOTHING)
-    color[..., channels] = _fade(edges, border)
+    groups = _alike(lenses, device_policy(images.device).views_together)
+
+    def fade(part: slice) -> None:
+        for some in groups[part]:
+            alike = lenses[some] if isinstance(some, slice) else [lenses[number] for number in some]
+            edges = _edges(depth[some], raster.findices[some, 0], alike)
+            depth[some] = depth[some].masked_fill_(edges, _NOTHING)
+            color[some, ..., channels] = _fade(edges, border)
+
+    share_rows(fade, len(groups), images.device, weight=height * width, report=report)
     if masks is not None:
         color[..., channels] *= masks.to(color)
     around = torch.tensor([[0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 1.0, 1.0]], device=images.device)[:, :, None]
     return Pictures(color.view(-1, wide), depth.view(-1), around, channels), lenses
 
 
-def _alike(lenses: Sequence[Lens], together: bool) -> list[list[int]]:
-    """Numbers of views that differ in where they look from only, or each alone."""
+def _alike(lenses: Sequence[Lens], together: bool) -> list[list[int] | slice]:
+    """Numbers of views that differ in where they look from only, or each alone; slices, which copy nothing, if they can
+    be."""
     found: dict[tuple[object, ...], list[int]] = {}
     for number, lens in enumerate(lenses):
         key = (lens.pixels, lens.perspective, lens.near) if together else (number,)
         found.setdefault(key, []).append(number)
-    return list(found.values())
+    return [slice(some[0], some[-1] + 1) if some[-1] - some[0] < len(some) else some for some in found.values()]
 
 
 def _edges(depth: Tensor, findices: Tensor, lenses: Sequence[Lens]) -> Tensor:

@@ -12,6 +12,7 @@ from ..hierarchy import GridHierarchy, fill_surface
 from ..hierarchy.surface import SurfaceGraph, group_mean
 from ..mesh import Mesh, weld_index
 from ..raster_types import shares
+from ..threads import on_own_threads, share_rows
 from ..validation import check_choice
 from .gutter import spread
 from .texels import Texels
@@ -26,6 +27,7 @@ _LAYERS = 16
 _BLUR = 0.6  # standard deviation of the weights with which texels read the cells around them, in cells
 
 
+@on_own_threads
 def fill_texture(
     texture: Tensor,
     painted: Tensor,
@@ -132,16 +134,22 @@ def _read(
     cells = hierarchy.original.nonzero().squeeze(1)
     values = features.index_select(0, cells)
     usable = reached.index_select(0, cells)
-    own = node.index_select(0, cell).clamp(min=0)
-    total, weights = 0.0, 0.0
     width = 2 * (_BLUR * hierarchy.cell_size) ** 2
-    for other in (own, *graph.neighbors.index_select(0, own).unbind(1)):
-        place = other.clamp(min=0)
-        apart = (graph.points.index_select(0, place) - points).square().sum(dim=1)
-        weight = torch.exp(-apart / width).clamp(min=1e-12) * ((other >= 0) & usable.index_select(0, place))
-        total = total + values.index_select(0, place) * weight[:, None]
-        weights = weights + weight
-    return total / weights.clamp(min=1e-12)[:, None]
+    colors = values.new_empty((len(points), values.shape[1]))
+
+    def read(part: slice) -> None:
+        own = node.index_select(0, cell[part]).clamp(min=0)
+        total, weights = 0.0, 0.0
+        for other in (own, *graph.neighbors.index_select(0, own).unbind(1)):
+            place = other.clamp(min=0)
+            apart = (graph.points.index_select(0, place) - points[part]).square().sum(dim=1)
+            weight = torch.exp(-apart / width).clamp(min=1e-12) * ((other >= 0) & usable.index_select(0, place))
+            total = total + values.index_select(0, place) * weight[:, None]
+            weights = weights + weight
+        colors[part] = total / weights.clamp(min=1e-12)[:, None]
+
+    share_rows(read, len(points), points.device, weight=8)
+    return colors
 
 
 def _from_vertices(texture: Tensor, painted: Tensor, gap: Texels, method: str) -> tuple[Tensor, Tensor]:

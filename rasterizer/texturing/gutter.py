@@ -5,9 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..threads import on_own_threads, share_rows
+
 _RINGS = 8  # texels around the known ones that take the mean of their neighbours, before coarser averages take over
 
 
+@on_own_threads
 def spread(texture: Tensor, known: Tensor) -> Tensor:
     """Fill every texel that is not known from those that are.
 
@@ -33,10 +36,21 @@ def spread(texture: Tensor, known: Tensor) -> Tensor:
 
 def _ring(image: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     """Unknown texels next to known ones take the mean of the known among their eight neighbours."""
-    near = torch.nn.functional.avg_pool2d(weight, 3, stride=1, padding=1)
-    mean = torch.nn.functional.avg_pool2d(image, 3, stride=1, padding=1) / near.clamp(min=1e-6)
-    grown = (near > 0.05).to(weight.dtype)  # one of nine is 0.11
-    return torch.where(weight > 0, image, mean * grown), grown
+    height, width = weight.shape[2:]
+    colors, known = torch.empty_like(image), torch.empty_like(weight)
+
+    def grow(rows: slice) -> None:
+        first, last = max(rows.start - 1, 0), min(rows.stop + 1, height)
+        some, its_weight = image[:, :, first:last], weight[:, :, first:last]
+        near = torch.nn.functional.avg_pool2d(its_weight, 3, stride=1, padding=1)
+        mean = torch.nn.functional.avg_pool2d(some, 3, stride=1, padding=1) / near.clamp(min=1e-6)
+        grown = (near > 0.05).to(weight.dtype)  # one of nine is 0.11
+        inner = slice(rows.start - first, rows.stop - first)
+        colors[:, :, rows] = torch.where(its_weight > 0, some, mean * grown)[:, :, inner]
+        known[:, :, rows] = grown[:, :, inner]
+
+    share_rows(grow, height, weight.device, weight=4 * width)
+    return colors, known
 
 
 def _pyramid(image: Tensor, weight: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from ..mesh import Mesh
 from ..raster import rasterize_mesh
 from ..raster_types import shares
 from ..shading import attribute_image
+from ..threads import on_own_threads
 from ..validation import check_choice
 
 STYLES = ("hunyuan3d-2", "hunyuan3d-2.1")
@@ -35,6 +36,7 @@ class Maps:
     mask: Tensor
 
 
+@on_own_threads
 def render_maps(
     mesh: Mesh,
     cameras: Sequence[Camera] | None = None,

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..mesh import Mesh
 from ..raster import rasterize_mesh
+from ..threads import share_rows
 
 
 @dataclass(frozen=True)
@@ -49,11 +50,17 @@ class Texels:
 
     def interpolate(self, attribute: Tensor) -> Tensor:
         """Vertex attribute ``[N, C]`` at each texel, ``[T, C]``."""
-        corners = self.mesh.faces.index_select(0, self.face).long()
-        total = 0.0
-        for corner, weight in zip(corners.unbind(1), self.weights.unbind(1), strict=True):
-            total = total + attribute.index_select(0, corner) * weight[:, None]
-        return total
+        values = attribute.new_empty((len(self), attribute.shape[1]))
+
+        def blend(part: slice) -> None:
+            corners = self.mesh.faces.index_select(0, self.face[part]).long()
+            total = 0.0
+            for corner, weight in zip(corners.unbind(1), self.weights[part].unbind(1), strict=True):
+                total = total + attribute.index_select(0, corner) * weight[:, None]
+            values[part] = total
+
+        share_rows(blend, len(self), values.device, weight=4)
+        return values
 
     def image(self, values: Tensor) -> Tensor:
         """``[H, W, C]`` or ``[H, W]`` image of values ``[T, C]`` or ``[T]``, 0 where the layout covers nothing."""

@@ -4,7 +4,7 @@ Triangles are set up in bounded batches (:mod:`.triangles`, :mod:`.boxes`), thei
 chunks (:mod:`.fragments`), merged into an integer z-buffer (:mod:`.zbuffer`), and the winners turned into barycentrics
 (:mod:`.resolve`). All modes evaluate the same arithmetic on different sets of candidates and give the same bits. A GPU
 is given few large pieces, because launches are dear; a CPU pieces that fit its cache, those of a large image shared
-between threads (:mod:`.sharing`), and instead of square tiles of large triangles runs of pixels in one row
+between threads (:mod:`rasterizer.threads`), and instead of square tiles of large triangles runs of pixels in one row
 (:mod:`.spans`).
 """
 
@@ -22,12 +22,12 @@ from ...arithmetic import constant, depth_threshold
 from ...device import DevicePolicy, device_policy
 from ...memory import default_budget
 from ...raster_types import RasterInfo, RasterOptions, shares
+from ...threads import on_own_threads, share, threads_for
 from ..single_views import takes_single_views
 from .boxes import BYTES_PER_TRIANGLE, X0, BlockList, Boxes, count_tiles, cut, touched
 from .fragments import BYTES_PER_BLOCK, BYTES_PER_PIXEL, LEAST_DEPTH, Target, draw
 from .resolve import BYTES_PER_PIXEL as BYTES_PER_RESULT
 from .resolve import resolve
-from .sharing import share, threads_for
 from .spans import SMALL, SMALL_SHAPES, gather, small_classes, sort_by_kind, span_tasks
 from .triangles import Corners, Triangles
 from .zbuffer import make_zbuffer
@@ -72,6 +72,7 @@ class _Frame:
         self.options.on_progress(self.done)
 
 
+@on_own_threads
 @takes_single_views
 def rasterize(pos: Tensor, tri: Tensor, options: RasterOptions) -> tuple[Tensor, Tensor, RasterInfo]:
     """Rasterize ``pos [B, N, 4]`` float32 with ``tri [M, 3]`` int; both validated and on one device.

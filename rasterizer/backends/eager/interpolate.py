@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from ...device import device_policy
-from .sharing import share, threads_for
+from ...threads import on_own_threads, share, threads_for
 
 WORKING_BYTES = 256 << 20
 """Chunks stay below this: what is gathered for a chunk, not for the image, is the temporary."""
@@ -27,6 +27,7 @@ _FEW_CHANNELS = 8
 _Blend = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
 
+@on_own_threads
 def interpolate(col: Tensor, findices: Tensor, barycentric: Tensor, tri: Tensor) -> Tensor:
     """:func:`rasterizer.interpolate` for arguments that have been checked; the differentiable way.
 
