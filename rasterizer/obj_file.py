@@ -6,6 +6,7 @@ import io
 import os
 from collections.abc import Iterable
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -72,8 +73,8 @@ def files_beside(mesh: Mesh, path: Path) -> list[Path]:
 
 
 def _own(path: Path) -> list[Path]:
-    """The files beside an OBJ file that were written for it."""
-    found = {next(stems(path)), named_by(path)} - {None}
+    """The files beside an OBJ file that were written for it, also by a process that was killed then."""
+    found = {*islice(stems(path), 4), named_by(path)} - {None}
     return [name for stem in found for name in _names(path, stem, KINDS) if is_part(name, path)]
 
 

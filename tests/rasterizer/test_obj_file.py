@@ -136,6 +136,17 @@ def test_saving_again_leaves_no_litter(tmp_path: Path) -> None:
     assert names(tmp_path) == {"a b.obj"}
 
 
+def test_what_a_killed_process_left_goes_at_the_next_save(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "mesh.obj"
+    save_mesh(A, path)
+    with monkeypatch.context() as patch:
+        patch.setattr("rasterizer.obj_file.remove", lambda names: None)
+        save_mesh(B, path)
+    assert shows(path, B) and len(names(tmp_path)) == 9
+    save_mesh(A, path)
+    assert shows(path, A) and names(tmp_path) == {"mesh.obj", *beside("mesh")}
+
+
 class FullError(OSError):
     """The disk is full."""
 
