@@ -9,12 +9,11 @@ from comfy_api.latest import io
 
 from ..rasterizer.mesh import Mesh
 from ..rasterizer.texturing import METHODS, Baked, bake_views, fill_texture
+from ..rasterizer.texturing.bake import bake_need
+from ..rasterizer.texturing.need import fill_bytes
 from . import compat
 from .border import read_cameras, read_meshes
 from .runtime import Progress, compute, result_device
-
-_BYTES_PER_TEXEL = 160
-_BYTES_PER_PIXEL = 96
 
 
 class BakeViewsNode(io.ComfyNode):
@@ -130,7 +129,9 @@ class BakeViewsNode(io.ComfyNode):
         for item in meshes:
             item.require_uvs()
         progress = Progress(len(meshes))
-        need = texture_size * texture_size * _BYTES_PER_TEXEL + len(views) * images[0].numel() * _BYTES_PER_PIXEL
+        some = stacked[: len(views)]
+        # ComfyUI is asked for it on a GPU only.
+        need = some.numel() * 4 + bake_need(some, torch.device("cuda")).bytes(texture_size * texture_size)
         baked: list[Baked] = []
         for number, item in enumerate(meshes):
             part = slice(number * len(views), (number + 1) * len(views))
@@ -215,7 +216,8 @@ class FillTextureNode(io.ComfyNode):
                 image, known = texture[number].to(device), painted[number].to(device) > 0.5
                 return fill_texture(image, known, item.to(device), method, progress)
 
-            image, mask = compute(fill, texture[0].numel() * _BYTES_PER_TEXEL)
+            need = texture[0].numel() * 4 + fill_bytes(painted[0].numel(), texture.shape[3], method)
+            image, mask = compute(fill, need)
             textures.append(image.to(result_device()))
             filled.append(mask.to(result_device(), torch.float32))
             progress.next_stage()

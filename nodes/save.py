@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import posixpath
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import folder_paths
 from comfy_api.latest import io
 
-from ..rasterizer.mesh_io import SAVED_SUFFIXES, save_mesh
+from ..rasterizer.mesh import Mesh
+from ..rasterizer.mesh_io import SAVED_SUFFIXES, save_mesh, saved_files
+from ..rasterizer.safe_names import check_new, relative_parts
 from ..rasterizer.validation import check_choice
 from . import compat
 from .border import read_meshes
@@ -58,16 +63,18 @@ class SaveMeshNode(io.ComfyNode):
     def execute(cls, mesh: Any, filename_prefix: str, format: str) -> io.NodeOutput:
         """Save every mesh."""
         check_choice(format, _FORMATS, "format")
+        _check_prefix(filename_prefix, format)
         meshes = read_meshes(mesh)
         progress = Progress(len(meshes))
         saved = []
         for item in meshes:
-            target = _target(filename_prefix, format)
-            save_mesh(item, target)
-            saved.append(target.relative_to(_output()))
+            saved.append(save_mesh(item, _target(filename_prefix, format, item)))
             progress.next_stage()
-        shown = [{"filename": path.name, "subfolder": _posix(path.parent), "type": "output"} for path in saved]
-        return io.NodeOutput([path.as_posix() for path in saved], ui={"3d": shown})
+        places = [[path.relative_to(_output()) for path in files] for files in saved]
+        # The frontend shows the first file; clients of the server download all.
+        listed = [files[0] for files in places] + [path for files in places for path in files[1:]]
+        shown = [{"filename": path.name, "subfolder": _posix(path.parent), "type": "output"} for path in listed]
+        return io.NodeOutput([files[0].as_posix() for files in places], ui={"3d": shown})
 
 
 def _output() -> Path:
@@ -78,19 +85,50 @@ def _posix(folder: Path) -> str:
     return "" if folder == Path() else folder.as_posix()
 
 
-def _target(prefix: str, suffix: str) -> Path:
-    """The next free name.
+def _check_prefix(prefix: str, suffix: str) -> None:
+    """Look at the text alone: on Windows, already resolving a path may connect to a server.
+
+    Raises:
+        ValueError: no file of that name can be made in the output folder.
+    """
+    plain = prefix.strip().replace("\\", "/")
+    for output in {Path(folder_paths.get_output_directory()), _output()}:
+        plain = plain.removeprefix(output.as_posix().rstrip("/") + "/")
+    try:
+        parts = relative_parts(plain if plain.startswith("/") else posixpath.normpath(plain))
+        check_new((*parts[:-1], f"{parts[-1]}_{0:05}_.{suffix}"))
+    except ValueError as error:
+        raise ValueError(
+            f"filename_prefix: {_shown(prefix)} lies outside ComfyUI's output folder, or no file can have that name: "
+            f"it {error}. Choose a folder and a name such as 3d/statue."
+        ) from None
+
+
+def _shown(prefix: str) -> str:
+    return repr(prefix if len(prefix) <= 200 else f"{prefix[:200]}...")
+
+
+def _target(prefix: str, suffix: str, mesh: Mesh) -> Path:
+    """The next name for which none of the files is there.
 
     Raises:
         ValueError: it would lie outside the output folder.
     """
     output = _output()
-    # ComfyUI fills in %date% and the like only below, but these bring in no folders above.
-    wanted = (output / prefix.strip().replace("\\", "/")).resolve()
-    if not wanted.is_relative_to(output) or wanted == output:
-        raise ValueError(f"filename_prefix: {prefix!r} lies outside ComfyUI's output folder, expected a place in it")
-    folder, name, counter, *_ = folder_paths.get_save_image_path(prefix.strip(), str(output))
-    target = Path(folder).resolve() / f"{name}_{counter:05}_.{suffix}"
+    outside = f"filename_prefix: {_shown(prefix)} lies outside ComfyUI's output folder, expected a place in it"
+    try:
+        # ComfyUI fills in %date% and the like only below, but these bring in no folders above.
+        wanted = (output / prefix.strip().replace("\\", "/")).resolve()
+        if not wanted.is_relative_to(output) or wanted == output:
+            raise ValueError(outside)
+        folder, name, counter, *_ = folder_paths.get_save_image_path(prefix.strip(), str(output))
+    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle, before Python 3.13
+        raise ValueError(
+            f"filename_prefix: {_shown(prefix)} has a folder that cannot be made or read: {error}"
+        ) from error
+    # Its counter looks only at files with this very prefix.
+    names = (Path(folder).resolve() / f"{name}_{number:05}_.{suffix}" for number in count(counter))
+    target = next(path for path in names if not any(map(os.path.lexists, saved_files(mesh, path))))
     if not target.is_relative_to(output):
-        raise ValueError(f"filename_prefix: {prefix!r} lies outside ComfyUI's output folder, expected a place in it")
+        raise ValueError(outside)
     return target

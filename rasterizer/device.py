@@ -7,12 +7,13 @@ and returns wrong results for some operators, so work meant for it runs on the C
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
+
+from .host_memory import free_host_memory
 
 log = logging.getLogger("torch_rasterizer")
 
@@ -141,24 +142,7 @@ def free_memory(device: torch.device) -> int:
         return total - torch.xpu.memory_allocated(device)
     if device.type == "mps":
         return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
-    return _free_host_memory()
-
-
-def _free_host_memory() -> int:
-    try:
-        import psutil  # comes with ComfyUI; not a dependency of ours
-
-        return int(psutil.virtual_memory().available)
-    except ImportError:
-        pass
-    try:
-        with open("/proc/meminfo", encoding="ascii") as file:
-            return next(int(line.split()[1]) for line in file if line.startswith("MemAvailable:")) * 1024
-    except (OSError, StopIteration):
-        pass
-    if hasattr(os, "sysconf"):
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
-    return 2 << 30  # Windows without psutil: a modest assumption is enough, chunks are far smaller
+    return free_host_memory()
 
 
 _said: set[str] = set()

@@ -1,15 +1,15 @@
-"""Pictures on disk: atomic writes, contact sheets, masks and layers."""
+"""Pictures on disk, and contact sheets."""
 
 from __future__ import annotations
 
-import os
-import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from .whole_files import write_atomically
 
 
 def to_pil(image: Tensor) -> Any:
@@ -47,18 +47,6 @@ def load_images(paths: Sequence[str | Path]) -> Tensor:
 def save_image(image: Tensor, path: str | Path) -> None:
     """Write an image; the file appears complete or not at all."""
     write_atomically(path, lambda temporary: to_pil(image).save(temporary))
-
-
-def write_atomically(path: str | Path, write: Callable[[Path], None]) -> None:
-    """Call ``write(temporary path)`` and rename what it wrote to ``path``; the suffix is kept for format detection."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}-{uuid.uuid4().hex[:8]}{path.suffix}")  # mkstemp would hide it from others
-    try:
-        write(temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def contact_sheet(rows: Sequence[tuple[str, Tensor]], columns: Sequence[str]) -> Any:

@@ -17,6 +17,10 @@ T = TypeVar("T")
 _LEAST, _MOST = 32 << 20, 1 << 30
 
 
+class TooLargeError(MemoryError, ValueError):
+    """What was asked for cannot fit: an argument is too large, and on a GPU a reason to try the CPU."""
+
+
 def default_budget(device: torch.device) -> int:
     """Bytes of working memory for a call: a quarter of what is free, between 32 MiB and 1 GiB."""
     return max(_LEAST, min(_MOST, free_memory(device) // 4))

@@ -22,7 +22,7 @@ from .base_color import (
     to_linear,
 )
 from .colors import linear_to_srgb, srgb_to_linear
-from .images import to_pil, write_atomically
+from .images import to_pil
 from .mesh import Mesh
 from .meshes.folder import MeshFolder, resolver
 from .meshes.gltf import prepare_gltf
@@ -31,8 +31,10 @@ from .meshes.obj import prepare_obj
 from .meshes.off import read_off
 from .meshes.texts import to_utf8
 from .meshes.textures import Textures
-from .obj_file import save_obj
+from .obj_file import files_beside, save_obj
+from .safe_names import check_new, relative_parts
 from .shading import sample_texture
+from .whole_files import write_atomically
 
 if TYPE_CHECKING:
     import trimesh
@@ -177,23 +179,30 @@ def to_trimesh(mesh: Mesh) -> trimesh.Trimesh:
     )
 
 
-def save_mesh(mesh: Mesh, path: str | Path) -> None:
+def save_mesh(mesh: Mesh, path: str | Path) -> list[Path]:
     """Write a mesh file; it appears complete or not at all.
+
+    A file of this path is replaced. Of the files beside an OBJ file, only those that were written for it are.
 
     Args:
         mesh: what to write.
         path: with one of ``SAVED_SUFFIXES``; missing folders are made.
 
             * ``.glb``: everything, textures as PNG inside.
-            * ``.obj``: with UVs, normals, colours, and beside it a ``.mtl`` and a PNG for each texture.
+            * ``.obj``: with UVs, normals, colours, and beside it a ``.mtl`` and a PNG for each texture, called as the
+              OBJ file where these names are free.
             * ``.ply``: positions, normals and colours of vertices, which take the texture's where there is one.
             * ``.stl``: positions only.
 
+    Returns:
+        The files that were written, the mesh file first.
+
     Raises:
-        ValueError: another suffix.
+        ValueError: another suffix, or a name that not every system can have.
         OSError: the file cannot be written.
     """
     path = Path(path)
+    _check_path(path)
     suffix = path.suffix.lower()
     if suffix not in SAVED_SUFFIXES:
         raise ValueError(
@@ -201,8 +210,7 @@ def save_mesh(mesh: Mesh, path: str | Path) -> None:
             "GLB keeps UVs, colours and textures in one file."
         )
     if suffix == ".obj":
-        save_obj(mesh, path)
-        return
+        return save_obj(mesh, path)
     if suffix == ".ply":
         mesh = replace(mesh, vertex_colors=_shown_colors(mesh), uvs=None)
     elif suffix == ".stl":
@@ -211,6 +219,27 @@ def save_mesh(mesh: Mesh, path: str | Path) -> None:
     options = {normals[suffix]: mesh.normals is not None} if suffix in normals else {}
     data = to_trimesh(mesh).export(file_type=suffix[1:], **options)
     write_atomically(path, lambda temporary: temporary.write_bytes(data))
+    return [path]
+
+
+def saved_files(mesh: Mesh, path: str | Path) -> list[Path]:
+    """The files that :func:`save_mesh` writes where none of them is there yet, the mesh file first."""
+    path = Path(path)
+    return [path, *(files_beside(mesh, path) if path.suffix.lower() == ".obj" else [])]
+
+
+def _check_path(path: Path) -> None:
+    """Refuse what would fail half-way, or end in another place on another system."""
+    shown = ascii(str(path))
+    try:
+        if any(ord(letter) < 32 for letter in str(path)):
+            raise ValueError("has control characters")
+        check_new(path.parts)
+        if path.name:
+            relative_parts(path.name.replace("\\", "_"))
+    except ValueError as error:
+        shown = shown if len(shown) <= 200 else f"{shown[:200]}..."
+        raise ValueError(f"mesh file {shown}: the name {error}. Choose another name.") from None
 
 
 def _shown_colors(mesh: Mesh) -> torch.Tensor | None:

@@ -2,33 +2,119 @@
 
 from __future__ import annotations
 
-import re
+import io
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from .beside import KINDS, is_part, mark, named_by, stems
 from .colors import linear_to_srgb
-from .images import save_image, write_atomically
+from .images import to_pil
 from .mesh import Mesh
+from .whole_files import Write, remove, write_together
+
+_KEYWORDS = ("map_Kd", "map_Pr", "map_Pm")  # of each of KINDS
 
 
-def save_obj(mesh: Mesh, path: Path) -> None:
+def save_obj(mesh: Mesh, path: Path) -> list[Path]:
     """Write an OBJ file, and beside it a ``.mtl`` and PNG files where the mesh has textures.
 
-    Roughness and metallic become a grey image each (``map_Pr``, ``map_Pm``), as the PBR extension of MTL has it. The
-    OBJ file comes last, so that what it names is there.
+    Roughness and metallic become a grey image each (``map_Pr``, ``map_Pm``), as the PBR extension of MTL has it.
+
+    A file that was not written for this OBJ file stays; those beside it get other names then. What an earlier OBJ file
+    of this path names is not touched before the new one is there, so that at any time one of them is whole. To give
+    the new ones its names, all is written once more after that.
+
+    Returns:
+        The files, the OBJ file first.
     """
-    lines = []
-    if mesh.uvs is not None and (mesh.texture is not None or mesh.metallic_roughness is not None):
-        # Programs split these names at spaces.
-        stem = re.sub(r"\s+", "_", path.stem)
-        _save_material(mesh, path.parent, stem)
-        lines = [f"mtllib {stem}.mtl", "usemtl material"]
+    images = _images(mesh)
+    geometry = _geometry(mesh)
+    pictures = [_to_png(image, mark(path)) for image in images.values()]
+
+    def write(stem: str) -> list[Path]:
+        names = _names(path, stem, images)
+        if taken := next(filter(os.path.lexists, names), None):
+            raise FileExistsError(f"{taken} is there already")
+        use = f"mtllib {stem}.mtl\nusemtl material\n" if images else ""
+        data = [_material(stem, images, mark(path)), *pictures] if images else []
+        writers = [_writer(part) for part in (*data, (use + geometry).encode())]
+        write_together(zip([*names, path], writers, strict=True))
+        return names
+
+    def write_first(until: str = "") -> tuple[str, list[Path]]:
+        for stem in stems(path):
+            if stem == until:
+                break
+            with suppress(FileExistsError):
+                return stem, write(stem)
+        return until, []
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    earlier = _own(path)
+    stem, names = write_first()
+    remove(earlier)
+    with suppress(OSError):  # there is no room for both, or Windows has one open: the other names serve as well
+        better, again = write_first(stem)
+        if better != stem:
+            remove(names)
+            names = again
+    return [path, *names]
+
+
+def files_beside(mesh: Mesh, path: Path) -> list[Path]:
+    """What :func:`save_obj` writes beside an OBJ file where no other has these names."""
+    return _names(path, next(stems(path)), _images(mesh))
+
+
+def _own(path: Path) -> list[Path]:
+    """The files beside an OBJ file that were written for it, also by a process that was killed then."""
+    found = {*islice(stems(path), 4), named_by(path)} - {None}
+    return [name for stem in found for name in _names(path, stem, KINDS) if is_part(name, path)]
+
+
+def _names(path: Path, stem: str, kinds: Iterable[str]) -> list[Path]:
+    """Of the material file and of the pictures of some kinds, if any."""
+    pictures = [path.with_name(f"{stem}{kind}.png") for kind in kinds]
+    return [path.with_name(f"{stem}.mtl"), *pictures] if pictures else []
+
+
+def _images(mesh: Mesh) -> dict[str, Tensor]:
+    """The pictures of a mesh, by kind."""
+    if mesh.uvs is None:
+        return {}
+    surface = mesh.metallic_roughness
+    rough, metallic = (None, None) if surface is None else (surface[..., 1], surface[..., 2])
+    images = zip(KINDS, (mesh.texture, rough, metallic), strict=True)
+    return {kind: image for kind, image in images if image is not None}
+
+
+def _material(stem: str, kinds: Iterable[str], comment: str) -> bytes:
+    lines = [f"# {comment}", "newmtl material", "Kd 1 1 1", "Ks 0 0 0", "illum 1"]
+    lines += [f"{_KEYWORDS[KINDS.index(kind)]} {stem}{kind}.png" for kind in kinds]
+    return ("\n".join(lines) + "\n").encode()
+
+
+def _to_png(image: Tensor, comment: str) -> bytes:
+    from PIL.PngImagePlugin import PngInfo
+
+    info = PngInfo()
+    info.add_text("Comment", comment)
+    file = io.BytesIO()
+    to_pil(image).save(file, "PNG", pnginfo=info)
+    return file.getvalue()
+
+
+def _geometry(mesh: Mesh) -> str:
     points = mesh.vertices
     if mesh.vertex_colors is not None:  # behind the position; not in the standard, but widely read, and sRGB
         points = torch.cat((points, linear_to_srgb(mesh.vertex_colors[:, :3])), dim=1)
-    lines += _rows("v", points)
+    lines = _rows("v", points)
     corner = "%d"
     if mesh.uvs is not None:
         lines += _rows("vt", torch.stack((mesh.uvs[:, 0], 1.0 - mesh.uvs[:, 1]), dim=1))
@@ -39,8 +125,7 @@ def save_obj(mesh: Mesh, path: Path) -> None:
     form = f"f {corner} {corner} {corner}"
     indices = (mesh.faces.cpu() + 1).repeat_interleave(corner.count("%"), dim=1)
     lines += [form % tuple(row) for row in indices.tolist()]
-    text = "\n".join(lines) + "\n"
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    return "\n".join(lines) + "\n"
 
 
 def _rows(keyword: str, values: Tensor) -> list[str]:
@@ -48,17 +133,5 @@ def _rows(keyword: str, values: Tensor) -> list[str]:
     return [form % tuple(row) for row in values.detach().cpu().tolist()]
 
 
-def _save_material(mesh: Mesh, folder: Path, stem: str) -> None:
-    lines = ["newmtl material", "Kd 1 1 1", "Ks 0 0 0", "illum 1"]
-    images = {}
-    if mesh.texture is not None:
-        images["map_Kd"] = (f"{stem}.png", mesh.texture)
-    if mesh.metallic_roughness is not None:
-        base = stem.rstrip("_")
-        images["map_Pr"] = (f"{base}_roughness.png", mesh.metallic_roughness[..., 1])
-        images["map_Pm"] = (f"{base}_metallic.png", mesh.metallic_roughness[..., 2])
-    for keyword, (name, image) in images.items():
-        save_image(image, folder / name)
-        lines.append(f"{keyword} {name}")
-    text = "\n".join(lines) + "\n"
-    write_atomically(folder / f"{stem}.mtl", lambda temporary: temporary.write_text(text, encoding="utf-8"))
+def _writer(data: bytes) -> Write:
+    return lambda temporary: temporary.write_bytes(data)

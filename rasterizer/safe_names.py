@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Sequence
+
+_MOST_FOLDERS = 100
+_MOST_BYTES = 255  # of a part, on almost every file system
 
 _DEVICE = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³])", re.IGNORECASE)
 
@@ -41,3 +46,21 @@ def relative_parts(name: str) -> tuple[str, ...]:
         if is_reserved(part):
             raise ValueError(f"has the part '{part}', a device of Windows")
     return parts
+
+
+def check_new(parts: Sequence[str]) -> None:
+    """Check the folders and the name of a file that is about to be made.
+
+    Raises:
+        ValueError: there are too many, one is too long, or one cannot be written down; the text says which, as for
+            :func:`relative_parts`.
+    """
+    if len(parts) - 1 > _MOST_FOLDERS:
+        raise ValueError(f"has {len(parts) - 1} folders, expected at most {_MOST_FOLDERS}")
+    for part in parts:
+        try:
+            size = len(os.fsencode(part))
+        except UnicodeEncodeError:
+            raise ValueError("has half of a letter, which no file name can have") from None
+        if size > _MOST_BYTES:
+            raise ValueError(f"has the part '{part[:20]}...' of {size} bytes, expected at most {_MOST_BYTES}")

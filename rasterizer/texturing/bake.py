@@ -21,6 +21,7 @@ from ..raster_types import shares
 from ..threads import on_own_threads, share_rows
 from ..validation import check_integer, check_number
 from .lens import Lens, Pictures, columns, unit
+from .need import BakeNeed, check_memory
 from .texels import Texels
 
 _BREAK = 8.0  # pixels that depth must jump, beyond what slopes make, for a pixel to hold the colour of two surfaces
@@ -80,7 +81,7 @@ def bake_views(
         on_progress: called with the share done, 0..1; an exception it raises stops the work.
 
     Raises:
-        ValueError: an argument is unusable; the text names it.
+        ValueError: an argument is unusable, or there is not enough memory for it; the text names it.
     """
     check_number(exponent, "exponent")
     if not 0 < check_number(max_angle, "max_angle") <= 90:
@@ -96,6 +97,7 @@ def bake_views(
     size = (texture_size, texture_size) if isinstance(texture_size, int) else tuple(texture_size)
     mesh.require_uvs()
     device = mesh.vertices.device
+    check_memory("texture_size", size, mesh, bake_need(images, device).bytes, "use fewer or smaller images")
     images = images.to(device, torch.float32)
     report = on_progress or (lambda share: None)
     steps = shares(report, 4)
@@ -136,6 +138,11 @@ def bake_views(
     colors = total / weights.clamp(min=1e-8)[:, None] * painted[:, None]
     covered = texels.image(torch.ones_like(painted))
     return Baked(texels.image(colors), texels.image(painted), texels.image(best * painted), covered)
+
+
+def bake_need(images: Tensor, device: torch.device) -> BakeNeed:
+    """How much memory :func:`bake_views` needs on a device, for ``[V, H, W, C]`` images that are there already."""
+    return BakeNeed.of(images, device, _CHUNK)
 
 
 def _pictures(

@@ -15,6 +15,7 @@ from ..raster_types import shares
 from ..threads import on_own_threads, share_rows
 from ..validation import check_choice
 from .gutter import spread
+from .need import check_memory, fill_bytes
 from .texels import Texels
 from .vertex_inpaint import vertex_colors
 
@@ -55,7 +56,7 @@ def fill_texture(
         filled.
 
     Raises:
-        ValueError: nothing is painted, or an argument is unusable; the text names it.
+        ValueError: nothing is painted, an argument is unusable, or there is not enough memory; the text names it.
     """
     check_choice(method, METHODS, "method")
     if texture.ndim != 3 or painted.shape != texture.shape[:2]:
@@ -64,6 +65,11 @@ def fill_texture(
         )
     if not bool(painted.any()):
         raise ValueError("painted: no texel is painted, expected at least one to fill the others from")
+
+    def need(texels: int, share: float) -> int:
+        return fill_bytes(texels, texture.shape[2], method, share)
+
+    check_memory("texture", tuple(painted.shape), mesh, need, "free some memory")
     device = mesh.vertices.device
     texture, painted = texture.to(device, torch.float32), painted.to(device)
     steps = shares(on_progress or (lambda share: None), 2)

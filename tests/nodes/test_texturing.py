@@ -303,7 +303,7 @@ class TestSaveMesh:
             output = pack.nodes["SaveMesh"].execute(mesh=torus, filename_prefix="3d/deep/ring", format=format)
             name = f"ring_{number:05}_.{format}"
             assert output.args == ([f"3d/deep/{name}"],)
-            assert output.ui == {"3d": [{"filename": name, "subfolder": "3d/deep", "type": "output"}]}
+            assert output.ui["3d"][0] == {"filename": name, "subfolder": "3d/deep", "type": "output"}
             assert (folders.output / "3d" / "deep" / name).stat().st_size > 1000
         loaded = run(pack, "LoadMesh", mesh_file=f"3d/deep/{name} [output]")[0]
         corners = torus.vertices[0][torus.faces[0].long()]

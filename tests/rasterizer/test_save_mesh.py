@@ -67,11 +67,13 @@ def test_glb_keeps_everything(torus: Mesh, tmp_path: Path) -> None:
 
 
 def test_obj_has_its_pictures_beside_it(torus: Mesh, tmp_path: Path) -> None:
-    save_mesh(torus, tmp_path / "a b_00001_.obj")
-    names = {"a b_00001_.obj", "a_b_00001_.mtl", "a_b_00001_.png", "a_b_00001_roughness.png", "a_b_00001_metallic.png"}
-    assert {path.name for path in tmp_path.iterdir()} == names
+    files = save_mesh(torus, tmp_path / "a b_00001_.obj")
+    stem = "a=20b_00001_"
+    names = ["a b_00001_.obj", f"{stem}.mtl", f"{stem}.png", f"{stem}_roughness.png", f"{stem}_metallic.png"]
+    assert [path.name for path in files] == names
+    assert {path.name for path in tmp_path.iterdir()} == {*names}
     for channel, kind in ((1, "roughness"), (2, "metallic")):
-        grey = np.asarray(Image.open(tmp_path / f"a_b_00001_{kind}.png")) / 255
+        grey = np.asarray(Image.open(tmp_path / f"{stem}_{kind}.png")) / 255
         np.testing.assert_allclose(grey, torus.metallic_roughness[..., channel].numpy(), atol=1e-6)
 
 

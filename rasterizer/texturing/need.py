@@ -1,0 +1,112 @@
+"""How much memory baking and filling need, known before they start.
+
+The numbers of bytes are what a CPU and a GPU were seen to need at most, see ``tests/rasterizer/test_need.py``. Those of
+a texel count what the layout covers apart, since much of the work knows only of these texels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..device import device_policy, free_memory
+from ..memory import TooLargeError
+from ..mesh import Mesh
+from ..threads import MOST_THREADS
+from ..validation import check_faces
+
+_FIXED = 64 << 20  # working memory of the rasterizer and of libraries
+_STEP = 16  # of texture sizes that are proposed
+_FILLED = {"dilate": (0, 0), "surface": (152, 20)}  # of a covered texel, and of each of its channels
+_FILLED_BY_VERTICES = (45, 28)
+
+
+@dataclass(frozen=True)
+class BakeNeed:
+    """What :func:`bake_views` needs but for the pictures themselves.
+
+    Attributes:
+        views: how many pictures.
+        pixels: of each.
+        channels: of each.
+        chunk: texels that are looked at at once.
+        together: views are worked on together, as on a GPU.
+    """
+
+    views: int
+    pixels: int
+    channels: int
+    chunk: int
+    together: bool
+
+    @classmethod
+    def of(cls, images: Tensor, device: torch.device, chunk: int) -> BakeNeed:
+        """For ``[V, H, W, C]`` images on a device."""
+        views, height, width, channels = images.shape
+        policy = device_policy(device)
+        return cls(views, height * width, channels, min(policy.chunk, chunk), policy.views_together)
+
+    def bytes(self, texels: int, share: float = 1.0) -> int:
+        """For a texture of so many texels, of which the layout covers a share."""
+        pixels, channels = self.views * self.pixels, self.channels
+        at_once = pixels if self.together else self.pixels * min(self.views, MOST_THREADS)
+        preparing = pixels * (36 + 4 * channels) + at_once * 72
+        covered = texels * share
+        looking = covered * (36 + 4 * channels) + min(covered, self.chunk) * (160 + 10 * channels)
+        joining = texels * (10 + 4 * channels) + covered * (38 + 8 * channels) + min(covered, self.chunk) * 75
+        drawing = texels * 33 + covered * 23
+        painting = pixels * (28 + 4 * channels) + max(drawing, looking, joining)
+        return _FIXED + int(max(preparing, painting))
+
+
+def fill_bytes(texels: int, channels: int, method: str, share: float = 1.0) -> int:
+    """What :func:`fill_texture` needs but for the texture itself; the layout covers a share of the texels."""
+    texel, channel = _FILLED.get(method, _FILLED_BY_VERTICES)
+    spreading = 62 + 24 * channels
+    return _FIXED + int(texels * max(spreading, 30 + 4 * channels + share * (texel + channel * channels)))
+
+
+def check_memory(name: str, size: tuple[int, int], mesh: Mesh, need: Callable[[int, float], int], cure: str) -> None:
+    """Refuse a texture for which there is not enough memory.
+
+    Args:
+        name: of the argument that says how large the texture is.
+        size: ``(height, width)``.
+        mesh: whose layout it has; on the device that is looked at.
+        need: bytes for a number of texels and the share of them that the layout covers.
+        cure: what else needs less.
+
+    Raises:
+        TooLargeError: with how much is needed, how much is free, and what would fit.
+    """
+    device = mesh.vertices.device
+    free = free_memory(device)
+    texels = size[0] * size[1]
+    if need(texels, 1.0) <= free:
+        return
+    share = _covered(mesh)
+    needed = need(texels, share)
+    if needed <= free:
+        return
+    low, high = 0, max(size) // _STEP + 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if need((middle * _STEP) ** 2, share) <= free else (low, middle)
+    fits = f"{low * _STEP} x {low * _STEP} would fit" if low else f"no size fits: {cure}"
+    raise TooLargeError(
+        f"{name}: {size[1]} x {size[0]} texels need {needed / 2**30:.1f} GiB of memory on {device}, of which "
+        f"{free / 2**30:.1f} GiB are free; {fits}."
+    )
+
+
+def _covered(mesh: Mesh) -> float:
+    """The share of the texture that the layout covers, or more where its faces overlap."""
+    uvs = mesh.require_uvs()
+    faces = check_faces(mesh.faces, len(uvs), uvs.device, "faces").long()
+    first, second, third = uvs.index_select(0, faces.reshape(-1)).view(-1, 3, 2).unbind(1)
+    one, other = second - first, third - first
+    area = float((one[:, 0] * other[:, 1] - one[:, 1] * other[:, 0]).abs().sum()) / 2
+    return area if area < 1 else 1.0  # also where it is not a number
