@@ -8,7 +8,7 @@ from torch import Tensor
 from .api import TILE_SIZE, interpolate, rasterize
 from .device import default_device, platform_name, working_device
 from .raster_types import Fragments
-from .validation import check_mode
+from .validation import as_tensor, check_mode
 
 
 class PyTorchRasterizer:
@@ -36,10 +36,10 @@ class PyTorchRasterizer:
     ) -> Fragments:
         """:func:`rasterizer.rasterize` with this object's settings; inputs may be on any device."""
         return rasterize(
-            torch.as_tensor(pos, device=self.device),
-            torch.as_tensor(tri, device=self.device),
+            self._here(pos, "pos"),
+            self._here(tri, "tri"),
             resolution,
-            depth_prior=None if depth_prior is None else torch.as_tensor(depth_prior, device=self.device),
+            depth_prior=None if depth_prior is None else self._here(depth_prior, "depth_prior"),
             mode=self.raster_mode,
             tile_size=self.tile_size,
             batch_size=self.batch_size,
@@ -47,7 +47,11 @@ class PyTorchRasterizer:
 
     def interpolate(self, col: Tensor, findices: Tensor, barycentric: Tensor, tri: Tensor) -> Tensor:
         """:func:`rasterizer.interpolate`; inputs may be on any device."""
-        return interpolate(*(torch.as_tensor(value, device=self.device) for value in (col, findices, barycentric, tri)))
+        values = {"col": col, "findices": findices, "barycentric": barycentric, "tri": tri}
+        return interpolate(**{name: self._here(value, name) for name, value in values.items()})
+
+    def _here(self, value: Tensor, name: str) -> Tensor:
+        return as_tensor(value, name).to(self.device)
 
 
 class RasterizerWrapper(PyTorchRasterizer):

@@ -127,6 +127,9 @@ def as_tensor(value: Any, name: str) -> Tensor:
     if isinstance(value, Tensor):
         return value
     try:
-        return torch.as_tensor(value)
+        tensor = torch.as_tensor(value)
+        if tensor.dtype == torch.get_default_dtype() and not hasattr(value, "dtype"):  # which may be anything
+            tensor = torch.as_tensor(value, dtype=torch.float32)
     except (TypeError, ValueError, RuntimeError):
         raise ValueError(f"{name}: is {type(value).__name__}, expected a torch.Tensor") from None
+    return tensor

@@ -228,7 +228,7 @@ class GridHierarchy:
         inside = ((grid >= 0) & (grid < self.resolution)).all(dim=1)
         wanted = torch.where(inside, pack(grid, self.resolution), -1)
         at = torch.searchsorted(keys, wanted)
-        best = torch.full(wanted.shape, torch.inf, device=points.device)
+        best = torch.full(wanted.shape, torch.inf, dtype=torch.float32, device=points.device)
         found = torch.full_like(wanted, -1)
         for side in (0, 1):
             place = (at + side).clamp(max=len(keys) - 1)

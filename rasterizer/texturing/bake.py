@@ -106,8 +106,8 @@ def bake_views(
 
     limit = math.cos(math.radians(max_angle))
     normals = mesh.vertex_normals()
-    total = torch.zeros((len(texels), images.shape[3]), device=device)
-    weights, best = torch.zeros(len(texels), device=device), torch.zeros(len(texels), device=device)
+    total = images.new_zeros((len(texels), images.shape[3]))
+    weights, best = images.new_zeros(len(texels)), images.new_zeros(len(texels))
     chunk = min(device_policy(device).chunk, _CHUNK)
     step = next(steps)
     for start in range(0, len(texels), chunk):
@@ -155,7 +155,7 @@ def _pictures(
     color[..., channels] = _fade(edges, border)
     if masks is not None:
         color[..., channels] *= masks.to(color)
-    around = torch.tensor([[0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 1.0, 1.0]], device=images.device)[:, :, None]
+    around = images.new_tensor([[0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 1.0, 1.0]])[:, :, None]
     return Pictures(color.view(-1, wide), depth.view(-1), around, channels), lenses
 
 
@@ -180,8 +180,9 @@ def _edges(depth: Tensor, findices: Tensor, lenses: Sequence[Lens]) -> Tensor:
         torch.cat(values).index_select(0, face) for values in zip(*(each.normals for each in lenses), strict=True)
     )
     shown = torch.where(depth < _NOTHING, depth, 1.0)
-    row = (torch.arange(lens.height, device=depth.device) - (lens.height - 1) / 2)[:, None] * (-1 / lens.pixels)
-    column = (torch.arange(lens.width, device=depth.device) - (lens.width - 1) / 2)[None] * (1 / lens.pixels)
+    rows, columns = (torch.arange(n, dtype=depth.dtype, device=depth.device) for n in (lens.height, lens.width))
+    row = (rows - (lens.height - 1) / 2)[:, None] * (-1 / lens.pixels)
+    column = (columns - (lens.width - 1) / 2)[None] * (1 / lens.pixels)
     spread = shown if lens.perspective else torch.ones_like(shown)
     place = tuple(value.reshape(-1) for value in (spread * column, spread * row, -shown))
     slope_x, slope_y = (slope.view_as(depth) for slope in lens.slopes(place, normal))
@@ -210,4 +211,4 @@ def _fade(edges: Tensor, border: int) -> Tensor:
         near[:, :-1] |= wide[:, 1:]
         steps += near
     # An edge pixel is counted border + 1 times, a pixel k away border + 1 - k times.
-    return 1 - steps / (border + 1.5)
+    return 1 - steps.to(torch.float32) / (border + 1.5)

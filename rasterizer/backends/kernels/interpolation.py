@@ -32,10 +32,10 @@ def _self_test(device: torch.device) -> None:
         RuntimeError: a value differs.
     """
     random = torch.Generator().manual_seed(0)
-    col = torch.rand(2, 9, 5, generator=random).to(device)
+    col = torch.rand(2, 9, 5, generator=random, dtype=torch.float32).to(device)
     tri = torch.randint(9, (7, 3), generator=random).to(device)
     findices = torch.randint(8, (2, 6, 11), generator=random).to(device, torch.int32)
-    weights = torch.rand(2, 6, 11, 3, generator=random).to(device) * (findices > 0)[..., None]
+    weights = torch.rand(2, 6, 11, 3, generator=random, dtype=torch.float32).to(device) * (findices > 0)[..., None]
     wrong = int((_run(col, findices, weights, tri) != by_operators(col, findices, weights, tri)).sum())
     if wrong:
         raise RuntimeError(f"self-test: {wrong} values wrong")
