@@ -17,12 +17,14 @@ All of it is IEEE float32 with one rounding per operation and no fused multiply-
 evaluated in float64 and rounded once (:func:`complement`). A fragment with ``d >= 8192`` would overflow the native
 module's 32-bit depth step and is never drawn, there or here.
 
+"Bit for bit" means values: -0.0 equals 0.0, see :mod:`rasterizer.reference`.
+
 The functions below work on tensors of any shape and, for gradients, in float64 too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import torch
@@ -40,11 +42,27 @@ DEPTH_SCALE = 0.49999
 _TINY = 2.0**-30  # below this, 1 - beta in float64 starts to lose bits of beta
 
 
-@lru_cache(maxsize=64)
+_modes: Callable[[], int] = getattr(torch._C, "_len_torch_dispatch_stack", lambda: 0)
+"""How many modes, such as a compiler's or that of fake tensors, operators are passed through on this thread."""
+
+
 def constant(values: tuple[float, ...], device: torch.device, dtype: torch.dtype = torch.float32) -> Tensor:
-    """A small tensor ``[len(values)]``, copied to the device once: every copy would be a synchronisation."""
+    """A small tensor ``[len(values)]``, copied to the device once: every copy would be a synchronisation.
+
+    What is made under a mode may be of another kind than tensors outside of it, and memory of a graph being captured
+    holds nothing before the graph is replayed: such a tensor is made anew each time.
+    """
+    if _modes() or (device.type == "cuda" and torch.cuda.is_current_stream_capturing()):
+        return _made(values, device, dtype)
+    return _kept(values, device, dtype)
+
+
+def _made(values: tuple[float, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
     with torch.inference_mode(False):  # or no gradient could pass by it later
         return torch.tensor(values, dtype=dtype, device=device)
+
+
+_kept = lru_cache(maxsize=64)(_made)
 
 
 def to_screen(pos: Tensor, width: int, height: int) -> Tensor:
