@@ -83,3 +83,19 @@ def test_progress_comes_on_the_caller_s_thread() -> None:
         POS, TRI, (300, 400), backend="torch", on_progress=lambda share: threads.add(threading.current_thread())
     )
     assert threads == {threading.current_thread()}
+
+
+def test_threads_that_the_system_refuses_are_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    started = []
+
+    def start(thread: threading.Thread) -> None:
+        started.append(thread)
+        if len(started) > 1:
+            raise RuntimeError("can't start new thread")
+        original(thread)
+
+    original = threading.Thread.start
+    monkeypatch.setattr(threading.Thread, "start", start)
+    done: list[int] = []
+    share(iter([lambda number=number: done.append(number) for number in range(100)]), 4)
+    assert sorted(done) == list(range(100)) and len(started) == 2

@@ -54,10 +54,15 @@ def share(tasks: Iterator[Callable[[], object]], threads: int, tick: Callable[[]
         except BaseException as error:  # raised on the caller's thread
             errors.append(error)
 
-    others = [threading.Thread(target=work, daemon=True) for _ in range(threads - 1)]
+    others: list[threading.Thread] = []
     try:
-        for thread in others:
-            thread.start()
+        for _ in range(threads - 1):
+            thread = threading.Thread(target=work, daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:  # the system allows no more; those there are take all tasks
+                break
+            others.append(thread)
         while task := take():
             tick()
             task()
