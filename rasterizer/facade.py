@@ -35,11 +35,30 @@ class PyTorchRasterizer:
         self, pos: Tensor, tri: Tensor, resolution: tuple[int, int], depth_prior: Tensor | None = None
     ) -> Fragments:
         """:func:`rasterizer.rasterize` with this object's settings; inputs may be on any device."""
+        return self._rasterize(pos, tri, resolution, depth_prior, 1e-6)
+
+    def rasterize_image(
+        self,
+        V: Tensor,  # noqa: N803 - the native module's names
+        F: Tensor,  # noqa: N803
+        D: Tensor | None,  # noqa: N803
+        width: int,
+        height: int,
+        occlusion_truncation: float = 1e-6,
+        use_depth_prior: int = 0,
+    ) -> Fragments:
+        """:func:`rasterizer.rasterize_image` with this object's settings; inputs may be on any device."""
+        return self._rasterize(V, F, (height, width), D if use_depth_prior else None, occlusion_truncation)
+
+    def _rasterize(
+        self, pos: Tensor, tri: Tensor, resolution: tuple[int, int], depth_prior: Tensor | None, truncation: float
+    ) -> Fragments:
         return rasterize(
             self._here(pos, "pos"),
             self._here(tri, "tri"),
             resolution,
             depth_prior=None if depth_prior is None else self._here(depth_prior, "depth_prior"),
+            occlusion_truncation=truncation,
             mode=self.raster_mode,
             tile_size=self.tile_size,
             batch_size=self.batch_size,

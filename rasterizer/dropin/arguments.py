@@ -17,6 +17,8 @@ def as_float(values: Any, name: str) -> Tensor:
 
 
 def as_index(values: Any, device: torch.device, name: str) -> Tensor:
-    """An integer tensor of anything that can be one; whole numbers kept as floats too."""
-    values = values if isinstance(values, Tensor) else as_tensor(values, name).to(device)
-    return values.to(torch.int64) if values.is_floating_point() else values
+    """An integer tensor ``[M, 3]`` of anything that can be one; whole numbers kept as floats too."""
+    tensor = as_tensor(values, name)
+    tensor = tensor if isinstance(values, Tensor) else tensor.to(device)
+    tensor = tensor.to(torch.int64) if tensor.is_floating_point() else tensor
+    return tensor.view(0, 3) if tensor.shape == (0,) else tensor  # an empty list of faces

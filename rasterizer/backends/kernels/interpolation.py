@@ -46,21 +46,21 @@ PROGRAM = Program(
 )
 
 
-def interpolate(col: Tensor, findices: Tensor, barycentric: Tensor, tri: Tensor) -> Tensor:
+def interpolate(col: Tensor, findices: Tensor, barycentric: Tensor, tri: Tensor, budget: int = 0) -> Tensor:
     """As :func:`rasterizer.backends.eager.interpolate.interpolate` where nothing needs a gradient; that does what the
     kernel cannot."""
-    if _reason_against(col, findices, barycentric):
-        return by_operators(col, findices, barycentric, tri)
     arguments = (col, findices, barycentric, tri)
-    return PROGRAM.attempt(col.device, lambda: _run(*arguments), lambda: by_operators(*arguments))
+    if _reason_against(*arguments):
+        return by_operators(*arguments, budget)
+    return PROGRAM.attempt(col.device, lambda: _run(*arguments), lambda: by_operators(*arguments, budget))
 
 
-def _reason_against(col: Tensor, findices: Tensor, barycentric: Tensor) -> str:
+def _reason_against(col: Tensor, findices: Tensor, barycentric: Tensor, tri: Tensor) -> str:
     """Why the kernel cannot interpolate these; empty if it can."""
     if col.dtype != torch.float32 or barycentric.dtype != torch.float32:
         return "for float32"
-    if max(findices.numel(), col.numel()) >= 2**31 or not col.shape[2]:
-        return "for images and tables that 32 bits can count"
+    if not (0 < findices.numel() < 2**31 and 0 < col.numel() < 2**31 and tri.shape[0]):
+        return "for images and tables that 32 bits can count, with something in them"
     return PROGRAM.reason_against(col.device)
 
 

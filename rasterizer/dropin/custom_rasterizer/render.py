@@ -60,6 +60,4 @@ def interpolate(col: Tensor, findices: Tensor, barycentric: Tensor, tri: Tensor)
     """
     col, barycentric = as_float(col, "col"), as_float(barycentric, "barycentric")
     findices, faces = as_tensor(findices, "findices"), as_index(tri, col.device, "tri")
-    if len(faces) == 0:
-        return col.new_zeros((1, *findices.shape, col.shape[-1]))
     return api.interpolate(col[:1] if col.ndim == 3 else col[None], findices, barycentric, faces)
