@@ -114,7 +114,8 @@ def _launcher(device: torch.device, params: ctypes.Structure) -> Callable[..., N
     program, arguments, stream = PROGRAM.on(device.index), parameters_of(params), current_stream(device.index)
 
     def launch(name: str, threads: int, together: int = 1) -> None:
-        program.launcher(name, (-(-threads // _THREADS), together, 1), _THREADS)(stream, arguments)
+        if threads:  # drivers refuse an empty grid
+            program.launcher(name, (-(-threads // _THREADS), together, 1), _THREADS)(stream, arguments)
 
     return launch
 
