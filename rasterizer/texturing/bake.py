@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from numbers import Real
 
 import torch
 from torch import Tensor
@@ -18,12 +19,13 @@ from ..device import device_policy
 from ..mesh import Mesh
 from ..raster import Raster, rasterize_mesh
 from ..raster_types import shares
-from ..validation import check_integer, check_number
+from ..validation import as_tensor, check_integer, check_number, check_resolution
 from .lens import Lens, Pictures, columns, unit
 from .texels import Texels
 
 _BREAK = 8.0  # pixels that depth must jump, beyond what slopes make, for a pixel to hold the colour of two surfaces
 _CHUNK = 1 << 22  # texels at once at most: some 300 bytes each
+_SMALLEST, _LARGEST = 2.0**-40, 2.0**60  # coordinates at which normals and distances still have all their digits
 _NOTHING = 1e30  # depth of pixels that show no surface, or two
 
 
@@ -74,7 +76,8 @@ def bake_views(
         exponent: how much views that see the surface squarely are preferred.
         max_angle: degrees between surface and view beyond which a view does not count.
         border: pixels; 0 takes 1/256 of the image's longer side.
-        masks: ``[V, H, W]`` float32 0..1, by which the weight of each pixel is multiplied.
+        masks: ``[V, H, W]`` float32 0..1, by which the weight of each pixel is multiplied; or of another dtype, where
+            what is not 0 is used.
         on_progress: called with the share done, 0..1; an exception it raises stops the work.
 
     Raises:
@@ -83,16 +86,22 @@ def bake_views(
     check_number(exponent, "exponent")
     if not 0 < check_number(max_angle, "max_angle") <= 90:
         raise ValueError(f"max_angle: is {max_angle}, expected degrees above 0 and at most 90")
-    check_integer(border, 0, 1024, "border")
+    border = check_integer(border, 0, 1024, "border")
+    images = as_tensor(images, "images")
     if images.ndim != 4 or not images.is_floating_point() or len(images) != len(cameras) or not len(cameras):
         raise ValueError(
             f"images: found {list(images.shape)} {images.dtype} for {len(cameras)} cameras, expected one image for "
             "each camera, floating-point [V, H, W, C]"
         )
-    if masks is not None and masks.shape != images.shape[:3]:
-        raise ValueError(f"masks: found {list(masks.shape)}, expected {list(images.shape[:3])}, as the images")
-    size = (texture_size, texture_size) if isinstance(texture_size, int) else tuple(texture_size)
+    if masks is not None:
+        masks = as_tensor(masks, "masks")
+        if masks.shape != images.shape[:3]:
+            raise ValueError(f"masks: found {list(masks.shape)}, expected {list(images.shape[:3])}, as the images")
+        masks = masks if masks.is_floating_point() else masks != 0  # 255 for yes must not weigh 255 times as much
+    sides = (texture_size, texture_size) if isinstance(texture_size, Real) else texture_size
+    size = check_resolution(sides, "texture_size")
     mesh.require_uvs()
+    mesh = _within_float32(mesh, cameras)
     device = mesh.vertices.device
     images = images.to(device, torch.float32)
     report = on_progress or (lambda share: None)
@@ -133,6 +142,20 @@ def bake_views(
     colors = total / weights.clamp(min=1e-8)[:, None] * painted[:, None]
     covered = texels.image(torch.ones_like(painted))
     return Baked(texels.image(colors), texels.image(painted), texels.image(best * painted), covered)
+
+
+def _within_float32(mesh: Mesh, cameras: Sequence[Camera]) -> Mesh:
+    """The mesh in a size whose squares and cubes float32 can hold, where cameras normalise it anyway."""
+    vertices = mesh.vertices.masked_fill(~torch.isfinite(mesh.vertices), 0.0)
+    size = float(vertices.abs().amax()) if len(vertices) else 1.0
+    if _SMALLEST < size < _LARGEST:
+        return mesh
+    if not size or not all(camera.normalized for camera in cameras):
+        raise ValueError(
+            f"mesh: its largest coordinate is {size:g}, expected {_SMALLEST:.0e} to {_LARGEST:.0e}; scale the mesh"
+        )
+    power = min(126, max(-126, -math.frexp(size)[1]))  # a power of two costs no digit
+    return replace(mesh, vertices=mesh.vertices * 2.0**power)
 
 
 def _pictures(
