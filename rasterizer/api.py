@@ -86,7 +86,7 @@ def rasterize(
         options = replace(options, depth_prior=prior)
     if on_progress is not None:
         options = replace(options, on_progress=on_progress)
-    if not (faces.shape[0] and clip.shape[0]):
+    if not (faces.numel() and clip.numel()):
         return _nothing(clip, options, backend)
 
     def run(device: torch.device, budget: int) -> tuple[Tensor, Tensor, RasterInfo]:
@@ -220,27 +220,26 @@ def interpolate(col: Tensor, findices: Tensor, barycentric: Tensor, tri: Tensor)
         corners of ``barycentric * col[corner]``, zeros on background. Differentiable in ``col`` and ``barycentric``.
         Working memory is bounded, whatever the image size.
     """
-    col, findices, barycentric = (
-        as_tensor(value, name) for value, name in ((col, "col"), (findices, "findices"), (barycentric, "barycentric"))
-    )
+    col, findices = as_tensor(col, "col"), as_tensor(findices, "findices")
+    barycentric = as_tensor(barycentric, "barycentric")
     single = col.ndim == 2 and findices.ndim == 2
     col = col if col.ndim == 3 else col[None]
     if col.ndim != 3 or not col.is_floating_point():
         raise ValueError(
             f"col: is {list(col.shape)} {col.dtype}, expected floating-point [N, C], [1, N, C] or [B, N, C]"
         )
-    faces = check_faces(tri, col.shape[1], col.device)
+    home = col.device
+    faces = check_faces(tri, col.shape[1], home)
     images = _check_findices(findices, faces)
     weights = barycentric if barycentric.ndim == 4 else barycentric[None]
     if weights.shape != (*images.shape, 3):
         raise ValueError(f"barycentric: shape is {list(barycentric.shape)}, expected {[*findices.shape, 3]}")
-    if weights.device != col.device:
-        raise ValueError(f"barycentric: is on {weights.device} but col is on {col.device}")
+    if weights.device != home:
+        raise ValueError(f"barycentric: is on {weights.device} but col is on {home}")
     views = images.shape[0]
     if col.shape[0] not in (1, views):
         raise ValueError(f"col: is a batch of {col.shape[0]}, expected 1 or the {views} images of findices")
 
-    home = col.device
     differentiable = torch.is_grad_enabled() and (col.requires_grad or weights.requires_grad)
 
     def run(device: torch.device, budget: int) -> Tensor:

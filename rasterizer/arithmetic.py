@@ -25,7 +25,6 @@ The functions below work on tensors of any shape and, for gradients, in float64 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -50,19 +49,29 @@ def constant(values: tuple[float, ...], device: torch.device, dtype: torch.dtype
     """A small tensor ``[len(values)]``, copied to the device once: every copy would be a synchronisation.
 
     What is made under a mode may be of another kind than tensors outside of it, and memory of a graph being captured
-    holds nothing before the graph is replayed: such a tensor is made anew each time.
+    holds nothing before the graph is replayed: such a tensor is not kept.
     """
-    if _modes() or (device.type == "cuda" and torch.cuda.is_current_stream_capturing()):
-        return _made(values, device, dtype)
-    return _kept(values, device, dtype)
+    key = values, device, dtype
+    if _modes():
+        return _made(*key)
+    found = _kept.get(key)
+    if found is None:
+        found = _made(*key)
+        if not (device.type == "cuda" and torch.cuda.is_current_stream_capturing()):
+            if len(_kept) >= _MOST_KEPT:
+                _kept.clear()
+            _kept[key] = found
+    return found
+
+
+_MOST_KEPT = 256
+
+_kept: dict[tuple[tuple[float, ...], torch.device, torch.dtype], Tensor] = {}
 
 
 def _made(values: tuple[float, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
     with torch.inference_mode(False):  # or no gradient could pass by it later
         return torch.tensor(values, dtype=dtype, device=device)
-
-
-_kept = lru_cache(maxsize=64)(_made)
 
 
 def to_screen(pos: Tensor, width: int, height: int) -> Tensor:

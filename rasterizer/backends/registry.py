@@ -146,8 +146,12 @@ _selected: dict[tuple[str, torch.device, str], Backend] = {}  # a request costs 
 
 def interpolation(device: torch.device) -> Interpolation:
     """The way to interpolate that comes with what ``auto`` means on ``device``."""
-    forced, forbidden = _environment()
-    return _by_name(forced or _best(device, forbidden), ENVIRONMENT).interpolate or interpolate
+    text = os.environ.get(ENVIRONMENT, "")
+    chosen = _selected.get(("auto", device, text))
+    if chosen is None:
+        forced, forbidden = _wishes(text)
+        chosen = _by_name(forced or _best(device, forbidden), ENVIRONMENT)
+    return chosen.interpolate or interpolate
 
 
 def _best(device: torch.device, forbidden: set[str]) -> str:

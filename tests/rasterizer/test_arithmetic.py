@@ -9,7 +9,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 import rasterizer
-from rasterizer import scenes
+from rasterizer import arithmetic, scenes
 from rasterizer.arithmetic import complement, constant
 
 
@@ -66,3 +66,23 @@ def test_rasterizing_is_whole_after_it_was_tried_under_fake_tensors() -> None:
     got = rasterizer.rasterize(pos, tri, (33, 31))
     assert torch.equal(got.findices, want.findices) and torch.equal(got.barycentric, want.barycentric)
     assert rasterizer.rasterize(pos, tri, (33, 29)).findices.any()
+
+
+def test_constants_made_in_a_capture_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    capturing, gpu = [True], torch.device("cuda", 0)
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: capturing[0])
+    monkeypatch.setattr(arithmetic, "_made", lambda values, device, dtype: torch.tensor(values, dtype=dtype))
+    monkeypatch.setattr(arithmetic, "_kept", {})
+    first = constant((2.0, 7.0), gpu)
+    assert constant((2.0, 7.0), gpu) is not first
+    capturing[0] = False
+    kept = constant((2.0, 7.0), gpu)
+    assert constant((2.0, 7.0), gpu) is kept is not first
+    capturing[0] = True
+    assert constant((2.0, 7.0), gpu) is kept  # which was there before the capture
+
+
+def test_constants_kept_are_bounded() -> None:
+    for number in range(3 * arithmetic._MOST_KEPT):
+        assert constant((float(number),), torch.device("cpu")).item() == number
+    assert len(arithmetic._kept) <= arithmetic._MOST_KEPT
