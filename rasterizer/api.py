@@ -48,7 +48,7 @@ def rasterize(
     Args:
         pos: ``[N, 4]`` clip-space vertices ``(x, y, z, w)``, or ``[B, N, 4]`` for B views of one mesh. Any floating
             dtype and strides; computed in float32.
-        tri: ``[M, 3]`` vertex indices, any integer dtype, on ``pos``'s device.
+        tri: ``[M, 3]`` vertex indices, any integer dtype, on ``pos``'s device. Of an empty mesh nothing is drawn.
         resolution: ``(height, width)`` in pixels.
         depth_prior: ``[H, W]`` or ``[B, H, W]`` NDC depth ``z/w`` of the layer already drawn; only fragments behind it
             are drawn (depth peeling). Use a huge value such as 1e9 where that layer was empty.
@@ -73,10 +73,12 @@ def rasterize(
     clip = check_positions(pos)
     home = clip.device
     faces = check_faces(tri, clip.shape[-2], home)
+    if not (type(resolution) is tuple and len(resolution) == 2 and type(resolution[0]) is type(resolution[1]) is int):
+        resolution = check_resolution(resolution)  # what may change, such as a tensor, is not remembered
     choices = (resolution, occlusion_truncation, mode, tile_size, batch_size)
     try:
         options = _checked_options(*choices)
-    except TypeError:  # a resolution that has no hash, such as a list
+    except TypeError:  # one that has no hash, such as a list
         options = _checked_options.__wrapped__(*choices)
     if depth_prior is not None:
         views = clip.shape[0] if clip.ndim == 3 else 1
@@ -84,6 +86,8 @@ def rasterize(
         options = replace(options, depth_prior=prior)
     if on_progress is not None:
         options = replace(options, on_progress=on_progress)
+    if not (faces.numel() and clip.numel()):
+        return _nothing(clip, options, backend)
 
     def run(device: torch.device, budget: int) -> tuple[Tensor, Tensor, RasterInfo]:
         chosen = registry.select(backend, device)
@@ -102,6 +106,20 @@ def rasterize(
     if clip.requires_grad and torch.is_grad_enabled():
         barycentric = _differentiable(clip, faces, findices)
     return Fragments.of(findices, barycentric, info)
+
+
+def _nothing(clip: Tensor, options: RasterOptions, backend: str) -> Fragments:
+    """Images of no face, or no images: what no backend has to draw."""
+    device, shape = working_device(clip.device), (*clip.shape[:-2], *options.resolution)
+    info = RasterInfo(registry.select(backend, device).name, "", "", str(device), 0)
+    options.on_progress(1.0)
+    findices = torch.zeros(shape, dtype=torch.int32, device=clip.device)
+    return Fragments.of(findices, _background(clip, shape), info)
+
+
+def _background(clip: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """``[*shape, 3]`` barycentrics of no face, through which the gradient of every vertex is 0."""
+    return clip[..., :0].sum().expand(*shape, 3).clone()
 
 
 @lru_cache(maxsize=256, typed=True)
@@ -157,19 +175,32 @@ def barycentrics(pos: Tensor, tri: Tensor, findices: Tensor) -> Tensor:
     Args:
         pos: ``[N, 4]`` or ``[B, N, 4]`` clip-space vertices, float32 or float64.
         tri: ``[M, 3]`` vertex indices.
-        findices: ``[H, W]`` or ``[B, H, W]`` 1-based face indices, 0 = background.
+        findices: ``[H, W]`` or ``[B, H, W]`` 1-based face indices, 0 = background; any dtype.
 
     Returns:
         ``findices``' shape with a last dimension of 3, in ``pos``'s dtype; zeros on background. The last stage of
         :func:`rasterize`, which gives the same bits in float32.
+
+    Raises:
+        ValueError: an argument is unusable, such as an index of a face that is not there; the text names it.
     """
-    double = isinstance(pos, Tensor) and pos.dtype == torch.float64
+    pos = as_tensor(pos, "pos")
     clip = check_positions(pos)
-    clip = pos if double else clip
+    clip = pos if pos.dtype == torch.float64 else clip
     faces = check_faces(tri, clip.shape[-2], clip.device)
+    findices = as_tensor(findices, "findices")
     images = _check_findices(findices, faces)
     if clip.ndim == 3 and clip.shape[0] not in (1, images.shape[0]):
         raise ValueError(f"pos: is a batch of {clip.shape[0]} views, expected 1 or the {images.shape[0]} of findices")
+    if findices.dtype not in (torch.int32, torch.int64):
+        findices = findices.to(torch.int64)
+    low, high = torch.stack(torch.aminmax(findices)).tolist() if findices.numel() else (0, 0)
+    if low < 0 or high > faces.shape[0]:
+        raise ValueError(
+            f"findices: values are {low} to {high}, expected 0 (background) to {faces.shape[0]}, the number of faces"
+        )
+    if not high:
+        return _background(clip, findices.shape)
     return _differentiable(clip, faces, findices)
 
 
@@ -182,35 +213,44 @@ def interpolate(col: Tensor, findices: Tensor, barycentric: Tensor, tri: Tensor)
         too).
         barycentric: ``findices``' shape with a last dimension of 3; any strides.
         tri: ``[M, 3]`` indices into ``col``'s vertices; other ones than those rasterized with are allowed (UV faces).
+            Where there are none, everything is background.
 
     Returns:
         ``[H, W, C]`` if neither ``col`` nor ``findices`` has a batch dimension, else ``[B, H, W, C]``: the sum over the
         corners of ``barycentric * col[corner]``, zeros on background. Differentiable in ``col`` and ``barycentric``.
         Working memory is bounded, whatever the image size.
     """
-    col, findices, barycentric = (
-        as_tensor(value, name) for value, name in ((col, "col"), (findices, "findices"), (barycentric, "barycentric"))
-    )
+    col, findices = as_tensor(col, "col"), as_tensor(findices, "findices")
+    barycentric = as_tensor(barycentric, "barycentric")
     single = col.ndim == 2 and findices.ndim == 2
     col = col if col.ndim == 3 else col[None]
     if col.ndim != 3 or not col.is_floating_point():
         raise ValueError(
             f"col: is {list(col.shape)} {col.dtype}, expected floating-point [N, C], [1, N, C] or [B, N, C]"
         )
-    faces = check_faces(tri, col.shape[1], col.device)
+    home = col.device
+    faces = check_faces(tri, col.shape[1], home)
     images = _check_findices(findices, faces)
     weights = barycentric if barycentric.ndim == 4 else barycentric[None]
     if weights.shape != (*images.shape, 3):
         raise ValueError(f"barycentric: shape is {list(barycentric.shape)}, expected {[*findices.shape, 3]}")
-    if weights.device != col.device:
-        raise ValueError(f"barycentric: is on {weights.device} but col is on {col.device}")
+    if weights.device != home:
+        raise ValueError(f"barycentric: is on {weights.device} but col is on {home}")
     views = images.shape[0]
     if col.shape[0] not in (1, views):
         raise ValueError(f"col: is a batch of {col.shape[0]}, expected 1 or the {views} images of findices")
 
     differentiable = torch.is_grad_enabled() and (col.requires_grad or weights.requires_grad)
-    run = eager_interpolate if differentiable else registry.interpolation(col.device)
-    out = run(col, images, weights, faces)
+
+    def run(device: torch.device, budget: int) -> Tensor:
+        way = eager_interpolate if differentiable else registry.interpolation(device)
+        if device == home:  # as in rasterize
+            return way(col, images, weights, faces, budget)
+        return way(*(values.to(device) for values in (col, images, weights, faces)), budget)
+
+    out = with_less_memory(run, working_device(home))
+    if out.device != home:
+        out = out.to(home)
     return out[0] if single else out
 
 

@@ -17,13 +17,14 @@ All of it is IEEE float32 with one rounding per operation and no fused multiply-
 evaluated in float64 and rounded once (:func:`complement`). A fragment with ``d >= 8192`` would overflow the native
 module's 32-bit depth step and is never drawn, there or here.
 
+"Bit for bit" means values: -0.0 equals 0.0, see :mod:`rasterizer.reference`.
+
 The functions below work on tensors of any shape and, for gradients, in float64 too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -40,9 +41,35 @@ DEPTH_SCALE = 0.49999
 _TINY = 2.0**-30  # below this, 1 - beta in float64 starts to lose bits of beta
 
 
-@lru_cache(maxsize=64)
+_modes: Callable[[], int] = getattr(torch._C, "_len_torch_dispatch_stack", lambda: 0)
+"""How many modes, such as a compiler's or that of fake tensors, operators are passed through on this thread."""
+
+
 def constant(values: tuple[float, ...], device: torch.device, dtype: torch.dtype = torch.float32) -> Tensor:
-    """A small tensor ``[len(values)]``, copied to the device once: every copy would be a synchronisation."""
+    """A small tensor ``[len(values)]``, copied to the device once: every copy would be a synchronisation.
+
+    What is made under a mode may be of another kind than tensors outside of it, and memory of a graph being captured
+    holds nothing before the graph is replayed: such a tensor is not kept.
+    """
+    key = values, device, dtype
+    if _modes():
+        return _made(*key)
+    found = _kept.get(key)
+    if found is None:
+        found = _made(*key)
+        if not (device.type == "cuda" and torch.cuda.is_current_stream_capturing()):
+            if len(_kept) >= _MOST_KEPT:
+                _kept.clear()
+            _kept[key] = found
+    return found
+
+
+_MOST_KEPT = 256
+
+_kept: dict[tuple[tuple[float, ...], torch.device, torch.dtype], Tensor] = {}
+
+
+def _made(values: tuple[float, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
     with torch.inference_mode(False):  # or no gradient could pass by it later
         return torch.tensor(values, dtype=dtype, device=device)
 

@@ -132,7 +132,7 @@ def _cases(device: torch.device, cases: tuple[str, ...], names: list[str]) -> It
             yield case, _hierarchy_runs(device, *HIERARCHY_CASES[case])
         elif case == SIX_VIEWS:
             pos, tri = scenes.sphere(40_000)
-            turns = torch.arange(6) * (math.pi / 3)
+            turns = torch.arange(6, dtype=torch.float32) * (math.pi / 3)
             turned = [torch.stack((t.cos(), -t.sin(), t.sin(), t.cos())).view(2, 2) for t in turns]
             views = torch.stack([torch.cat((pos[:, :2] @ turn, pos[:, 2:]), dim=1) for turn in turned])
             yield case, _view_runs(views.to(device), tri.to(device), 1024, names)

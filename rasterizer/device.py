@@ -86,13 +86,14 @@ def force_policy(policy: DevicePolicy) -> Iterator[None]:
 
 def working_device(device: torch.device) -> torch.device:
     """The device to compute on for tensors that live on ``device``."""
-    if device.type == "privateuseone":
+    kind = device.type
+    if kind == "privateuseone":
         _say_once(
             "DirectML is not supported (torch-directml stops at PyTorch 2.4 and some operators return nothing): "
             "rasterizing on the CPU. On an AMD card, PyTorch for ROCm is the cure."
         )
         return torch.device("cpu")
-    if device.type == "mps" and not torch.backends.mps.is_macos_or_newer(15, 0):
+    if kind == "mps" and not torch.backends.mps.is_macos_or_newer(15, 0):
         _say_once("The Metal backend needs macOS 15 for integer minima: rasterizing on the CPU.")
         return torch.device("cpu")
     return device

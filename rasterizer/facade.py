@@ -8,7 +8,7 @@ from torch import Tensor
 from .api import TILE_SIZE, interpolate, rasterize
 from .device import default_device, platform_name, working_device
 from .raster_types import Fragments
-from .validation import check_mode
+from .validation import as_tensor, check_mode
 
 
 class PyTorchRasterizer:
@@ -35,11 +35,30 @@ class PyTorchRasterizer:
         self, pos: Tensor, tri: Tensor, resolution: tuple[int, int], depth_prior: Tensor | None = None
     ) -> Fragments:
         """:func:`rasterizer.rasterize` with this object's settings; inputs may be on any device."""
+        return self._rasterize(pos, tri, resolution, depth_prior, 1e-6)
+
+    def rasterize_image(
+        self,
+        V: Tensor,  # noqa: N803 - the native module's names
+        F: Tensor,  # noqa: N803
+        D: Tensor | None,  # noqa: N803
+        width: int,
+        height: int,
+        occlusion_truncation: float = 1e-6,
+        use_depth_prior: int = 0,
+    ) -> Fragments:
+        """:func:`rasterizer.rasterize_image` with this object's settings; inputs may be on any device."""
+        return self._rasterize(V, F, (height, width), D if use_depth_prior else None, occlusion_truncation)
+
+    def _rasterize(
+        self, pos: Tensor, tri: Tensor, resolution: tuple[int, int], depth_prior: Tensor | None, truncation: float
+    ) -> Fragments:
         return rasterize(
-            torch.as_tensor(pos, device=self.device),
-            torch.as_tensor(tri, device=self.device),
+            self._here(pos, "pos"),
+            self._here(tri, "tri"),
             resolution,
-            depth_prior=None if depth_prior is None else torch.as_tensor(depth_prior, device=self.device),
+            depth_prior=None if depth_prior is None else self._here(depth_prior, "depth_prior"),
+            occlusion_truncation=truncation,
             mode=self.raster_mode,
             tile_size=self.tile_size,
             batch_size=self.batch_size,
@@ -47,7 +66,11 @@ class PyTorchRasterizer:
 
     def interpolate(self, col: Tensor, findices: Tensor, barycentric: Tensor, tri: Tensor) -> Tensor:
         """:func:`rasterizer.interpolate`; inputs may be on any device."""
-        return interpolate(*(torch.as_tensor(value, device=self.device) for value in (col, findices, barycentric, tri)))
+        values = {"col": col, "findices": findices, "barycentric": barycentric, "tri": tri}
+        return interpolate(**{name: self._here(value, name) for name, value in values.items()})
+
+    def _here(self, value: Tensor, name: str) -> Tensor:
+        return as_tensor(value, name).to(self.device)
 
 
 class RasterizerWrapper(PyTorchRasterizer):

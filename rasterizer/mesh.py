@@ -7,6 +7,8 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
+from .validation import as_tensor, check_faces
+
 
 @dataclass(frozen=True, eq=False)
 class Mesh:
@@ -71,7 +73,12 @@ class Mesh:
         return self.vertices.amin(0), self.vertices.amax(0)
 
     def face_normals(self) -> Tensor:
-        """``[M, 3]`` float32 unit normals by winding, zero for faces without area."""
+        """``[M, 3]`` float32 unit normals by winding, zero for faces without area.
+
+        Raises:
+            ValueError: a face names a vertex that is not there.
+        """
+        check_faces(self.faces, len(self.vertices), self.vertices.device, "Mesh faces")
         a, b, c = self.vertices[self.faces.long()].unbind(1)
         return _unit(torch.linalg.cross(b - a, c - a))
 
@@ -82,11 +89,15 @@ class Mesh:
 
         Args:
             weld: average over all vertices at exactly the same position, so that UV seams do not crease.
+
+        Raises:
+            ValueError: a face names a vertex that is not there.
         """
+        normals = self.face_normals()
         index = weld_index(self.vertices) if weld else torch.arange(len(self.vertices), device=self.vertices.device)
         corners = index[self.faces.long()].flatten()
         sums = torch.zeros_like(self.vertices)
-        sums.index_add_(0, corners, self.face_normals().repeat_interleave(3, dim=0))
+        sums.index_add_(0, corners, normals.repeat_interleave(3, dim=0))
         return _unit(sums)[index]
 
 
@@ -102,6 +113,8 @@ def _check(
         return
     if not isinstance(value, Tensor):
         raise ValueError(f"Mesh {name}: found {type(value).__name__}, expected a {expected} {dtype} tensor.")
+    if not value.is_meta:  # whose shapes are enough to move a mesh about
+        as_tensor(value, f"Mesh {name}")
     fits = value.ndim == len(shape) and all(
         sizes is None or size in sizes for size, sizes in zip(value.shape, shape, strict=True)
     )

@@ -32,7 +32,7 @@ _LITTLE_OVERLAP = 0.01
 
 
 def _smooth(points: Tensor, frequency: float = 9.0) -> Tensor:
-    return 0.5 + 0.4 * torch.sin(frequency * points + torch.arange(3.0).to(points))
+    return 0.5 + 0.4 * torch.sin(frequency * points + torch.arange(3).to(points))
 
 
 def _hard(points: Tensor) -> Tensor:
@@ -265,7 +265,9 @@ def _seams(mesh: Mesh) -> tuple[Tensor, Tensor]:
     order = torch.argsort(group, stable=True)
     one, other = order[:-1], order[1:]
     pair = (group[one] == group[other]) & (edges[one] != edges[other]).any(dim=1)
-    share = ((torch.arange(_SAMPLES_PER_EDGE, device=uvs.device) + 0.5) / _SAMPLES_PER_EDGE)[None, :, None]
+    share = ((torch.arange(_SAMPLES_PER_EDGE, dtype=uvs.dtype, device=uvs.device) + 0.5) / _SAMPLES_PER_EDGE)[
+        None, :, None
+    ]
 
     def along(which: Tensor) -> Tensor:
         start, end = uvs[edges[which[pair]]].unbind(1)

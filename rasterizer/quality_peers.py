@@ -127,7 +127,7 @@ def back_sample(mesh: Mesh, images: Tensor, views: Sequence[View]) -> PeerBake:
     raster = rasterize_mesh(mesh, cameras, (size, size))
     texels = Texels.of(their_layout(mesh, size), (size, size))
     points = texels.interpolate(look_frame(mesh.vertices, cameras[:1])[0])
-    total, weights = torch.zeros(len(texels), images.shape[3]), torch.zeros(len(texels))
+    total, weights = images.new_zeros(len(texels), images.shape[3]), images.new_zeros(len(texels))
     for number, (view, camera) in enumerate(zip(views, cameras, strict=True)):
         some = raster.view(number)
         depth = -some.distance()[0, 0]  # camera space: negative, and 0 on background
@@ -167,7 +167,7 @@ def _sample(points: Tensor, image: Tensor, depth: Tensor, trust: Tensor, camera:
 def _cosine(raster: Raster, camera: Camera) -> Tensor:
     """``[H, W]``: between the face of each pixel and the view, 0 beyond 75 degrees and on background."""
     face = raster.findices[0, 0].long()
-    toward = raster.mesh.face_normals() @ -torch.tensor(camera.forward)
+    toward = raster.mesh.face_normals() @ -torch.tensor(camera.forward, dtype=torch.float32)
     cosine = toward[(face - 1).clamp(min=0)] * (face > 0)
     return torch.where(cosine < _LEAST_COSINE, 0.0, cosine)
 
@@ -190,7 +190,8 @@ def _inpaint(mesh: Mesh, texture: Tensor, painted: Tensor) -> Tensor:
     """Along the edges to the vertices' own texels, the rest by OpenCV's Navier-Stokes."""
     import cv2
 
-    uv = mesh.require_uvs() * torch.tensor([1.0, -1.0]) + torch.tensor([0.0, 1.0])
+    uv = mesh.require_uvs()
+    uv = uv * uv.new_tensor([1.0, -1.0]) + uv.new_tensor([0.0, 1.0])
     points = look_frame(mesh.vertices, [View(0, 0).camera()])[0]
     mask = painted.to(torch.uint8) * 255
     texture, mask = inpaint_vertices(texture, mask, points, uv, mesh.faces, mesh.faces)

@@ -104,7 +104,9 @@ def rasterize_mesh(
     """
     height, width = check_resolution(resolution)
     check_choice(space, SPACES, "space")
-    check_integer(layers, 1, 64, "layers")
+    layers = check_integer(layers, 1, 64, "layers")
+    if not len(mesh.faces):
+        raise ValueError(f"mesh: has {len(mesh.vertices)} vertices and no faces, expected faces to draw")
     if space == "uv":
         if layers != 1:
             raise ValueError(f"layers: is {layers}, expected 1 in UV space, where overlapping faces have no order")

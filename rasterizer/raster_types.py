@@ -85,7 +85,8 @@ class Fragments(_Pair):
         info: :class:`RasterInfo`.
     """
 
-    info: RasterInfo
+    info: RasterInfo = RasterInfo("", "", "", "", -1)
+    """Where nobody has attached an account: nothing is known."""
 
     @classmethod
     def of(cls, findices: Tensor, barycentric: Tensor, info: RasterInfo) -> Fragments:
@@ -93,3 +94,10 @@ class Fragments(_Pair):
         fragments = cls(findices, barycentric)
         fragments.info = info
         return fragments
+
+    def _replace(self, **changes: Tensor | RasterInfo) -> Fragments:
+        """Another with some of the three changed; the account stays, which a named tuple's own way would lose."""
+        info = changes.pop("info", self.info)
+        return self.of(*super()._replace(**changes), info)
+
+    __replace__ = _replace

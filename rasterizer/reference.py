@@ -1,7 +1,10 @@
 """The rule of :mod:`rasterizer.arithmetic` written as plainly as possible, one face after another, in NumPy.
 
 It is slow on purpose: nothing is skipped, binned or rejected, so that tests and the self-test can compare every fast
-path with it. Candidates are those of the native module: columns from ``trunc(min sx)`` while below ``max sx + 1``.
+path with it, number by number with ``==``. The sign of a zero is left open: where an edge runs through a pixel centre,
+the fast paths, which move signs into factors, may have -0.0 for 0.0, and to agree would cost them an operation a pixel.
+
+Candidates are those of the native module: columns from ``trunc(min sx)`` while below ``max sx + 1``.
 """
 
 from __future__ import annotations

@@ -73,7 +73,8 @@ def _tube(
     for grid in (vertices, normals):
         grid[-1], grid[:, -1] = grid[0], grid[:, 0]
 
-    u, v = torch.meshgrid(torch.linspace(0, 1, segments + 1), torch.linspace(0, 1, sides + 1), indexing="ij")
+    lines = (torch.linspace(0, 1, count + 1, dtype=torch.float32) for count in (segments, sides))
+    u, v = torch.meshgrid(*lines, indexing="ij")
     uvs = _MARGIN + (1 - 2 * _MARGIN) * torch.stack([u, v], dim=-1)
 
     index = torch.arange((segments + 1) * (sides + 1), dtype=torch.int32).view(segments + 1, sides + 1)
@@ -91,12 +92,12 @@ def _tube(
 
 def _texture(columns: int, rows: int) -> Tensor:
     """A pastel checker whose hue runs along u and whose lightness runs down v, ``[512, 512, 3]`` float32 sRGB."""
-    texel = (torch.arange(_TEXTURE_SIZE) + 0.5) / _TEXTURE_SIZE
+    texel = (torch.arange(_TEXTURE_SIZE, dtype=torch.float32) + 0.5) / _TEXTURE_SIZE
     # Periodic across the margin, so that sampling at the border of the layout finds the colour of the other side.
     place = (texel - _MARGIN) / (1 - 2 * _MARGIN)
     u, v = place[None, :], place[:, None]
 
-    hue = 2 * math.pi * (u[..., None] + torch.tensor([0.0, -1 / 3, 1 / 3]))
+    hue = 2 * math.pi * (u[..., None] + texel.new_tensor([0.0, -1 / 3, 1 / 3]))
     color = (0.74 + 0.2 * torch.cos(hue)).expand(_TEXTURE_SIZE, -1, -1)
     wave = torch.sin(math.pi * columns * u) * torch.sin(math.pi * rows * v)
     checker = 0.5 + 0.5 * (10 * wave).clamp(-1, 1)

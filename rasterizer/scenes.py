@@ -39,10 +39,14 @@ def soup(faces: int, size: float, seed: int = 0, behind: float = 0.0) -> Scene:
         behind: share of the vertices with a negative ``w``.
     """
     random = torch.Generator().manual_seed(seed)
-    centre = torch.rand(faces, 1, 3, generator=random) * 2 - 1
-    offset = (torch.rand(faces, 3, 3, generator=random) * 2 - 1) * size
-    w = 0.5 + torch.rand(faces * 3, 1, generator=random)
-    w = torch.where(torch.rand(faces * 3, 1, generator=random) < behind, -w, w)
+
+    def numbers(*shape: int) -> Tensor:
+        return torch.rand(shape, generator=random, dtype=torch.float32)
+
+    centre = numbers(faces, 1, 3) * 2 - 1
+    offset = (numbers(faces, 3, 3) * 2 - 1) * size
+    w = 0.5 + numbers(faces * 3, 1)
+    w = torch.where(numbers(faces * 3, 1) < behind, -w, w)
     points = (centre * (1 - 0.5 * size) + offset).view(-1, 3)
     return torch.cat((points * w, w), dim=1), torch.arange(3 * faces, dtype=torch.int32).view(faces, 3)
 

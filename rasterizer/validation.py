@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import weakref
+from numbers import Real
 from typing import Any
 
 import torch
@@ -13,6 +14,8 @@ from .raster_types import MODES
 
 MAX_SIDE = 32768
 """Largest image side: pixel coordinates and their halves stay exact in float32 with room to spare."""
+
+_DENSE = torch.strided
 
 _INTEGERS = (torch.int32, torch.int64, torch.int16, torch.int8, torch.uint8)
 
@@ -27,13 +30,11 @@ def check_positions(pos: Tensor, name: str = "pos") -> Tensor:
         raise ValueError(f"{name}: dtype is {pos.dtype}, expected a floating-point dtype (float32 is best)")
     if pos.ndim not in (2, 3) or pos.shape[-1] != 4:
         raise ValueError(f"{name}: shape is {list(pos.shape)}, expected [N, 4] or [B, N, 4] clip-space (x, y, z, w)")
-    if pos.numel() == 0:
-        raise ValueError(f"{name}: shape is {list(pos.shape)}, there is no vertex to rasterize")
     return pos if pos.dtype == torch.float32 else pos.to(torch.float32)
 
 
 def check_faces(tri: Tensor, vertices: int, device: torch.device, name: str = "tri") -> Tensor:
-    """Faces ``[M, 3]`` of an integer dtype, on ``device``, every index in ``0 .. vertices-1``.
+    """Faces ``[M, 3]`` of an integer dtype, on ``device``, every index in ``0 .. vertices-1``; there may be none.
 
     Reading the range costs one synchronisation, and is remembered for as long as the tensor lives unchanged.
     """
@@ -42,16 +43,15 @@ def check_faces(tri: Tensor, vertices: int, device: torch.device, name: str = "t
         raise ValueError(f"{name}: dtype is {tri.dtype}, expected an integer dtype (int32 or int64)")
     if tri.ndim != 2 or tri.shape[1] != 3:
         raise ValueError(f"{name}: shape is {list(tri.shape)}, expected [M, 3] vertex indices of triangles")
-    if tri.shape[0] == 0:
-        raise ValueError(f"{name}: shape is {list(tri.shape)}, the mesh has no faces")
     if tri.device != device:
         raise ValueError(f"{name}: is on {tri.device} but the vertices are on {device}; move one with .to({device!r})")
-    low, high = _index_range(tri)
+    low, high = _index_range(tri) if tri.shape[0] else (0, -1)
     if low < 0 or high >= vertices:
         bad = ((tri < 0) | (tri >= vertices)).any(dim=1).to(torch.uint8)
         face = int(bad.argmax())
         raise ValueError(
-            f"{name}: face {face} is {tri[face].tolist()} but the mesh has {vertices} vertices (0 .. {vertices - 1}); "
+            f"{name}: face {face} is {tri[face].tolist()} but the mesh has "
+            f"{f'{vertices} vertices (0 .. {vertices - 1})' if vertices else 'no vertex'}; "
             f"{int(bad.sum())} of {tri.shape[0]} faces are out of range"
         )
     return tri
@@ -68,7 +68,7 @@ def _index_range(tri: Tensor) -> tuple[int, int]:
     return low, high
 
 
-def check_resolution(resolution: Any) -> tuple[int, int]:
+def check_resolution(resolution: Any, name: str = "resolution") -> tuple[int, int]:
     """``(height, width)`` as two ints of at least 1."""
     try:
         height, width = resolution
@@ -76,9 +76,9 @@ def check_resolution(resolution: Any) -> tuple[int, int]:
     except (TypeError, ValueError, OverflowError):
         whole = False
     if not whole:
-        raise ValueError(f"resolution: is {resolution!r}, expected (height, width) in whole pixels")
+        raise ValueError(f"{name}: is {resolution!r}, expected (height, width) in whole pixels")
     if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
-        raise ValueError(f"resolution: is {height} x {width} (height x width), expected 1 to {MAX_SIDE} pixels a side")
+        raise ValueError(f"{name}: is {height} x {width} (height x width), expected 1 to {MAX_SIDE} pixels a side")
     return int(height), int(width)
 
 
@@ -97,7 +97,7 @@ def check_prior(prior: Tensor, views: int, resolution: tuple[int, int], device: 
 
 def check_choice(value: Any, choices: tuple[str, ...], name: str) -> str:
     """One of ``choices``."""
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         raise ValueError(f"{name}: is {value!r}, expected one of {', '.join(choices)}")
     return value
 
@@ -108,25 +108,39 @@ def check_mode(mode: Any) -> str:
 
 
 def check_integer(value: Any, low: int, high: int, name: str) -> int:
-    """An int in ``low .. high``."""
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    """An int in ``low .. high``, from a whole number of any type, NumPy's too."""
+    number = isinstance(value, Real) and not isinstance(value, bool)
     if not number or not low <= value <= high or int(value) != value:
         raise ValueError(f"{name}: is {value!r}, expected a whole number from {low} to {high}")
     return int(value)
 
 
 def check_number(value: Any, name: str) -> float:
-    """A finite float."""
-    if not isinstance(value, (int, float)) or not math.isfinite(value):
+    """A finite float, from a number of any type, NumPy's too."""
+    if not isinstance(value, Real) or not math.isfinite(value):
         raise ValueError(f"{name}: is {value!r}, expected a finite number")
     return float(value)
 
 
 def as_tensor(value: Any, name: str) -> Tensor:
-    """``value`` itself, or an array-like as a tensor."""
+    """``value`` itself, or an array-like as a tensor: one that is dense and has values."""
     if isinstance(value, Tensor):
+        if value.layout is not _DENSE or value.is_quantized or value.is_meta:
+            raise ValueError(f"{name}: is {_unusable(value)}")
         return value
     try:
-        return torch.as_tensor(value)
+        tensor = torch.as_tensor(value)
+        if tensor.dtype == torch.get_default_dtype() and not hasattr(value, "dtype"):  # which may be anything
+            tensor = torch.as_tensor(value, dtype=torch.float32)
     except (TypeError, ValueError, RuntimeError):
         raise ValueError(f"{name}: is {type(value).__name__}, expected a torch.Tensor") from None
+    return tensor
+
+
+def _unusable(value: Tensor) -> str:
+    """What a tensor is that no operator here can read, and the cure."""
+    if value.layout is not _DENSE:
+        return f"a tensor of layout {value.layout}, expected a dense one; .to_dense() makes it one"
+    if value.is_quantized:
+        return f"quantized, {value.dtype}, expected plain numbers; .dequantize() gives them"
+    return "on the device meta, where tensors have no values, expected one with values, for example on cpu"

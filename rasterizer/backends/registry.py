@@ -24,7 +24,7 @@ from .single_views import Rasterize
 
 log = logging.getLogger("torch_rasterizer")
 
-Interpolation = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+Interpolation = Callable[[Tensor, Tensor, Tensor, Tensor, int], Tensor]
 
 ENVIRONMENT = "TORCH_RASTERIZER_BACKEND"
 """``NAME`` makes ``auto`` mean that backend; ``-NAME`` forbids one. Several are separated by commas."""
@@ -41,8 +41,9 @@ class Backend:
         rasterize: the implementation.
         note: one line for people.
         module: the third-party module it needs, if any.
-        interpolate: ``(col [1 or B, N, C], findices [B, H, W], barycentric [B, H, W, 3], tri [M, 3])`` to
-            ``[B, H, W, C]``, all checked and on one device, where nothing needs a gradient; None: PyTorch operators.
+        interpolate: ``(col [1 or B, N, C], findices [B, H, W], barycentric [B, H, W, 3], tri [M, 3], budget)`` to
+            ``[B, H, W, C]``, all checked and on one device, where nothing needs a gradient, with ``budget`` bytes of
+            working memory or 0 for what it likes; None: PyTorch operators.
     """
 
     name: str
@@ -145,8 +146,12 @@ _selected: dict[tuple[str, torch.device, str], Backend] = {}  # a request costs 
 
 def interpolation(device: torch.device) -> Interpolation:
     """The way to interpolate that comes with what ``auto`` means on ``device``."""
-    forced, forbidden = _environment()
-    return _by_name(forced or _best(device, forbidden), ENVIRONMENT).interpolate or interpolate
+    text = os.environ.get(ENVIRONMENT, "")
+    chosen = _selected.get(("auto", device, text))
+    if chosen is None:
+        forced, forbidden = _wishes(text)
+        chosen = _by_name(forced or _best(device, forbidden), ENVIRONMENT)
+    return chosen.interpolate or interpolate
 
 
 def _best(device: torch.device, forbidden: set[str]) -> str:

@@ -56,7 +56,9 @@ def _draw_one_triangle(module: ModuleType) -> str:
     device = renderer_device()
     if device.type not in ("cpu", "cuda"):
         return f"installed but has no {device.type} version"
-    corners = torch.tensor([[-0.9, -0.9, 0.0, 1.0], [0.9, -0.9, 0.0, 1.0], [-0.9, 0.9, 0.0, 1.0]], device=device)
+    corners = torch.tensor(
+        [[-0.9, -0.9, 0.0, 1.0], [0.9, -0.9, 0.0, 1.0], [-0.9, 0.9, 0.0, 1.0]], dtype=torch.float32, device=device
+    )
     face = torch.tensor([[0, 1, 2]], dtype=torch.int32, device=device)
     try:
         findices, _ = module.rasterize_image(corners, face, corners.new_empty(0), 8, 8, 1e-6, 0)

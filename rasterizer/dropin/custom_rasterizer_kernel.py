@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from .. import api, hierarchy
@@ -21,7 +20,7 @@ def rasterize_image(
     occlusion_truncation: float,
     use_depth_prior: int,
 ) -> list[Tensor]:
-    """:func:`rasterizer.rasterize_image` for arguments of any kind, and for no faces at all.
+    """:func:`rasterizer.rasterize_image` for arguments of any kind.
 
     Args:
         V: ``[N, 4]`` clip-space vertices.
@@ -37,15 +36,10 @@ def rasterize_image(
     Raises:
         ValueError: an argument is unusable; the text names it.
     """
-    pos = as_float(V).detach()
-    tri = as_index(F, pos.device)
+    pos = as_float(V, "V").detach()
+    tri = as_index(F, pos.device, "F")
     width, height = int(width), int(height)
-    if len(tri) == 0:
-        return [
-            torch.zeros((height, width), dtype=torch.int32, device=pos.device),
-            torch.zeros((height, width, 3), dtype=torch.float32, device=pos.device),
-        ]
-    prior = as_float(D).detach().to(pos.device) if use_depth_prior else D
+    prior = as_float(D, "D").detach().to(pos.device) if use_depth_prior else D
     return list(api.rasterize_image(pos, tri, prior, width, height, float(occlusion_truncation), int(use_depth_prior)))
 
 

@@ -58,11 +58,13 @@ def fill_surface(
     weight = known.index_select(0, cells).float()[:, None]
 
     graphs, parents, levels = [graph], [], [(values * weight, weight)]
-    while True:
-        report(0.3 * (1 - len(graphs[-1].points) / len(cells)))
-        graph, parent = graphs[-1].coarser()
-        if len(graph.points) == len(graphs[-1].points):
+    for _ in range(hierarchy.resolution.bit_length()):  # after which one cell holds everything
+        report(0.3 * (1 - len(graph.points) / len(cells)))
+        if not bool((graph.neighbors >= 0).any()):
             break  # every part of the surface is one node
+        graph, parent = graph.coarser()
+        if len(graph.points) == len(graphs[-1].points):
+            continue  # neighbours lie on two sides of a border between coarse cells, too; the nodes are numbered alike
         values, weight = levels[-1]
         mean = group_mean(values, parent, len(graph.points), weight)
         levels.append((mean, (group_mean(weight, parent, len(graph.points)) > 0).float()))

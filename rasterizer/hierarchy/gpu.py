@@ -114,7 +114,8 @@ def _launcher(device: torch.device, params: ctypes.Structure) -> Callable[..., N
     program, arguments, stream = PROGRAM.on(device.index), parameters_of(params), current_stream(device.index)
 
     def launch(name: str, threads: int, together: int = 1) -> None:
-        program.launcher(name, (-(-threads // _THREADS), together, 1), _THREADS)(stream, arguments)
+        if threads:  # drivers refuse an empty grid
+            program.launcher(name, (-(-threads // _THREADS), together, 1), _THREADS)(stream, arguments)
 
     return launch
 
@@ -148,7 +149,7 @@ def collect(positions: Sequence[Tensor], normals: Sequence[Tensor]) -> Samples:
     launch("survey", 3 * area)
     order = drawn.cumsum(0)
     total = int(order[-1])
-    points, directions = (torch.empty((total, 3), device=device) for _ in range(2))
+    points, directions = (torch.empty((total, 3), dtype=torch.float32, device=device) for _ in range(2))
     depth_axis, slot, visit = (_integers(device, total) for _ in range(3))
     params.order, params.out_positions, params.out_normals = order.data_ptr(), points.data_ptr(), directions.data_ptr()
     params.depth_axis, params.slot, params.visit = depth_axis.data_ptr(), slot.data_ptr(), visit.data_ptr()
@@ -225,11 +226,11 @@ def regular_levels(
     starts = [0, *accumulate(rooms)]
     room = starts[-1]
 
-    first = torch.full((sum(sizes),), NEVER, device=device)
+    first = torch.full((sum(sizes),), NEVER, dtype=torch.int64, device=device)
     zeros = torch.zeros((2 * room + 3 * sum(sizes),), dtype=torch.int32, device=device)
     cells, of_sample = _integers(device, room, 3), _integers(device, levels, params.samples)
     dims, down, rules, child, counts = (_integers(device, size) for size in (room, room, room, room, levels))
-    flags, points = _integers(device, 2 * room), torch.empty((room, 3), device=device)
+    flags, points = _integers(device, 2 * room), torch.empty((room, 3), dtype=torch.float32, device=device)
     needed = torch.empty((room,), dtype=torch.int32, device=device)
     seen = torch.empty((room,), dtype=torch.uint8, device=device)
     for number, start in enumerate(starts[:-1]):

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..device import device_policy, double_device
 from ..mesh import Mesh
 from ..threads import on_own_threads, share_rows
-from ..validation import check_faces, check_integer
+from ..validation import as_tensor, check_faces, check_integer
 from .build import build
 from .cells import centres, coordinates_of, pack, unpack
 from .layers import collect
@@ -80,11 +80,17 @@ class GridHierarchy:
         Raises:
             ValueError: an argument is unusable; the text names it.
         """
-        check_integer(resolution, 8, 1024, "resolution")
-        check_integer(levels, 1, 11, "levels")
-        check_integer(max_layers, 1, 64, "max_layers")
+        resolution = check_integer(resolution, 8, 1024, "resolution")
+        levels = check_integer(levels, 1, 11, "levels")
+        max_layers = check_integer(max_layers, 1, 64, "max_layers")
         check_levels(levels, resolution, "levels")
-        mesh = Mesh(vertices.detach().float(), check_faces(faces, len(vertices), vertices.device).to(torch.int32))
+        vertices = as_tensor(vertices, "vertices")
+        if vertices.ndim != 2 or vertices.shape[1] != 3:
+            raise ValueError(f"vertices: shape is {list(vertices.shape)}, expected [N, 3] positions")
+        faces = check_faces(faces, len(vertices), vertices.device, "faces")
+        if not len(faces):
+            raise ValueError(f"faces: shape is {list(faces.shape)}, the mesh has no faces")
+        mesh = Mesh(vertices.detach().float(), faces.to(torch.int32))
         low, high = mesh.bounds()
         size = float((high - low).amax())
         if not 0 < size < float("inf"):
@@ -242,7 +248,7 @@ class GridHierarchy:
         inside = ((grid >= 0) & (grid < self.resolution)).all(dim=1)
         wanted = torch.where(inside, pack(grid, self.resolution), -1)
         at = torch.searchsorted(keys, wanted)
-        best = torch.full(wanted.shape, torch.inf, device=points.device)
+        best = torch.full(wanted.shape, torch.inf, dtype=torch.float32, device=points.device)
         found = torch.full_like(wanted, -1)
         for side in (0, 1):
             place = (at + side).clamp(max=len(keys) - 1)

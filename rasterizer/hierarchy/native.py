@@ -72,7 +72,8 @@ def _build(
         found += "" if feats is None else f", {given[2]} of features"
         log.warning("build_hierarchy: found %s and num_level %s, expected 3 views and 1 level or more.", found, levels)
         return None
-    check_integer(resolution, 1, 4096, "resolution")
+    resolution = check_integer(resolution, 1, 4096, "resolution")
+    levels = check_integer(levels, 1, 2**31 - 1, "num_level")
     check_levels(levels, resolution, "num_level")
     points = [_check(view, "view_layer_positions", 4) for view in positions]
     directions = [_check(view, "view_layer_normals", 3, like) for view, like in zip(normals, points, strict=True)]

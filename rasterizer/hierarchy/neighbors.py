@@ -58,7 +58,7 @@ class Images:
         places = torch.tensor(offsets).to(cells.device, non_blocking=True)[:, None] + samples.depth_axis
         own = points.index_select(0, (cells * 3).add_(places).view(-1)).view(levels, count)
         own.masked_fill_(samples.visit == NEVER, torch.inf)
-        depths = torch.full((levels, samples.slots), torch.inf, device=cells.device)
+        depths = torch.full((levels, samples.slots), torch.inf, dtype=torch.float32, device=cells.device)
         depths.scatter_(1, samples.slot.expand(levels, -1), own)
         return cls(samples, torch.nn.functional.pad(cells, (0, 1), value=-1), depths, first_level)
 
@@ -142,7 +142,7 @@ def _nearest_layer(images: Images, slots: Tensor, depth: Tensor) -> Tensor:
     ``slots [N, 9]`` are those of layer 0.
     """
     depths, slots = images.depths.view(-1), slots.reshape(-1).clone()
-    best = torch.full((len(depth), 9), _FAR, device=depth.device)
+    best = torch.full((len(depth), 9), _FAR, dtype=depth.dtype, device=depth.device)
     layer = torch.full_like(best, -1, dtype=torch.int64)
     for number in range(images.samples.layers):
         apart = depths.index_select(0, slots).view_as(best).sub_(depth[:, None]).abs_()

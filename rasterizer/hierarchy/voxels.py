@@ -47,7 +47,7 @@ def voxel_mesh(hierarchy: GridHierarchy, level: int, coloring: str = "coarser ce
     device = centres.device
     half = hierarchy.cell_size * 2**level * (1 - _GAP) / 2
     vertices = centres[:, None, None] + _SIDES.to(device) * half
-    shade = torch.tensor(_SHADE, device=device)[:, None, None]
+    shade = torch.tensor(_SHADE, dtype=torch.float32, device=device)[:, None, None]
     shaded = (colors[:, None, None] * shade).expand(-1, -1, 4, -1)
     corner = torch.tensor([[0, 1, 2], [0, 2, 3]], device=device)
     quads = torch.arange(len(cells) * 6, device=device)[:, None, None] * 4
@@ -80,4 +80,4 @@ def _colors(hierarchy: GridHierarchy, level: int, coloring: str) -> Tensor:
         number = hierarchy.downsamples[level]
     # Multiples of the golden ratio spread hues evenly however many there are.
     hue = torch.remainder(number.float() * 0.6180339887, 1.0)[:, None] * (2 * torch.pi)
-    return 0.42 + 0.38 * torch.cos(hue + torch.tensor([0.0, -2.0944, 2.0944], device=hue.device))
+    return 0.42 + 0.38 * torch.cos(hue + hue.new_tensor([0.0, -2.0944, 2.0944]))

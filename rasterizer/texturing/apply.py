@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..mesh import Mesh
-from ..validation import check_choice
+from ..validation import as_tensor, check_choice
 
 LAYOUTS = ("hunyuan3d", "gltf ORM")
 
@@ -40,6 +40,7 @@ def apply_textures(
 
 
 def _image(value: Tensor, mesh: Mesh, name: str) -> Tensor:
+    value = as_tensor(value, name)
     if value.ndim != 3 or value.shape[-1] < 3 or not value.numel():
         raise ValueError(f"{name}: is {list(value.shape)}, expected an image [H, W, 3]")
     return value[..., :3].detach().to(mesh.vertices.device, torch.float32).clamp(0.0, 1.0)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from numbers import Real
 
 import torch
 from torch import Tensor
@@ -19,13 +20,14 @@ from ..mesh import Mesh
 from ..raster import Raster, rasterize_mesh
 from ..raster_types import shares
 from ..threads import on_own_threads, share_rows
-from ..validation import check_integer, check_number
+from ..validation import as_tensor, check_integer, check_number, check_resolution
 from .lens import Lens, Pictures, columns, unit
 from .need import BakeNeed, check_memory
 from .texels import Texels
 
 _BREAK = 8.0  # pixels that depth must jump, beyond what slopes make, for a pixel to hold the colour of two surfaces
 _CHUNK = 1 << 22  # texels at once at most: some 300 bytes each
+_SMALLEST, _LARGEST = 2.0**-40, 2.0**60  # coordinates at which normals and distances still have all their digits
 _NOTHING = 1e30  # depth of pixels that show no surface, or two
 
 
@@ -77,7 +79,8 @@ def bake_views(
         exponent: how much views that see the surface squarely are preferred.
         max_angle: degrees between surface and view beyond which a view does not count.
         border: pixels; 0 takes 1/256 of the image's longer side.
-        masks: ``[V, H, W]`` float32 0..1, by which the weight of each pixel is multiplied.
+        masks: ``[V, H, W]`` float32 0..1, by which the weight of each pixel is multiplied; or of another dtype, where
+            what is not 0 is used.
         on_progress: called with the share done, 0..1; an exception it raises stops the work.
 
     Raises:
@@ -86,16 +89,22 @@ def bake_views(
     check_number(exponent, "exponent")
     if not 0 < check_number(max_angle, "max_angle") <= 90:
         raise ValueError(f"max_angle: is {max_angle}, expected degrees above 0 and at most 90")
-    check_integer(border, 0, 1024, "border")
+    border = check_integer(border, 0, 1024, "border")
+    images = as_tensor(images, "images")
     if images.ndim != 4 or not images.is_floating_point() or len(images) != len(cameras) or not len(cameras):
         raise ValueError(
             f"images: found {list(images.shape)} {images.dtype} for {len(cameras)} cameras, expected one image for "
             "each camera, floating-point [V, H, W, C]"
         )
-    if masks is not None and masks.shape != images.shape[:3]:
-        raise ValueError(f"masks: found {list(masks.shape)}, expected {list(images.shape[:3])}, as the images")
-    size = (texture_size, texture_size) if isinstance(texture_size, int) else tuple(texture_size)
+    if masks is not None:
+        masks = as_tensor(masks, "masks")
+        if masks.shape != images.shape[:3]:
+            raise ValueError(f"masks: found {list(masks.shape)}, expected {list(images.shape[:3])}, as the images")
+        masks = masks if masks.is_floating_point() else masks != 0  # 255 for yes must not weigh 255 times as much
+    sides = (texture_size, texture_size) if isinstance(texture_size, Real) else texture_size
+    size = check_resolution(sides, "texture_size")
     mesh.require_uvs()
+    mesh = _within_float32(mesh, cameras)
     device = mesh.vertices.device
     check_memory("texture_size", size, mesh, bake_need(images, device).bytes, "use fewer or smaller images")
     images = images.to(device, torch.float32)
@@ -110,8 +119,8 @@ def bake_views(
 
     limit = math.cos(math.radians(max_angle))
     normals = mesh.vertex_normals()
-    total = torch.zeros((len(texels), images.shape[3]), device=device)
-    weights, best = torch.zeros(len(texels), device=device), torch.zeros(len(texels), device=device)
+    total = images.new_zeros((len(texels), images.shape[3]))
+    weights, best = images.new_zeros(len(texels)), images.new_zeros(len(texels))
     chunk = min(device_policy(device).chunk, _CHUNK)
     step = next(steps)
 
@@ -145,6 +154,20 @@ def bake_need(images: Tensor, device: torch.device) -> BakeNeed:
     return BakeNeed.of(images, device, _CHUNK)
 
 
+def _within_float32(mesh: Mesh, cameras: Sequence[Camera]) -> Mesh:
+    """The mesh in a size whose squares and cubes float32 can hold, where cameras normalise it anyway."""
+    vertices = mesh.vertices.masked_fill(~torch.isfinite(mesh.vertices), 0.0)
+    size = float(vertices.abs().amax()) if len(vertices) else 1.0
+    if _SMALLEST < size < _LARGEST:
+        return mesh
+    if not size or not all(camera.normalized for camera in cameras):
+        raise ValueError(
+            f"mesh: its largest coordinate is {size:g}, expected {_SMALLEST:.0e} to {_LARGEST:.0e}; scale the mesh"
+        )
+    power = min(126, max(-126, -math.frexp(size)[1]))  # a power of two costs no digit
+    return replace(mesh, vertices=mesh.vertices * 2.0**power)
+
+
 def _pictures(
     raster: Raster, images: Tensor, masks: Tensor | None, border: int, report: Callable[[float], None]
 ) -> tuple[Pictures, list[Lens]]:
@@ -169,7 +192,7 @@ def _pictures(
     share_rows(fade, len(groups), images.device, weight=height * width, report=report)
     if masks is not None:
         color[..., channels] *= masks.to(color)
-    around = torch.tensor([[0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 1.0, 1.0]], device=images.device)[:, :, None]
+    around = images.new_tensor([[0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 1.0, 1.0]])[:, :, None]
     return Pictures(color.view(-1, wide), depth.view(-1), around, channels), lenses
 
 
@@ -195,8 +218,9 @@ def _edges(depth: Tensor, findices: Tensor, lenses: Sequence[Lens]) -> Tensor:
         torch.cat(values).index_select(0, face) for values in zip(*(each.normals for each in lenses), strict=True)
     )
     shown = torch.where(depth < _NOTHING, depth, 1.0)
-    row = (torch.arange(lens.height, device=depth.device) - (lens.height - 1) / 2)[:, None] * (-1 / lens.pixels)
-    column = (torch.arange(lens.width, device=depth.device) - (lens.width - 1) / 2)[None] * (1 / lens.pixels)
+    rows, columns = (torch.arange(n, dtype=depth.dtype, device=depth.device) for n in (lens.height, lens.width))
+    row = (rows - (lens.height - 1) / 2)[:, None] * (-1 / lens.pixels)
+    column = (columns - (lens.width - 1) / 2)[None] * (1 / lens.pixels)
     spread = shown if lens.perspective else torch.ones_like(shown)
     place = tuple(value.reshape(-1) for value in (spread * column, spread * row, -shown))
     slope_x, slope_y = (slope.view_as(depth) for slope in lens.slopes(place, normal))
@@ -225,4 +249,4 @@ def _fade(edges: Tensor, border: int) -> Tensor:
         near[:, :-1] |= wide[:, 1:]
         steps += near
     # An edge pixel is counted border + 1 times, a pixel k away border + 1 - k times.
-    return 1 - steps / (border + 1.5)
+    return 1 - steps.to(torch.float32) / (border + 1.5)

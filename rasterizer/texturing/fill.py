@@ -13,7 +13,7 @@ from ..hierarchy.surface import SurfaceGraph, group_mean
 from ..mesh import Mesh, weld_index
 from ..raster_types import shares
 from ..threads import on_own_threads, share_rows
-from ..validation import check_choice
+from ..validation import as_tensor, check_choice
 from .gutter import spread
 from .need import check_memory, fill_bytes
 from .texels import Texels
@@ -46,7 +46,7 @@ def fill_texture(
 
     Args:
         texture: ``[H, W, C]`` float32.
-        painted: ``[H, W]`` bool; painted texels stay as they are.
+        painted: ``[H, W]`` bool, or whole numbers, of which 0 is not painted; painted texels stay as they are.
         mesh: with UVs.
         method: one of :data:`METHODS`.
         on_progress: called with the share done, 0..1; an exception it raises stops the work.
@@ -59,10 +59,16 @@ def fill_texture(
         ValueError: nothing is painted, an argument is unusable, or there is not enough memory; the text names it.
     """
     check_choice(method, METHODS, "method")
+    texture, painted = as_tensor(texture, "texture"), as_tensor(painted, "painted")
     if texture.ndim != 3 or painted.shape != texture.shape[:2]:
         raise ValueError(
             f"painted: found {list(painted.shape)} for a texture {list(texture.shape)}, expected [H, W] for [H, W, C]"
         )
+    if painted.is_floating_point() or painted.is_complex():
+        raise ValueError(
+            f"painted: dtype is {painted.dtype}, expected bool, or whole numbers that are 0 where not painted"
+        )
+    painted = painted != 0
     if not bool(painted.any()):
         raise ValueError("painted: no texel is painted, expected at least one to fill the others from")
 
@@ -71,7 +77,7 @@ def fill_texture(
 
     check_memory("texture", tuple(painted.shape), mesh, need, "free some memory")
     device = mesh.vertices.device
-    texture, painted = texture.to(device, torch.float32), painted.to(device)
+    texture, painted = texture.to(device, torch.float32).contiguous(), painted.to(device).contiguous()
     steps = shares(on_progress or (lambda share: None), 2)
     texels = Texels.of(mesh, tuple(painted.shape), next(steps))
     known = painted.view(-1).index_select(0, texels.index)
@@ -115,6 +121,8 @@ def _from_surface(
     painted = texels[source]
     cell = hierarchy.find(painted.interpolate(mesh.vertices), facets.index_select(0, painted.face))
     inside = (cell >= 0).nonzero().squeeze(1)
+    if not len(inside):  # a mask that belongs to another mesh or layout
+        return values.new_zeros((len(gap), values.shape[1])), torch.zeros_like(gap.face, dtype=torch.bool)
     cell, colors = cell.index_select(0, inside), values.index_select(0, source.index_select(0, inside))
     features = group_mean(colors, cell, hierarchy.count())
     sure = torch.zeros(hierarchy.count(), dtype=torch.bool, device=cell.device).index_fill_(0, cell, True)

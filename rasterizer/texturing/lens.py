@@ -127,7 +127,7 @@ class Lens:
             index, seen, apart, cosine, share, places, weights = (
                 values.index_select(-1, kept) for values in (index, seen, apart, cosine, share, places, weights)
             )
-        total = torch.zeros((len(share), pictures.color.shape[1]), device=share.device)
+        total = share.new_zeros((len(share), pictures.color.shape[1]))
         for place, weight in zip(places, weights, strict=True):
             total.addcmul_(pictures.color.index_select(0, place), weight[:, None])
         total.div_(share[:, None])

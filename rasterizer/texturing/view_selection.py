@@ -44,7 +44,7 @@ def add_views(
     Raises:
         ValueError: ``most`` out of range, or no views.
     """
-    check_integer(most, 0, MOST_EXTRA, "extra_views")
+    most = check_integer(most, 0, MOST_EXTRA, "extra_views")
     if not views:
         raise ValueError("views: are none, expected at least one to add to")
     if not most:

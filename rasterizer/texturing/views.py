@@ -62,7 +62,7 @@ def turntable(count: int, elevation: float = 0.0) -> tuple[View, ...]:
     Raises:
         ValueError: fewer than one view, or more than 360.
     """
-    check_integer(count, 1, 360, "views")
+    count = check_integer(count, 1, 360, "views")
     return tuple(View(number * 360 / count, elevation) for number in range(count))
 
 

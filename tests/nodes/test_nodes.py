@@ -408,6 +408,26 @@ class TestBakeAndFill:
             assert 0 < filled.mean() < 0.4 and (filled * painted == 0).all()
             assert (whole.amax(dim=-1) > 0.05).all()
 
+    @pytest.mark.parametrize("method", ["surface", "vertex smooth", "vertex forward", "dilate"])
+    def test_turned_pictures_and_masks(
+        self, pack: SimpleNamespace, torus: Any, pictures: torch.Tensor, method: str
+    ) -> None:
+        texture, painted, *_ = run(pack, "BakeViews", mesh=torus, images=pictures, cameras=HY3D_CAMERAS, **BAKE)
+        want = run(pack, "FillTexture", texture=texture, painted=painted, mesh=torus, method=method)
+        texture = texture.transpose(1, 2).contiguous().transpose(1, 2)  # as nodes that rotate leave them
+        painted = painted.transpose(1, 2).contiguous().transpose(1, 2)
+        got = run(pack, "FillTexture", texture=texture, painted=painted, mesh=torus, method=method)
+        assert torch.equal(got[0], want[0]) and torch.equal(got[1], want[1])
+
+    @pytest.mark.parametrize("method", ["surface", "vertex smooth", "vertex forward", "dilate"])
+    def test_a_mask_of_another_layout(self, pack: SimpleNamespace, torus: Any, method: str) -> None:
+        painted = torch.zeros(1, 64, 64)
+        painted[:, 0, 0] = 1  # the sample's layout leaves a margin
+        texture = torch.full((1, 64, 64, 3), 0.4)
+        whole, filled = run(pack, "FillTexture", texture=texture, painted=painted, mesh=torus, method=method)
+        torch.testing.assert_close(whole, texture, rtol=0, atol=1e-5)
+        assert filled.mean() > 0.8
+
     def test_a_second_set_and_masks(self, pack: SimpleNamespace, torus: Any, pictures: torch.Tensor) -> None:
         inputs = {"mesh": torus, "images": pictures, "cameras": HY3D_CAMERAS, **BAKE}
         texture, painted, _, second = run(pack, "BakeViews", metallic_roughness=1 - pictures, **inputs)

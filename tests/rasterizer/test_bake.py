@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -262,3 +263,46 @@ def test_bad_input_is_named(change: dict[str, object], text: str) -> None:
     mesh, images, cameras = (values.pop(name) for name in ("mesh", "images", "cameras"))
     with pytest.raises(ValueError, match=text):
         bake_views(mesh, images, cameras, 64, **values)
+
+
+@pytest.mark.parametrize("power", [-120, -80, -42, 64, 100, 125])
+def test_meshes_of_any_size(power: int) -> None:
+    mesh, cameras = sample_mesh("torus"), orbit()
+    images = photograph(mesh, cameras, (64, 64))
+    want = bake_views(mesh, images, cameras, 64)
+    got = bake_views(replace(mesh, vertices=mesh.vertices * 2.0**power), images, cameras, 64)
+    assert torch.equal(got.painted, want.painted) and want.painted.any()
+    torch.testing.assert_close(got.texture, want.texture, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("size", [0.0, 1e-20, 1e20])
+def test_sizes_that_cannot_be_baked_are_named(size: float) -> None:
+    mesh, camera = sample_mesh("torus"), look_at((0.0, 0.0, 3.0), (0.0, 0.0, 0.0), half_height=0.8)
+    with pytest.raises(ValueError, match="mesh: its largest coordinate is .* scale the mesh"):
+        bake_views(replace(mesh, vertices=mesh.vertices * size), torch.zeros(1, 8, 8, 3), [camera], 64)
+
+
+@pytest.mark.parametrize("size", [8.0, np.int64(8), (8, 8.0), np.array([8, 8]), [np.int32(8), 8]], ids=repr)
+def test_texture_sizes_of_any_type(size: object) -> None:
+    mesh, cameras = sample_mesh("torus"), orbit()
+    images = torch.rand(6, 16, 16, 3, generator=torch.Generator().manual_seed(0))
+    want = bake_views(mesh, images, cameras, 8, border=2)
+    got = bake_views(mesh, images.numpy(), cameras, size, border=2.0, exponent=np.float32(4.0))
+    assert torch.equal(got.texture, want.texture)
+
+
+@pytest.mark.parametrize("size", [8.5, 0, "8", (8, 8, 8), None], ids=repr)
+def test_texture_sizes_that_are_none(size: object) -> None:
+    with pytest.raises(ValueError, match="texture_size: is"):
+        bake_views(sample_mesh("torus"), torch.zeros(6, 8, 8, 3), orbit(), size)
+
+
+@pytest.mark.parametrize("yes", [1, 255])
+def test_masks_of_whole_numbers_weigh_no_more(yes: int) -> None:
+    mesh, cameras = sample_mesh("torus"), orbit()
+    images = photograph(mesh, cameras, (64, 64))
+    masks = torch.ones(6, 64, 64)
+    masks[:, :30] = 0
+    want = bake_views(mesh, images, cameras, 64, masks=masks)
+    got = bake_views(mesh, images, cameras, 64, masks=(masks * yes).to(torch.uint8))
+    assert torch.equal(got.texture, want.texture) and torch.equal(got.confidence, want.confidence)

@@ -119,3 +119,41 @@ def test_the_same_on_every_device(torus: Mesh, texels: Texels, device: torch.dev
     here, _ = fill_texture(wanted, painted, torus)
     there, _ = fill_texture(wanted.to(device), painted.to(device), torus.to(device))
     assert -10 * math.log10(float((here - there.cpu()).square().mean()) + 1e-12) > 45
+
+
+@pytest.mark.parametrize("yes", [1, 255])
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64])
+@pytest.mark.parametrize("method", METHODS)
+def test_masks_of_whole_numbers(torus: Mesh, texels: Texels, method: str, dtype: torch.dtype, yes: int) -> None:
+    wanted, painted = smooth_field(texels), unseen_patch(texels)
+    want = fill_texture(wanted, painted, torus, method)
+    got = fill_texture(wanted, painted.to(dtype) * yes, torus, method)
+    assert torch.equal(got[0], want[0]) and torch.equal(got[1], want[1])
+
+
+def test_a_mask_that_may_mean_anything_is_refused(torus: Mesh) -> None:
+    with pytest.raises(ValueError, match="painted: dtype is torch.float32, expected bool"):
+        fill_texture(torch.zeros(8, 8, 3), torch.ones(8, 8), torus)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_any_order_of_memory(torus: Mesh, texels: Texels, method: str) -> None:
+    wanted, painted = smooth_field(texels), unseen_patch(texels)
+    want = fill_texture(wanted, painted, torus, method)
+    turned = wanted.transpose(0, 1).contiguous().transpose(0, 1), painted.t().contiguous().t()
+    assert not turned[0].is_contiguous() and not turned[1].is_contiguous()
+    arrays = wanted.numpy(), painted.numpy()
+    for got in (fill_texture(*turned, torus, method), fill_texture(*arrays, torus, method)):
+        assert torch.equal(got[0], want[0]) and torch.equal(got[1], want[1])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_mask_beside_the_layout(torus: Mesh, texels: Texels, method: str, caplog: pytest.LogCaptureFixture) -> None:
+    painted = texels.image(torch.ones(len(texels), dtype=torch.bool))
+    painted = ~painted
+    assert painted.any()
+    with caplog.at_level(logging.WARNING):
+        texture, filled = fill_texture(torch.full((SIZE, SIZE, 3), 0.4), painted, torus, method)
+    assert ("where nothing is painted" in caplog.text) == (method != "dilate")
+    torch.testing.assert_close(texture, torch.full_like(texture, 0.4), rtol=0, atol=1e-5)
+    assert torch.equal(filled, ~painted)

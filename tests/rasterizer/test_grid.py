@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from rasterizer.hierarchy import COLORINGS, GridHierarchy, fill_surface, voxel_mesh
+from rasterizer.hierarchy import COLORINGS, GridHierarchy, build_hierarchy, fill_surface, voxel_mesh
+from rasterizer.hierarchy.surface import SurfaceGraph
 from rasterizer.mesh import Mesh
 from rasterizer.raster import rasterize_mesh
 from rasterizer.samples import sample_mesh
@@ -264,3 +266,50 @@ def test_bad_input_is_named(torus: Mesh, hierarchy: GridHierarchy) -> None:
         voxel_mesh(hierarchy, 4)
     with pytest.raises(ValueError, match="coloring: is 'rainbow'"):
         voxel_mesh(hierarchy, 0, "rainbow")
+
+
+def test_whole_numbers_of_any_type_and_array_likes(torus: Mesh) -> None:
+    want = GridHierarchy.from_mesh(torus.vertices, torus.faces, 16, 2, 6)
+    arrays = torus.vertices.numpy(), torus.faces.numpy()
+    for got in (
+        GridHierarchy.from_mesh(torus.vertices, torus.faces, 16.0, 2.0, 6.0),
+        GridHierarchy.from_mesh(*arrays, np.int64(16), np.int32(2), np.int64(6)),
+    ):
+        assert torch.equal(got.positions, want.positions) and torch.equal(got.neighbors[1], want.neighbors[1])
+        assert got.resolution == 16 and got.levels == 2
+
+
+def test_native_builds_with_whole_numbers_of_any_type() -> None:
+    random = torch.Generator().manual_seed(0)
+    positions = [torch.rand(2, 8, 8, 4, generator=random) * 1.9 - 0.95 for _ in range(3)]
+    normals = [torch.randn(2, 8, 8, 3, generator=random) for _ in range(3)]
+    want, got = build_hierarchy(positions, normals, 2, 16), build_hierarchy(positions, normals, 2.0, np.float64(16))
+    assert torch.equal(got[0][0], want[0][0]) and torch.equal(got[1][1], want[1][1])
+
+
+def test_arguments_that_are_no_mesh_are_named(torus: Mesh) -> None:
+    with pytest.raises(ValueError, match="vertices: is str"):
+        GridHierarchy.from_mesh("torus", torus.faces)
+    with pytest.raises(ValueError, match=r"vertices: shape is \[3\], expected \[N, 3\]"):
+        GridHierarchy.from_mesh(torch.zeros(3), torus.faces)
+    with pytest.raises(ValueError, match=r"faces: shape is \[0, 3\], the mesh has no faces"):
+        GridHierarchy.from_mesh(torus.vertices, torus.faces[:0])
+
+
+@pytest.mark.parametrize("seed", range(24, 40))
+def test_all_that_hangs_together_is_reached_from_one_cell(seed: int) -> None:
+    # With seed 31 no two nodes join when the resolution is halved from 5 to 2, and all do in the step after.
+    random = torch.Generator().manual_seed(seed)
+    vertices, faces = torch.rand(9, 3, generator=random), torch.randint(9, (4, 3), generator=random)
+    made = GridHierarchy.from_mesh(vertices, faces, int(torch.randint(8, 41, (1,), generator=random)), 1)
+    graph, _ = SurfaceGraph.of(made)
+    part = torch.arange(len(graph.points))
+    for _ in range(len(part)):
+        around = torch.where(graph.neighbors >= 0, part[graph.neighbors.clamp(min=0)], len(part)).amin(dim=1)
+        part = torch.minimum(part, around)
+    largest, cells = part == part.mode().values, made.original.nonzero().squeeze(1)
+    known = torch.zeros(made.count(), dtype=torch.bool)
+    known[cells[largest][0]] = True
+    filled, reached = fill_surface(torch.full((made.count(), 2), 0.7), known, made)
+    assert torch.equal(reached[cells], largest)
+    torch.testing.assert_close(filled[cells[largest]], torch.full((int(largest.sum()), 2), 0.7), rtol=0, atol=1e-3)

@@ -112,3 +112,77 @@ def test_gradient_ignores_degenerate_faces_behind_the_background() -> None:
     _, weights = rasterizer.rasterize(leaf, torch.tensor([[0, 1, 2], [3, 4, 5]]), (16, 16))
     weights[..., 0].sum().backward()
     assert torch.isfinite(leaf.grad).all() and leaf.grad[3:].abs().max() > 0
+
+
+@pytest.mark.parametrize("shape", [(0, 40, 50), (0, 50), (40, 0), (2, 0, 50), (2, 40, 0)])
+@pytest.mark.parametrize("channels", [0, 3, 20])
+def test_nothing_of_nothing(shape: tuple[int, ...], channels: int, policy: str) -> None:
+    found, weights = torch.zeros(shape, dtype=torch.int32), torch.zeros((*shape, 3), dtype=torch.float64)
+    col = torch.zeros(len(POS), channels)
+    image = rasterizer.interpolate(col, found, weights, TRI)
+    assert image.shape == (*shape, channels) and image.dtype == torch.float64
+    leaf = col.clone().requires_grad_()
+    rasterizer.interpolate(leaf, found, weights, TRI).sum().backward()
+    assert leaf.grad.shape == col.shape and not leaf.grad.any()
+    assert rasterizer.barycentrics(POS, TRI, found).shape == (*shape, 3)
+
+
+@pytest.mark.parametrize("gradient", [False, True])
+def test_memory_that_runs_out(gradient: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    from rasterizer.backends import registry
+    from rasterizer.backends.eager.interpolate import interpolate
+
+    budgets = []
+
+    def short(*arguments) -> torch.Tensor:
+        budgets.append(arguments[-1] >> 20)
+        if len(budgets) < 3:
+            raise torch.OutOfMemoryError("out of memory")
+        return interpolate(*arguments)
+
+    monkeypatch.setattr(registry, "interpolation", lambda device: short)
+    monkeypatch.setattr("rasterizer.api.eager_interpolate", short)
+    col = torch.randn(len(POS), 3, requires_grad=gradient)
+    image = rasterizer.interpolate(col, FOUND, WEIGHTS, TRI)
+    torch.testing.assert_close(image, _plain(col), rtol=1e-5, atol=1e-5)
+    assert budgets == [0, 128, 16]
+
+
+def test_on_the_device_that_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr("rasterizer.api.working_device", lambda device: asked.append(device) or device)
+    rasterizer.interpolate(POS, FOUND, WEIGHTS, TRI)
+    assert asked == [torch.device("cpu")]
+
+
+def test_less_memory_makes_smaller_chunks() -> None:
+    from rasterizer.backends.eager import interpolate as eager
+
+    chunks = []
+    whole = eager._by_pixel
+
+    def watched(corners, table, found, *rest):
+        chunks.append(len(found))
+        return whole(corners, table, found, *rest)
+
+    col = torch.randn(1, len(POS), 20)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(eager, "_by_pixel", watched)
+        patch.setattr(eager, "_drawn_only", eager._all)
+        eager.interpolate(col, FOUND[None], WEIGHTS[None], TRI, 300 * (32 + 12 * 20))
+    assert max(chunks) == 300
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.int16, torch.uint8, torch.int64, torch.float32, torch.float64])
+def test_barycentrics_of_indices_of_any_dtype(dtype: torch.dtype) -> None:
+    want = rasterizer.barycentrics(POS, TRI, FOUND)
+    assert want.any() and torch.equal(rasterizer.barycentrics(POS, TRI, FOUND.to(dtype)), want)
+    assert torch.equal(rasterizer.barycentrics(POS, TRI, FOUND.numpy()), want)
+
+
+@pytest.mark.parametrize("wrong", [-1, 31, 10**6])
+def test_barycentrics_of_a_face_that_is_not_there(wrong: int) -> None:
+    found = FOUND.clone()
+    found[3, 4] = wrong
+    with pytest.raises(ValueError, match=rf"findices: values are .*{wrong}.*expected 0 \(background\) to 30"):
+        rasterizer.barycentrics(POS, TRI, found)

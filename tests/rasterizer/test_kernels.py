@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 import rasterizer
 from rasterizer import scenes
@@ -17,6 +18,7 @@ from rasterizer.backends import kernels, registry
 from rasterizer.backends.kernels import cache, interpolation, platforms, program
 from rasterizer.device import PORTABLE, force_policy
 from rasterizer.hierarchy import gpu
+from rasterizer.raster_types import RasterOptions
 
 CUDA = torch.device("cuda", 0)
 on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA or ROCm device")
@@ -329,3 +331,74 @@ def test_cache_with_several_processes(tmp_path: Path) -> None:
     with multiprocessing.get_context("spawn").Pool(3) as pool:
         assert all(pool.starmap(_race, [(str(tmp_path), number) for number in range(6)]))
     assert len(list(tmp_path.iterdir())) == 20
+
+
+class _Silent:
+    """A platform whose kernels do nothing, to see what would be launched."""
+
+    def __init__(self) -> None:
+        self.grids: list[tuple[int, int, int]] = []
+
+    def launcher(self, function: object, blocks: tuple[int, int, int], threads: int):
+        return lambda stream, arguments: self.grids.append(blocks)
+
+
+def _silent(owner: program.Program, monkeypatch: pytest.MonkeyPatch) -> _Silent:
+    found = _Silent()
+    monkeypatch.setitem(owner._loaded, None, program.Loaded(found, dict.fromkeys(owner.kernels), 8))
+    return found
+
+
+def test_a_budget_that_is_given_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    _silent(kernels.PROGRAM, monkeypatch)
+    launched = []
+
+    def launch(plan, pos, tri, prior, options, results=None):
+        launched.append((len(pos), plan.memory + 8 * plan.pixels))
+        return *(results or plan.results()), 0
+
+    monkeypatch.setattr(kernels, "_launch", launch)
+    pos, tri = scenes.soup(200_000, 0.1)
+    views = pos[None].expand(8, -1, -1)
+    for budget in (0, 128 << 20, 16 << 20):
+        launched.clear()
+        found, _, _ = kernels._run(views, tri, RasterOptions((512, 512), budget=budget))
+        assert found.shape == (8, 512, 512) and sum(count for count, _ in launched) == 8
+        most = max(size for _, size in launched)
+        assert len(launched) == 1 if not budget else most <= budget
+    assert len(launched) > 1
+
+
+@pytest.mark.parametrize("empty", ["findices", "col", "channels", "tri"])
+def test_an_empty_grid_is_not_launched(empty: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    silent = _silent(interpolation.PROGRAM, monkeypatch)
+    monkeypatch.setattr(interpolation.PROGRAM, "reason_against", lambda device: "")
+    col, found, weights = torch.ones(1, 3, 2), torch.zeros(1, 4, 5, dtype=torch.int32), torch.zeros(1, 4, 5, 3)
+    tri = torch.tensor([[0, 1, 2]])
+    if empty == "findices":
+        found, weights = found[:, :0], weights[:, :0]
+    elif empty == "tri":
+        tri = tri[:0]
+    elif empty == "col":
+        col, tri = col[:, :0], tri[:0]
+    else:
+        col = col[..., :0]
+    image = interpolation.interpolate(col, found, weights, tri)
+    assert image.shape == (*found.shape, col.shape[2]) and not image.any() and not silent.grids
+
+
+def test_the_hierarchy_launches_no_empty_grid(monkeypatch: pytest.MonkeyPatch) -> None:
+    silent = _silent(gpu.PROGRAM, monkeypatch)
+    monkeypatch.setattr(gpu, "current_stream", lambda number: 0)
+    launch = gpu._launcher(torch.device("cpu"), gpu._Keys())
+    launch("mark", 0)
+    launch("mark", 257, 3)
+    assert silent.grids == [(2, 3, 1)]
+
+
+def test_a_plan_of_no_real_memory_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    _silent(kernels.PROGRAM, monkeypatch)
+    pos, tri = scenes.soup(5, 0.5)
+    with FakeTensorMode(), pytest.raises(RuntimeError, match="FakeTensor"):
+        kernels._plan_of(pos, tri, RasterOptions((8, 8)))
+    assert type(kernels._plan_of(pos, tri, RasterOptions((8, 8))).image) is torch.Tensor

@@ -2,13 +2,17 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rasterizer.mesh import Mesh
+from rasterizer.raster import rasterize_mesh
 from rasterizer.samples import SAMPLES, sample_mesh
+from rasterizer.texturing import apply_textures
+from rasterizer.texturing.maps import STYLES, render_maps
 
 SQUARE = torch.tensor([[0.0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]])
 TWO_FACES = torch.tensor([[0, 1, 2], [0, 2, 3]], dtype=torch.int32)
@@ -198,3 +202,35 @@ def test_the_knot_does_not_run_into_itself():
 def test_an_unknown_sample_lists_the_known():
     with pytest.raises(ValueError, match="'teapot' is unknown.*trefoil knot, torus"):
         sample_mesh("teapot")
+
+
+@pytest.mark.parametrize("wrong", [-1, 4])
+def test_a_face_of_a_vertex_that_is_not_there_is_named(wrong: int) -> None:
+    faces = TWO_FACES.clone()
+    faces[1, 2] = wrong
+    mesh = Mesh(SQUARE, faces)
+    for call in (mesh.face_normals, mesh.vertex_normals, lambda: mesh.vertex_normals(weld=False)):
+        with pytest.raises(ValueError, match=r"Mesh faces: face 1 is .* but the mesh has 4 vertices"):
+            call()
+    for style in STYLES:
+        with pytest.raises(ValueError, match="face 1 is .* but the mesh has 4 vertices"):
+            render_maps(mesh, resolution=(8, 8), style=style)
+
+
+def test_a_mesh_without_faces_has_normals_and_is_not_drawn() -> None:
+    mesh = Mesh(SQUARE, TWO_FACES[:0])
+    assert mesh.face_normals().shape == (0, 3) and not mesh.vertex_normals().any()
+    with pytest.raises(ValueError, match="mesh: has 4 vertices and no faces"):
+        rasterize_mesh(mesh)
+    with pytest.raises(ValueError, match="layers: is 1.5"):
+        rasterize_mesh(Mesh(SQUARE, TWO_FACES), layers=1.5)
+    assert rasterize_mesh(Mesh(SQUARE, TWO_FACES), resolution=(8, 8), layers=2.0).findices.shape == (1, 2, 8, 8)
+
+
+def test_textures_from_arrays() -> None:
+    mesh = Mesh(SQUARE, TWO_FACES, SQUARE[:, :2].contiguous())
+    made = apply_textures(mesh, np.full((4, 5, 3), 0.25), np.zeros((2, 2, 3), np.float32))
+    assert made.texture.shape == (4, 5, 3) and (made.texture == 0.25).all() and made.texture.dtype == torch.float32
+    for name, values in (("base_color", ("red",)), ("metallic_roughness", (np.zeros((4, 5, 3)), object()))):
+        with pytest.raises(ValueError, match=f"{name}: is "):
+            apply_textures(mesh, *values)

@@ -151,3 +151,19 @@ def test_rows_are_done_once_each_and_reported() -> None:
     assert (done == 1).all()
     assert shown == sorted(shown) and shown[0] == 0 and 0.5 < shown[-1] <= 1
     share_rows(lambda part: pytest.fail("there is nothing to do"), 0, done.device)
+
+
+def test_threads_that_the_system_refuses_are_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    started = []
+
+    def start(thread: threading.Thread) -> None:
+        started.append(thread)
+        if len(started) > 1:
+            raise RuntimeError("can't start new thread")
+        original(thread)
+
+    original = threading.Thread.start
+    monkeypatch.setattr(threading.Thread, "start", start)
+    done: list[int] = []
+    share(iter([lambda number=number: done.append(number) for number in range(100)]), 4)
+    assert sorted(done) == list(range(100)) and len(started) == 2

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 import torch
 
 import rasterizer
+from rasterizer.mesh import Mesh
 
 POS = torch.tensor([[-1.0, -1.0, 0.0, 1.0], [1.0, -1.0, 0.0, 1.0], [0.0, 1.0, 0.0, 1.0]])
 TRI = torch.tensor([[0, 1, 2]], dtype=torch.int32)
@@ -17,15 +21,14 @@ TRI = torch.tensor([[0, 1, 2]], dtype=torch.int32)
     [
         ({"pos": POS[:, :3]}, ("pos", "[3, 3]", "[N, 4]")),
         ({"pos": POS.int()}, ("pos", "int32", "float")),
-        ({"pos": POS[:0]}, ("pos", "[0, 4]", "no vertex")),
+        ({"pos": POS[:0]}, ("tri", "face 0", "no vertex")),
         ({"pos": "mesh"}, ("pos", "str", "Tensor")),
-        ({"tri": TRI[:0]}, ("tri", "[0, 3]", "no faces")),
         ({"tri": TRI[:, :2]}, ("tri", "[1, 2]", "[M, 3]")),
         ({"tri": TRI.float()}, ("tri", "float32", "integer")),
         ({"tri": TRI.bool()}, ("tri", "bool", "integer")),
         ({"tri": torch.tensor([[0, 1, 2], [0, 1, 3]])}, ("tri", "face 1", "[0, 1, 3]", "3 vertices")),
         ({"tri": torch.tensor([[0, 1, -1]])}, ("tri", "face 0", "[0, 1, -1]", "0 .. 2")),
-        ({"tri": TRI.to("meta")}, ("tri", "meta", "cpu", ".to(")),
+        ({"tri": TRI.to("meta")}, ("tri", "meta", "no values", "cpu")),
         ({"resolution": (0, 64)}, ("resolution", "0 x 64", "1 to")),
         ({"resolution": (64, 99999)}, ("resolution", "64 x 99999")),
         ({"resolution": 64}, ("resolution", "64", "(height, width)")),
@@ -34,6 +37,9 @@ TRI = torch.tensor([[0, 1, 2]], dtype=torch.int32)
         ({"tile_size": 4}, ("tile_size", "4", "8 to 512")),
         ({"tile_size": 32.5}, ("tile_size", "32.5", "whole number")),
         ({"batch_size": -1}, ("batch_size", "-1")),
+        ({"tile_size": np.bool_(True)}, ("tile_size", "True")),
+        ({"tile_size": torch.tensor(32)}, ("tile_size", "tensor(32)")),
+        ({"mode": torch.tensor(0)}, ("mode", "tensor(0)")),
         ({"backend": "vulkan"}, ("backend", "vulkan", "auto, kernels, torch")),
     ],
 )
@@ -98,3 +104,78 @@ def test_inputs_are_not_changed() -> None:
     pos, tri, prior = POS.clone(), TRI.clone(), torch.zeros(16, 16)
     rasterizer.rasterize(pos, tri, (16, 16), depth_prior=prior)
     assert torch.equal(pos, POS) and torch.equal(tri, TRI) and not prior.any()
+
+
+@pytest.mark.parametrize("wrap", [lambda sides: sides, lambda sides: tuple(sides.unbind())], ids=["tensor", "tuple"])
+def test_a_resolution_that_is_changed_in_place_is_read_again(wrap) -> None:
+    sides = torch.tensor([8, 8])
+    resolution = wrap(sides)
+    assert rasterizer.rasterize(POS, TRI, resolution).findices.shape == (8, 8)
+    sides.fill_(4)
+    assert rasterizer.rasterize(POS, TRI, resolution).findices.shape == (4, 4)
+
+
+def test_numbers_of_numpy() -> None:
+    want = rasterizer.rasterize(POS, TRI, (8, 9), depth_prior=torch.zeros(8, 9), occlusion_truncation=0.5)
+    got = rasterizer.rasterize(
+        POS,
+        TRI,
+        (np.int32(8), np.float64(9.0)),
+        depth_prior=torch.zeros(8, 9),
+        occlusion_truncation=np.float32(0.5),
+        tile_size=np.int64(32),
+        batch_size=np.uint8(7),
+    )
+    assert torch.equal(got.findices, want.findices) and torch.equal(got.barycentric, want.barycentric)
+
+
+UNUSABLE = {
+    "sparse": (lambda values: values.to_sparse(), ("sparse_coo", ".to_dense()")),
+    "mkldnn": (lambda values: values.float().to_mkldnn(), ("_mkldnn", ".to_dense()")),
+    "quantized": (lambda values: torch.quantize_per_tensor(values.float(), 1.0, 0, torch.qint32), (".dequantize()",)),
+    "meta": (lambda values: values.to("meta"), ("meta", "no values")),
+}
+FOUND, WEIGHTS = rasterizer.rasterize(POS, TRI, (6, 7))
+CALLS = {
+    "rasterize": (
+        rasterizer.rasterize,
+        {"pos": POS, "tri": TRI, "resolution": (6, 7), "depth_prior": torch.zeros(6, 7)},
+    ),
+    "interpolate": (rasterizer.interpolate, {"col": POS, "findices": FOUND, "barycentric": WEIGHTS, "tri": TRI}),
+    "barycentrics": (rasterizer.barycentrics, {"pos": POS, "tri": TRI, "findices": FOUND}),
+    "from_mesh": (rasterizer.GridHierarchy.from_mesh, {"vertices": POS[:, :3], "faces": TRI}),
+    "Mesh": (Mesh, {"vertices": POS[:, :3].contiguous(), "faces": TRI}),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", UNUSABLE)
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [(call, name) for call, (_, values) in CALLS.items() for name, value in values.items() if torch.is_tensor(value)],
+)
+def test_tensors_that_no_operator_can_read(call: str, name: str, kind: str) -> None:
+    function, arguments = CALLS[call]
+    make, words = UNUSABLE[kind]
+    if call == "Mesh" and kind == "meta":
+        pytest.skip("a mesh may lie there until it is drawn")
+    try:
+        value = make(arguments[name])
+    except RuntimeError:
+        pytest.skip("this PyTorch has no such tensors")
+    with pytest.raises(ValueError) as refusal:
+        function(**{**arguments, name: value})
+    for word in (name, *words):
+        assert word in str(refusal.value)
+
+
+def test_an_account_stays_with_its_fragments() -> None:
+    drawn = rasterizer.rasterize(POS, TRI, (6, 7))
+    other = drawn._replace(findices=drawn.findices + 1)
+    assert isinstance(other, rasterizer.Fragments) and other.info is drawn.info
+    assert torch.equal(other.findices, drawn.findices + 1) and other.barycentric is drawn.barycentric
+    assert other._replace(info=copy.copy(drawn.info)).info == drawn.info
+    for copied in (copy.copy(drawn), pickle.loads(pickle.dumps(drawn))):
+        assert copied.info == drawn.info
+    made = rasterizer.Fragments(*drawn)
+    assert made.info.invalid_faces == -1 and made._replace(findices=FOUND).info == made.info

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import pytest
 
 from rasterizer.cameras import orbit_camera, orbit_quaternion, turned
@@ -77,3 +78,9 @@ def test_quaternion_of_a_view_gives_its_axes(azimuth: float, elevation: float) -
     found = turned(want, orbit_quaternion(azimuth, elevation))
     for axis in ("right", "up", "forward"):
         assert getattr(found, axis) == pytest.approx(getattr(want, axis), abs=1e-15)
+
+
+def test_whole_numbers_of_any_type() -> None:
+    assert turntable(6.0) == turntable(np.int64(6)) == turntable(6)
+    with pytest.raises(ValueError, match="views: is 6.5"):
+        turntable(6.5)

@@ -28,7 +28,7 @@ _Blend = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
 
 @on_own_threads
-def interpolate(col: Tensor, findices: Tensor, barycentric: Tensor, tri: Tensor) -> Tensor:
+def interpolate(col: Tensor, findices: Tensor, barycentric: Tensor, tri: Tensor, budget: int = 0) -> Tensor:
     """:func:`rasterizer.interpolate` for arguments that have been checked; the differentiable way.
 
     Args:
@@ -36,15 +36,19 @@ def interpolate(col: Tensor, findices: Tensor, barycentric: Tensor, tri: Tensor)
         findices: ``[B, H, W]``, any dtype.
         barycentric: ``[B, H, W, 3]``.
         tri: ``[M, 3]``.
+        budget: bytes that a chunk may take, 0 for :data:`WORKING_BYTES`.
 
     Returns:
         ``[B, H, W, C]``, differentiable in ``col`` and ``barycentric``.
     """
     views, channels = findices.shape[0], col.shape[2]
+    if not findices.numel():
+        nothing = col[..., :0].sum() + barycentric[..., :0].sum()  # of their dtype, and gradients pass through it
+        return nothing.expand(*findices.shape, channels).clone()
     policy = device_policy(col.device)
     found, weights = findices.reshape(views, -1), barycentric.reshape(views, -1, 3)
     # Per pixel a face, three corners, and at most three times its channels.
-    pixels, chunk = found.shape[1], min(policy.chunk, max(256, WORKING_BYTES // (32 + 12 * channels)))
+    pixels, chunk = found.shape[1], min(policy.chunk, max(256, (budget or WORKING_BYTES) // (32 + 12 * channels)))
     # Face 0 is the background; its corners are vertex 0, whose attributes are 0.
     table = pad(col, (0, 0, 1, 0))
     corners = pad(tri.to(torch.int64).clamp(0, col.shape[1] - 1) + 1, (0, 0, 1, 0))

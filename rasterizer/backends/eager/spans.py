@@ -6,13 +6,15 @@ the triangle's shape. The proof allows for rounding as :mod:`.boxes` does for wh
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache, partial
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ...arithmetic import constant
 from .boxes import AX, AY, WA, X0, X1, Y0, Y1
 from .fragments import Target, draw_runs
 
@@ -170,34 +172,28 @@ def _repeat(values: Tensor, times: Tensor) -> Tensor:
     return torch.from_numpy(np.repeat(values.numpy(), times.numpy()))
 
 
-@lru_cache(maxsize=1)
+def _small_class(wide: int, high: int) -> int:
+    if not (wide and high):
+        return len(SMALL_SHAPES) + 1
+    shapes = enumerate(SMALL_SHAPES)
+    return next((place for place, shape in shapes if wide <= shape[0] and high <= shape[1]), len(SMALL_SHAPES))
+
+
+_SMALL_CLASSES = tuple(_small_class(wide, high) for high in range(SMALL + 2) for wide in range(SMALL + 2))
+_CLASSES = (len(_WIDTHS), *(bisect_left(_WIDTHS, wide) for wide in range(1, _WIDTHS[-1] + 1)))
+
+
 def small_classes() -> Tensor:
     """uint8 class of a box by ``min(high, SMALL + 1) * (SMALL + 2) + min(wide, SMALL + 1)``.
 
     One of :data:`SMALL_SHAPES`, then large boxes, then empty ones.
     """
-    count = len(SMALL_SHAPES)
-    kind = torch.empty(SMALL + 2, SMALL + 2, dtype=torch.uint8, device=_CPU)
-    for high in range(SMALL + 2):
-        for wide in range(SMALL + 2):
-            if not (wide and high):
-                kind[high, wide] = count + 1
-            elif max(wide, high) > SMALL:
-                kind[high, wide] = count
-            else:
-                kind[high, wide] = next(
-                    place for place, shape in enumerate(SMALL_SHAPES) if wide <= shape[0] and high <= shape[1]
-                )
-    return kind.view(-1)
+    return constant(_SMALL_CLASSES, _CPU, torch.uint8)
 
 
-@lru_cache(maxsize=1)
 def _classes() -> Tensor:
     """uint8 class of a run by its width, the number of classes where it is empty."""
-    widths = torch.tensor(_WIDTHS, device=_CPU)
-    kind = torch.searchsorted(widths, torch.arange(_WIDTHS[-1] + 1, device=_CPU))
-    kind[0] = len(_WIDTHS)
-    return kind.to(torch.uint8)
+    return constant(_CLASSES, _CPU, torch.uint8)
 
 
 def sort_by_kind(kind: Tensor, kinds: int) -> tuple[Tensor, list[int]]:

@@ -117,7 +117,8 @@ class Triangles:
         self._kept = None
         if self.count * 8 * _KEPT <= budget:
             # Column 0 is no triangle: it stands for the background and gives it finite numbers.
-            self._kept = torch.empty((INV + 1 - self._first, self.count + 1), device=corners.device)
+            kept = (INV + 1 - self._first, self.count + 1)
+            self._kept = torch.empty(kept, dtype=torch.float32, device=corners.device)
             nothing = (1.0,) * (AX - self._first) + (0.0,) * (INV + 1 - AX)
             self._kept[:, 0] = constant(nothing, corners.device)
 
@@ -129,7 +130,7 @@ class Triangles:
             view = torch.div(face - 1, self.corners.faces, rounding_mode="floor")
             face = face - view * self.corners.faces
         step = min(self._chunk, stop - start)
-        rows = torch.empty((ROWS, stop - start), device=face.device)
+        rows = torch.empty((ROWS, stop - start), dtype=torch.float32, device=face.device)
         for first in range(0, stop - start, step):
             last = min(first + step, stop - start)
             if view is None:

@@ -17,7 +17,7 @@ from torch import Tensor
 from ...arithmetic import DEPTH_STEPS, MAX_DEPTH
 from ...device import DevicePolicy
 
-_EMPTY = int(torch.tensor(-MAX_DEPTH * DEPTH_STEPS).view(torch.int32))
+_EMPTY = int(torch.tensor(-MAX_DEPTH * DEPTH_STEPS, dtype=torch.float32).view(torch.int32))
 
 _LOW = int(sys.byteorder == "big")  # which half of a word holds the face
 

@@ -96,18 +96,20 @@ def rasterize(pos: Tensor, tri: Tensor, options: RasterOptions) -> tuple[Tensor,
 
 
 def _run(pos: Tensor, tri: Tensor, options: RasterOptions) -> tuple[Tensor, Tensor, RasterInfo]:
-    """Rasterize views in groups whose z-buffers fit the budget; usually that is all of them at once."""
+    """Rasterize views in groups whose z-buffers fit the budget; usually that is all of them at once. A budget that is
+    given holds the queues, too: it is so when memory has run out without."""
     pos, tri = _aligned(pos), _faces(tri)
     prior = None if options.depth_prior is None else options.depth_prior.contiguous()
     plan = _plan_of(pos, tri, options)
     options.on_progress(0.0)
-    if plan.together:
+    if plan.together and (not options.budget or plan.memory + 8 * plan.pixels <= options.budget):
         findices, barycentric, invalid = _launch(plan, pos, tri, prior, options)
         return findices, barycentric, plan.info(invalid)
     findices, barycentric = plan.results()
     views, height, width = findices.shape if pos.ndim == 3 else (1, *findices.shape)
     group = max(1, min(65535, (2**31 - 1) // max(height * width, len(tri))))
-    group = max(1, min(group, views, (options.budget or default_budget(pos.device)) // (height * width * 8)))
+    words = options.budget // 2 or default_budget(pos.device)
+    group = max(1, min(group, views, words // (height * width * 8)))
     invalid = []
     for start in range(0, views, group):
         options.on_progress(start / views)
@@ -167,7 +169,8 @@ class _Plan:
 
 def _plan_of(pos: Tensor, tri: Tensor, options: RasterOptions) -> _Plan:
     program = PROGRAM.on(pos.device.index)
-    return _plan(program, pos.device, pos.shape, tri.shape[0], options.resolution, tri.dtype == torch.int64)
+    sizes = pos.shape, tri.shape[0], options.resolution
+    return _plan(program, pos.device, *sizes, tri.dtype == torch.int64, options.budget)
 
 
 @lru_cache(maxsize=64)
@@ -178,13 +181,20 @@ def _plan(
     faces: int,
     resolution: tuple[int, int],
     tri_is_64: bool,
+    budget: int,
 ) -> _Plan:
     (*batch, vertices, _), (height, width) = shape, resolution
     views = math.prod(batch)
     total, pixels = views * faces, views * height * width
     tiles = (height // _TILE + 1) * (width // _TILE + 1)
     parts = min(_PARTS, -(-tiles // _RUN), max(1, (2**32 - 2) // total))
-    records, regions = min(total, _RECORDS), min(total * parts, _REGIONS)
+    room = budget // 4 or 1 << 62
+    records, regions = min(total, _RECORDS, room // _RECORD), min(total * parts, _REGIONS, room // _REGION)
+    image = torch.empty((), dtype=torch.int32, device=device)
+    if type(image) is not Tensor:
+        raise RuntimeError(
+            f"rasterize: is called under a mode that makes {type(image).__name__}, which holds no pixels"
+        )
     shared = _is_shared(total, pixels)
     params = _Params(
         total=total,
@@ -210,7 +220,7 @@ def _plan(
         memory=records * _RECORD + regions * _REGION,
         # Kernels count in 32 bits, and no grid is deeper than 65535 blocks.
         together=views <= 65535 and max(total, pixels) < 2**31 and pixels * 8 <= _FREE_WORDS,
-        image=torch.empty((), dtype=torch.int32, device=device).expand(*batch, height, width),
+        image=image.expand(*batch, height, width),
         weights=torch.empty((), dtype=torch.float32, device=device).expand(*batch, height, width, 3),
         device=str(device),
         draw=program.launcher("draw_shared" if shared else "draw", -(-total // _THREADS), _THREADS),

@@ -32,10 +32,10 @@ def _self_test(device: torch.device) -> None:
         RuntimeError: a value differs.
     """
     random = torch.Generator().manual_seed(0)
-    col = torch.rand(2, 9, 5, generator=random).to(device)
+    col = torch.rand(2, 9, 5, generator=random, dtype=torch.float32).to(device)
     tri = torch.randint(9, (7, 3), generator=random).to(device)
     findices = torch.randint(8, (2, 6, 11), generator=random).to(device, torch.int32)
-    weights = torch.rand(2, 6, 11, 3, generator=random).to(device) * (findices > 0)[..., None]
+    weights = torch.rand(2, 6, 11, 3, generator=random, dtype=torch.float32).to(device) * (findices > 0)[..., None]
     wrong = int((_run(col, findices, weights, tri) != by_operators(col, findices, weights, tri)).sum())
     if wrong:
         raise RuntimeError(f"self-test: {wrong} values wrong")
@@ -46,21 +46,21 @@ PROGRAM = Program(
 )
 
 
-def interpolate(col: Tensor, findices: Tensor, barycentric: Tensor, tri: Tensor) -> Tensor:
+def interpolate(col: Tensor, findices: Tensor, barycentric: Tensor, tri: Tensor, budget: int = 0) -> Tensor:
     """As :func:`rasterizer.backends.eager.interpolate.interpolate` where nothing needs a gradient; that does what the
     kernel cannot."""
-    if _reason_against(col, findices, barycentric):
-        return by_operators(col, findices, barycentric, tri)
     arguments = (col, findices, barycentric, tri)
-    return PROGRAM.attempt(col.device, lambda: _run(*arguments), lambda: by_operators(*arguments))
+    if _reason_against(*arguments):
+        return by_operators(*arguments, budget)
+    return PROGRAM.attempt(col.device, lambda: _run(*arguments), lambda: by_operators(*arguments, budget))
 
 
-def _reason_against(col: Tensor, findices: Tensor, barycentric: Tensor) -> str:
+def _reason_against(col: Tensor, findices: Tensor, barycentric: Tensor, tri: Tensor) -> str:
     """Why the kernel cannot interpolate these; empty if it can."""
     if col.dtype != torch.float32 or barycentric.dtype != torch.float32:
         return "for float32"
-    if max(findices.numel(), col.numel()) >= 2**31 or not col.shape[2]:
-        return "for images and tables that 32 bits can count"
+    if not (0 < findices.numel() < 2**31 and 0 < col.numel() < 2**31 and tri.shape[0]):
+        return "for images and tables that 32 bits can count, with something in them"
     return PROGRAM.reason_against(col.device)
 
 

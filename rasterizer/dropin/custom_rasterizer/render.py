@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ... import api
+from ...validation import as_tensor
 from .. import custom_rasterizer_kernel
 from ..arguments import as_float, as_index
 
@@ -16,7 +17,7 @@ def rasterize(
     pos: Tensor,
     tri: Tensor,
     resolution: Sequence[int],
-    clamp_depth: Tensor = torch.empty(0),  # noqa: B008 - the native default, never written to
+    clamp_depth: Tensor = torch.empty(0, dtype=torch.float32),  # noqa: B008 - the native default, never written to
     use_depth_prior: int = 0,
 ) -> tuple[Tensor, Tensor]:
     """Find the nearest face at every pixel centre; the native module's result, bit for bit.
@@ -34,7 +35,7 @@ def rasterize(
     Raises:
         ValueError: an argument is unusable; the text names it.
     """
-    pos = as_float(pos)
+    pos = as_float(pos, "pos")
     height, width = resolution
     findices, barycentric = custom_rasterizer_kernel.rasterize_image(
         pos[0] if pos.ndim == 3 else pos, tri, clamp_depth, width, height, 1e-6, use_depth_prior
@@ -57,8 +58,6 @@ def interpolate(col: Tensor, findices: Tensor, barycentric: Tensor, tri: Tensor)
     Raises:
         ValueError: an argument is unusable; the text names it.
     """
-    col, findices, barycentric = as_float(col), torch.as_tensor(findices), as_float(barycentric)
-    faces = as_index(tri, col.device)
-    if len(faces) == 0:
-        return col.new_zeros((1, *findices.shape, col.shape[-1]))
+    col, barycentric = as_float(col, "col"), as_float(barycentric, "barycentric")
+    findices, faces = as_tensor(findices, "findices"), as_index(tri, col.device, "tri")
     return api.interpolate(col[:1] if col.ndim == 3 else col[None], findices, barycentric, faces)
