@@ -64,6 +64,11 @@ def fill_texture(
         raise ValueError(
             f"painted: found {list(painted.shape)} for a texture {list(texture.shape)}, expected [H, W] for [H, W, C]"
         )
+
+    def need(texels: int, share: float) -> int:
+        return fill_bytes(texels, texture.shape[2], method, share)
+
+    check_memory("texture", tuple(painted.shape), mesh, need, "free some memory")
     if painted.is_floating_point() or painted.is_complex():
         raise ValueError(
             f"painted: dtype is {painted.dtype}, expected bool, or whole numbers that are 0 where not painted"
@@ -71,11 +76,6 @@ def fill_texture(
     painted = painted != 0
     if not bool(painted.any()):
         raise ValueError("painted: no texel is painted, expected at least one to fill the others from")
-
-    def need(texels: int, share: float) -> int:
-        return fill_bytes(texels, texture.shape[2], method, share)
-
-    check_memory("texture", tuple(painted.shape), mesh, need, "free some memory")
     device = mesh.vertices.device
     texture, painted = texture.to(device, torch.float32).contiguous(), painted.to(device).contiguous()
     steps = shares(on_progress or (lambda share: None), 2)

@@ -15,7 +15,7 @@ from torch import Tensor
 from ..device import device_policy, free_memory
 from ..memory import TooLargeError
 from ..mesh import Mesh
-from ..threads import MOST_THREADS
+from ..threads import threads_for
 from ..validation import check_faces
 
 _FIXED = 64 << 20  # working memory of the rasterizer and of libraries
@@ -33,26 +33,27 @@ class BakeNeed:
         pixels: of each.
         channels: of each.
         chunk: texels that are looked at at once.
-        together: views are worked on together, as on a GPU.
+        together: views that are worked on at once: all on a GPU, one on each thread of a CPU.
     """
 
     views: int
     pixels: int
     channels: int
     chunk: int
-    together: bool
+    together: int
 
     @classmethod
     def of(cls, images: Tensor, device: torch.device, chunk: int) -> BakeNeed:
         """For ``[V, H, W, C]`` images on a device."""
         views, height, width, channels = images.shape
         policy = device_policy(device)
-        return cls(views, height * width, channels, min(policy.chunk, chunk), policy.views_together)
+        together = views if policy.views_together else min(views, threads_for(policy, views * height * width))
+        return cls(views, height * width, channels, min(policy.chunk, chunk), together)
 
     def bytes(self, texels: int, share: float = 1.0) -> int:
         """For a texture of so many texels, of which the layout covers a share."""
         pixels, channels = self.views * self.pixels, self.channels
-        at_once = pixels if self.together else self.pixels * min(self.views, MOST_THREADS)
+        at_once = self.pixels * self.together
         preparing = pixels * (36 + 4 * channels) + at_once * 72
         covered = texels * share
         looking = covered * (36 + 4 * channels) + min(covered, self.chunk) * (160 + 10 * channels)

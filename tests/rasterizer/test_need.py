@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,17 +44,26 @@ def free(monkeypatch: pytest.MonkeyPatch):
     return lambda mib: monkeypatch.setattr("rasterizer.texturing.need.free_memory", lambda device: mib << 20)
 
 
+@pytest.fixture
+def idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first piece of work fails the test."""
+
+    def started(*_: object, **__: object) -> None:
+        pytest.fail("the work was begun")
+
+    for module in ("bake", "texels"):
+        monkeypatch.setattr(f"rasterizer.texturing.{module}.rasterize_mesh", started)
+
+
 class TestRefusal:
     """Before any work."""
 
-    def test_a_bake_that_cannot_fit(self, free) -> None:
+    def test_a_bake_that_cannot_fit(self, free, idle) -> None:
         free(7 << 10)
         images, cameras = pictures(6, 64)
-        start = time.perf_counter()
         text = r"^texture_size: 16384 x 16384 texels need \d+\.\d GiB of memory on cpu, of which 7\.0 GiB are free; "
         with pytest.raises(ValueError, match=text + r"(\d+) x \1 would fit\.$") as caught:
             bake_views(sheet(), images, cameras, 16384)
-        assert time.perf_counter() - start < 0.5
         side = int(re.search(r"(\d+) x \d+ would", str(caught.value))[1])
         need = bake_need(images, CPU).bytes
         assert need(side**2) <= 7 << 30 < need((side + 16) ** 2) and side % 16 == 0 and 8192 < side < 16384
@@ -76,13 +84,11 @@ class TestRefusal:
             bake_views(sheet(), images, pictures(6, 1)[1], 64)
 
     @pytest.mark.parametrize("method", METHODS)
-    def test_a_texture_that_cannot_be_filled(self, free, method: str) -> None:
+    def test_a_texture_that_cannot_be_filled(self, free, idle, method: str) -> None:
         free(7 << 10)
         texture, painted = torch.zeros(1, 1, 3).expand(16384, 16384, 3), torch.ones(1, 1, dtype=torch.bool)
-        start = time.perf_counter()
         with pytest.raises(ValueError, match="^texture: 16384 x 16384 texels need .* 7.0 GiB are free; .* would fit"):
             fill_texture(texture, painted.expand(16384, 16384), sheet(), method)
-        assert time.perf_counter() - start < 2
 
     def test_a_layout_that_covers_little_needs_less(self, free) -> None:
         images, cameras = pictures(1, 16)
@@ -101,20 +107,18 @@ class TestRefusal:
     @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the limit is of Linux")
     def test_under_a_limit_of_the_process(self) -> None:
         code = """
-import resource, time, torch
+import resource, torch
 from rasterizer.texturing import bake_views
 from tests.rasterizer.test_need import pictures, sheet
 resource.setrlimit(resource.RLIMIT_AS, (7 << 30, 7 << 30))
 images, cameras = pictures(6, 512)
-start = time.perf_counter()
 try:
     bake_views(sheet(), images, cameras, 16384)
 except ValueError as error:
-    print(time.perf_counter() - start, error)
+    print(error)
 """
         found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-        seconds, _, text = found.stdout.partition(" ")
-        assert float(seconds) < 0.5 and text.startswith("texture_size: 16384 x 16384 texels need")
+        assert found.stdout.startswith("texture_size: 16384 x 16384 texels need")
 
 
 class TestHonesty:
