@@ -359,5 +359,5 @@ CALLS: dict[str, Call] = {
     "add_views": Call(add_views, (lambda: _of_mesh(views=[View(0, 0)], most=1),), _anything),
 }
 
-RARE = {"unwrap_uv": 200, "add_views": 20}
+RARE = {"unwrap_uv": 200, "add_views": 100}
 """How much rarer than others a function is called, because it takes long."""

@@ -1,8 +1,8 @@
 """The budget of the search for faults, and its account.
 
-``--fuzz-seconds`` or TORCH_RASTERIZER_FUZZ_SECONDS is for all targets that are run together; without it each has a
-second. ``--fuzz-collect`` or TORCH_RASTERIZER_FUZZ_COLLECT=1 goes on after a finding. A JSON file for the account is
-named by TORCH_RASTERIZER_FUZZ_REPORT.
+``--fuzz-seconds`` or TORCH_RASTERIZER_FUZZ_SECONDS is for all targets that are run together; without it each has about
+half a second. ``--fuzz-collect`` or TORCH_RASTERIZER_FUZZ_COLLECT=1 goes on after a finding. A JSON file for the
+account is named by TORCH_RASTERIZER_FUZZ_REPORT.
 """
 
 from __future__ import annotations
@@ -16,18 +16,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from tests.fuzz.driver import Account, Fuzzer
 from tests.nodes.conftest import folders, pack  # noqa: F401 - fixtures
 
-_SECOND = 1.0  # of each target, unless told otherwise
+_EACH = 0.6  # seconds of each target, unless told otherwise
 _GRACE = 300.0  # seconds for what comes before and after, and for shrinking
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Options; they are known where this folder is named on the command line, or nothing is."""
+    """Options; pytest knows them where this folder is named on the command line, the variables everywhere."""
     group = parser.getgroup("fuzz", "the search for faults")
-    group.addoption("--fuzz-seconds", type=float, help="for all targets together; one second each otherwise")
+    group.addoption("--fuzz-seconds", type=float, help="for all targets together; about half a second each otherwise")
     group.addoption("--fuzz-seed", type=int, help="of the first round, to repeat a finding")
     group.addoption("--fuzz-collect", action="store_true", help="go on after a finding and list all")
 
@@ -36,7 +37,7 @@ def _seconds(config: pytest.Config, targets: int) -> float:
     """Of one target."""
     given = config.getoption("--fuzz-seconds", default=None)
     given = os.environ.get("TORCH_RASTERIZER_FUZZ_SECONDS") if given is None else given
-    return _SECOND if given in (None, "") else float(given) / targets
+    return _EACH if given in (None, "") else float(given) / targets
 
 
 def _targets(items: list[pytest.Item]) -> list[pytest.Item]:
@@ -52,15 +53,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture
 def fuzz(request: pytest.FixtureRequest) -> Iterator[Fuzzer]:
-    """Runs a property until the target's share of the time is up."""
-    config = request.config
+    """Runs a property until the target's share of the time is up; on one thread, as suits inputs of a few pixels."""
+    config, threads = request.config, torch.get_num_threads()
     first = config.getoption("--fuzz-seed", default=None)
     account = Account(request.node.name.removeprefix("test_"), random.getrandbits(32) if first is None else first)
     seconds = _seconds(config, len(_targets(request.session.items)))
     collect = (
         config.getoption("--fuzz-collect", default=False) or os.environ.get("TORCH_RASTERIZER_FUZZ_COLLECT") == "1"
     )
-    yield Fuzzer(account, seconds, collect)
+    torch.set_num_threads(1)
+    yield Fuzzer(account, seconds, collect, repeat=first is not None)
+    torch.set_num_threads(threads)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -95,11 +95,15 @@ def _at_most(seconds: float) -> Iterator[None]:
 
 @dataclass
 class Fuzzer:
-    """Calls a property until the time is up; the first finding ends it, unless findings are collected."""
+    """Calls a property until the time is up; the first finding ends it, unless findings are collected.
+
+    To ``repeat`` a finding, the first round is not cut short.
+    """
 
     account: Account
     seconds: float
     collect: bool
+    repeat: bool
 
     def __call__(
         self,
@@ -122,7 +126,8 @@ class Fuzzer:
         known: set[str] = set()
         try:
             while time.monotonic() < end:
-                found = _Round(account, check, limit, known, end=end).run(number, strategies)
+                until = math.inf if self.repeat and number == account.seed else end
+                found = _Round(account, check, limit, known, end=until).run(number, strategies)
                 if found is not None:
                     if repeatable and found.seconds < _SLOW:
                         # The same round again, in which nothing else counts, so that shrinking stays on this finding.

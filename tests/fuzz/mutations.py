@@ -117,7 +117,7 @@ CONTENTS: dict[str, Callable[[], bytes]] = {
 }
 
 _COMMON = [name for name in CONTENTS if not name.startswith("a PNG of")]
-_CONTENTS = st.sampled_from(_COMMON * 5 + list(CONTENTS))  # large pictures take time
+_CONTENTS = st.sampled_from(_COMMON * 50 + list(CONTENTS))  # large pictures take time
 
 _PLACE = st.integers(0, 2**16)
 _BYTES = st.binary(max_size=4) | st.sampled_from(WORDS).map(lambda word: struct.pack("<I", word))
