@@ -94,6 +94,23 @@ class Token:
 
 
 @dataclass(frozen=True)
+class Column:
+    """A word replaced, or left out (``text`` empty), in every line of a text that starts as a certain line does."""
+
+    line: int
+    column: int
+    text: str
+
+    def __call__(self, content: bytes) -> bytes:
+        rows = [line.split() for line in content.split(b"\n")]
+        keyword = rows[self.line % len(rows)][:1]
+        for row in rows:
+            if row[:1] == keyword and self.column < len(row):
+                row[self.column : self.column + 1] = self.text.encode("utf-8", "surrogatepass").split()
+        return b"\n".join(b" ".join(row) for row in rows)
+
+
+@dataclass(frozen=True)
 class Whole:
     """Another file altogether."""
 
@@ -128,6 +145,7 @@ _BYTE_CHANGES = st.one_of(
     st.builds(Copy, _PLACE, st.integers(0, 300), _PLACE),
     st.builds(Token, _PLACE, st.sampled_from(NUMBERS + NAMES)),
     st.builds(Token, _PLACE, st.just(""), st.integers(1, 3)),
+    st.builds(Column, st.integers(0, 50), st.integers(0, 6), st.sampled_from(["", "", *NUMBERS])),
 )
 
 

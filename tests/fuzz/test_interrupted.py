@@ -75,18 +75,18 @@ def _names(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
-def _clean_sets(folder: Path, suffix: str) -> list[set[str]]:
-    """The names of the files of an old and of a new mesh, each saved over nothing."""
-    sets = []
-    for number, mesh in enumerate((OLD, NEW)):
-        place = folder / f"clean {number}"
-        save_mesh(mesh, place / f"a mesh{suffix}")
-        sets.append(_names(place))
-    return sets
+def _whole(folder: Path, suffix: str) -> set[str]:
+    """The names of all files that the old mesh and the new one consist of, alone and after each other."""
+    names = set()
+    for place, meshes in (("old", [OLD]), ("new", [NEW]), ("both", [OLD, NEW])):
+        for mesh in meshes:
+            save_mesh(mesh, folder / place / f"a mesh{suffix}")
+        names |= _names(folder / place)
+    return names
 
 
 def test_failing_disk(fuzz: Fuzzer, tmp_path: Path) -> None:
-    clean = {suffix: _clean_sets(tmp_path / suffix, suffix) for suffix in SAVED_SUFFIXES}
+    whole = {suffix: _whole(tmp_path / suffix, suffix) for suffix in SAVED_SUFFIXES}
 
     def check(suffix: str, step: int | None, size: int, over: bool) -> None:
         folder = tmp_path / "folder"
@@ -104,7 +104,7 @@ def test_failing_disk(fuzz: Fuzzer, tmp_path: Path) -> None:
         left = _names(folder) if folder.exists() else set()
         if hidden := {name for name in left if Path(name).name.startswith(".")}:
             raise Fault(f"{suffix}: temporary files are left", str(hidden))
-        if strange := left - clean[suffix][0] - clean[suffix][1]:
+        if strange := left - whole[suffix]:
             raise Fault(f"{suffix}: files of other names are left", str(strange))
         if not over and failed:
             if path.exists():

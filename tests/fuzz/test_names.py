@@ -89,6 +89,9 @@ PARTS = [
     ),
 ]
 
+_DEVICES = ("nul", "con", "com1")
+"""Those of them that Windows has no files for."""
+
 _PART = st.sampled_from(PARTS) | st.text(st.characters(), max_size=4)
 
 
@@ -134,9 +137,13 @@ def test_relative_parts(fuzz: Fuzzer) -> None:
     fuzz(check, name=names())
 
 
-def _possible(name: str) -> bool:
-    """Whether this system lets a file with a suffix be called so."""
-    return "/" not in name and "\0" not in name and Path(name).suffix in SAVED_SUFFIXES and _size(name) <= 255
+def _ordinary(name: str) -> bool:
+    """Whether a file with a suffix must be allowed to be called so."""
+    stem, suffix = os.path.splitext(name)
+    # What goes with an OBJ file has longer names.
+    longest = 255 - 25 * (suffix == ".obj")
+    plain = name.isprintable() and not set("/\\:") & set(name) and name.partition(".")[0].lower() not in _DEVICES
+    return bool(stem and suffix in SAVED_SUFFIXES and plain and _size(name) <= longest)
 
 
 def _size(name: str) -> int:
@@ -168,9 +175,8 @@ def test_saved_names(fuzz: Fuzzer, tmp_path: Path) -> None:
             try:
                 save_mesh(mesh, folder / name)
             except (ValueError, OSError) as error:
-                # What goes with an OBJ file has longer names.
-                if _possible(name) and (suffix != ".obj" or _size(name) < 230):
-                    raise Fault(f"{suffix}: a possible name is refused: {type(error).__name__}", str(error)) from error
+                if _ordinary(name):
+                    raise Fault(f"{suffix}: an ordinary name is refused: {type(error).__name__}", str(error)) from error
                 if _tree(tmp_path) != before:
                     raise Fault(f"{suffix}: a refused name leaves something behind") from error
                 continue
