@@ -118,7 +118,7 @@ ORDERS: dict[str, Callable[[Tensor], Tensor]] = {
 """Ways to lay values out in memory; ``expanded`` alone changes them."""
 
 DTYPES = [
-    *(torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.complex64, torch.float8_e4m3fn, torch.bool),
+    *(torch.float32, torch.bool, torch.float64, torch.float16, torch.bfloat16, torch.complex64, torch.float8_e4m3fn),
     *(torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.uint16, torch.uint32, torch.uint64),
 ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -51,7 +52,7 @@ def attempts(draw: st.DrawFn) -> Attempt:
 
 def _changed(value: Any, change: Any) -> Any:
     if not (isinstance(value, torch.Tensor) and isinstance(change, str) and change in CHANGES):
-        return change
+        return copy.deepcopy(change)  # a call may change what it is given
     try:
         return CHANGES[change](value)
     except Exception:  # PyTorch has no such tensor: of this dtype, of so few dimensions

@@ -44,11 +44,11 @@ class Worker:
 
     def _start(self) -> None:
         path = os.pathsep.join((str(self.root / "programs"), os.environ.get("PATH", "")))
-        modules = os.pathsep.join((str(ROOT), os.environ.get("PYTHONPATH", "")))
+        modules = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.fuzz.mesh_worker", str(_LIMIT), str(_LONG)],
             env={**os.environ, "PATH": path, "PYTHONPATH": modules},
-            cwd=self.root,
+            cwd=self.root / "programs",
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
