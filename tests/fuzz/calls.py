@@ -26,6 +26,9 @@ from tests.fuzz.driver import Fault
 from tests.fuzz.strategies import sheet
 
 Arguments = dict[str, Any]
+NO_NUMBER = (TypeError, OverflowError)
+"""What Python's own arithmetic says is clear enough where a camera is described."""
+
 SIZE = (6, 8)
 
 _POS = torch.tensor([[-0.9, -0.8, 0.1, 1.0], [0.9, -0.7, 0.2, 1.0], [0.1, 0.9, 0.3, 1.0], [0.8, 0.8, 0.4, 1.0]])
@@ -52,7 +55,10 @@ def assemble(arguments: Arguments) -> Arguments:
     if mesh:
         made["mesh"] = Mesh(**mesh)
     if camera:
-        made["cameras"] = [cameras.orbit_camera(0.0, 0.0), cameras.orbit_camera(**camera)]
+        try:
+            made["cameras"] = [cameras.orbit_camera(0.0, 0.0), cameras.orbit_camera(**camera)]
+        except NO_NUMBER as error:
+            raise ValueError from error
     return made
 
 
@@ -245,8 +251,6 @@ def _in_empty(lead: tuple[int, ...]) -> Arguments:
 _EYE = {"position": (0.0, 0.0, 2.0), "target": (0.0, 0.0, 0.0), "half_height": None, "fov": 40.0, "near": 0.1}
 _ORBIT = {name.removeprefix("camera."): value for name, value in _CAMERA.items()}
 
-_NO_NUMBER = (TypeError,)  # what Python's own arithmetic says of it is clear enough where a camera is described
-
 CALLS: dict[str, Call] = {
     "rasterize": Call(
         rasterizer.rasterize,
@@ -338,13 +342,13 @@ CALLS: dict[str, Call] = {
     ),
     "unwrap_uv": Call(unwrap_uv, (lambda: _of_mesh(resolution=64, padding=2),), _mesh),
     "Mesh.vertex_normals": Call(lambda mesh: mesh.vertex_normals(), (_of_mesh,), _anything),
-    "orbit_camera": Call(cameras.orbit_camera, (lambda: dict(_ORBIT),), _anything, _NO_NUMBER),
-    "look_at": Call(cameras.look_at, (lambda: dict(_EYE),), _anything, _NO_NUMBER),
+    "orbit_camera": Call(cameras.orbit_camera, (lambda: dict(_ORBIT),), _anything, NO_NUMBER),
+    "look_at": Call(cameras.look_at, (lambda: dict(_EYE),), _anything, NO_NUMBER),
     "turned": Call(
         lambda quaternion: cameras.turned(cameras.orbit_camera(0, 0), quaternion),
         (lambda: {"quaternion": (0.0, 0.0, 0.0, 1.0)},),
         _anything,
-        _NO_NUMBER,
+        NO_NUMBER,
     ),
     "turntable": Call(turntable, (lambda: {"count": 3, "elevation": 10.0},), _anything),
     "custom_views": Call(
@@ -354,7 +358,7 @@ CALLS: dict[str, Call] = {
         lambda **lens: with_lens([View(0, 0)], **lens),
         (lambda: {"projection": "perspective", "ortho_scale": 1.2, "distance": 1.45, "fov": 49.13},),
         _anything,
-        _NO_NUMBER,
+        NO_NUMBER,
     ),
     "add_views": Call(add_views, (lambda: _of_mesh(views=[View(0, 0)], most=1),), _anything),
 }

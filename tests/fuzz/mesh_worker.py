@@ -55,8 +55,8 @@ def _judge(path: Path) -> str:
 
     try:
         mesh = load_mesh(path)
-    except ValueError:
-        return ""
+    except ValueError as error:
+        return "" if path.name in str(error) else f"the message does not name the file: {key_of(error)}"
     except BaseException as error:
         return key_of(error)
     for name in ("vertices", "uvs", "normals", "vertex_colors", "texture", "metallic_roughness"):
