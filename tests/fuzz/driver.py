@@ -136,7 +136,8 @@ class Fuzzer:
                         # The same round again, in which nothing else counts, so that shrinking stays on this finding.
                         again = _Round(account, check, limit, known, wanted=found.key)
                         found = again.run(number, strategies) or found
-                    found.error.add_note(f"found by round {number}: repeat with --fuzz-seed {number}")
+                    where = f"found by round {number}: repeat with --fuzz-seed {number}"
+                    found.error.__notes__ = [*getattr(found.error, "__notes__", ()), where]  # add_note of Python 3.11
                     account.findings.append({"key": found.key, "seed": number, "case": found.text()})
                     if not self.collect:
                         raise found.error
