@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from rasterizer import device as device_module
+from tests import skips
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -71,3 +74,25 @@ def policy(request: pytest.FixtureRequest) -> Iterator[str]:
 def device(request: pytest.FixtureRequest) -> torch.device:
     """Every kind of device this machine has."""
     return torch.device(request.param)
+
+
+def _skipped(config: pytest.Config) -> list[str]:
+    reports = config.pluginmanager.get_plugin("terminalreporter").stats.get("skipped", [])
+    return [str(report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr) for report in reports]
+
+
+def pytest_terminal_summary(config: pytest.Config, terminalreporter: Any) -> None:
+    """Say how many tests were skipped for want of what."""
+    if reasons := _skipped(config):
+        line, others = skips.account(reasons)
+        terminalreporter.write_line(line)
+        for reason in others:
+            terminalreporter.write_line(f"  {reason}")
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Where TORCH_RASTERIZER_STRICT_SKIPS is set, a test that is skipped for another reason fails the run."""
+    if os.environ.get("TORCH_RASTERIZER_STRICT_SKIPS") and exitstatus == pytest.ExitCode.OK:
+        reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is not None and skips.account(_skipped(session.config))[1]:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -1,11 +1,10 @@
 """Hunyuan3D's own renderer, as published on PyPI, on our modules: its results with the native module, to compare with.
 
-``pip install --no-deps hy3dgen==2.0.2`` and, for its renderer, ``pip install opencv-python-headless scipy``.
+It is fetched where it is not installed, without its dependencies, which are those of its models.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -16,11 +15,12 @@ import torch
 import trimesh
 
 from rasterizer.quality_peers import hy3dgen_renderer
+from tests.borrowed import borrow
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "hy3dgen_maps.npz"
 
-_MISSING = [name for name in ("hy3dgen", "cv2", "scipy") if importlib.util.find_spec(name) is None]
-pytestmark = pytest.mark.skipif(bool(_MISSING), reason=f"not installed: {', '.join(_MISSING)}")
+_MISSING = borrow("hy3dgen")
+pytestmark = pytest.mark.skipif(bool(_MISSING), reason=_MISSING)
 
 
 @pytest.fixture

