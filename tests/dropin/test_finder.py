@@ -238,6 +238,25 @@ class TestInstalled:
         assert len(said("TORCH_RASTERIZER_DROPIN is 'yes', expected auto, force or off")) == 1
 
 
+@pytest.mark.parametrize(
+    ("provider", "reason", "text"),
+    [
+        ("ours", "not installed", "provided by this pack; no other installed"),
+        (
+            "ours",
+            "installed but without rasterize",
+            "provided by this pack; another is installed but without rasterize",
+        ),
+        ("ours", "forced by X", "provided by this pack; forced by X"),
+        ("native", "works", "the installed one; works"),
+        ("nobody", "ImportError: x", "provided by nobody; ImportError: x"),
+        ("adapted", "works on copies", "adapted; works on copies"),
+    ],
+)
+def test_what_people_read_of_it(provider: str, reason: str, text: str) -> None:
+    assert str(dropin.DropInStatus("name", provider, reason)) == text
+
+
 class TestPacks:
     """The import shapes of the packs, under the names ComfyUI gives them."""
 
