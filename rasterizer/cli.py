@@ -1,8 +1,8 @@
 """The command line: ``python -m rasterizer info | render | texture | demo | selftest | bench``.
 
-Exit codes: 0 done, 1 a check failed or the work did (xatlas, PyTorch, a driver), 2 bad input, unusable files or
-too little memory, 130 interrupted. Except for checks, one line on standard error says what; with --verbose, work that
-failed shows its traceback before it.
+Exit codes: 0 done, 1 a check failed or the work did (xatlas, PyTorch, a driver), 2 bad input, unusable files or too
+little memory, 130 interrupted. Except for checks, one line on standard error says what; with --verbose, a traceback
+goes before it where the work failed.
 """
 
 from __future__ import annotations
