@@ -409,8 +409,9 @@ class TestInstall:
     def test_report(self, finder: object, installed: Callable) -> None:
         installed(custom_rasterizer_kernel="A = 1")
         text = str(rasterizer.backend_info("cpu"))
-        assert "Modules for Hunyuan3D's packs:\n  custom_rasterizer_kernel: ours (installed but without ras" in text
-        assert "  mesh_inpaint_processor: ours (not installed)" in text
+        broken = "provided by this pack; another is installed but without ras"
+        assert f"Modules for Hunyuan3D's packs:\n  custom_rasterizer_kernel: {broken}" in text
+        assert "  mesh_inpaint_processor: provided by this pack; no other installed" in text
 
     def test_report_without_finder(self, process: None) -> None:
         info = rasterizer.backend_info("cpu")
