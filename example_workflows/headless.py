@@ -6,10 +6,11 @@
     python headless.py workflow.json --upload chair.glb --set 2.mesh_file=3d/chair.glb --server http://192.168.1.5:8188
 
 Progress comes over the server's websocket. Ctrl-C interrupts the run on the server, too. Mesh files named with
---upload go to its folder input/3d. Every file that a node saved or shows is downloaded.
+--upload go to its folder input/3d. Every file that a node saved or shows is downloaded, into the subfolder that it has
+on the server; pictures that a node only shows are called after that node.
 
-Exit status: 0 success; 1 the workflow was refused or failed (the reason is printed); 2 wrong use, or no server;
-130 interrupted.
+Exit status: 0 success; 1 the workflow was refused or failed (the reason is printed); 2 wrong use, or no server (one
+line says which); 130 interrupted.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ import argparse
 import base64
 import json
 import os
+import re
+import shutil
 import socket
 import ssl
 import struct
@@ -34,6 +37,10 @@ from typing import Any
 
 class WorkflowError(Exception):
     """The server refused the workflow, or a node failed; the text says why."""
+
+
+class UsageError(Exception):
+    """What was asked for cannot be meant; the text says why."""
 
 
 class Comfy:
@@ -107,27 +114,51 @@ class Comfy:
                 return
         raise ConnectionError("the server ended the connection before the workflow was done")
 
-    def files(self, prompt: str) -> list[dict[str, str]]:
-        """Every file that the nodes of a finished prompt name in their outputs."""
+    def inputs(self, kind: str) -> list[str]:
+        """Names of the inputs of a class of nodes; none if the server does not know the class."""
+        try:
+            answer = json.loads(self.request("/object_info/" + urllib.parse.quote(kind, safe="")))
+        except urllib.error.HTTPError:
+            return []
+        found = answer.get(kind, {}).get("input", {})
+        return [name for group in ("required", "optional") for name in found.get(group, {})]
+
+    def made(self, prompt: str) -> list[tuple[str, dict[str, str]]]:
+        """Every file that the nodes of a finished prompt name in their outputs, after the id of its node."""
         for _ in range(50):  # it is told to be done a moment before its history is kept
             history = json.loads(self.request(f"/history/{prompt}")).get(prompt)
             if history:
                 break
             time.sleep(0.1)
-        found: list[dict[str, str]] = []
-        for output in (history or {}).get("outputs", {}).values():
+        found: list[tuple[str, dict[str, str]]] = []
+        for node, output in (history or {}).get("outputs", {}).items():
             for value in output.values():
                 for entry in value if isinstance(value, list) else []:
-                    if isinstance(entry, dict) and entry.get("filename") and entry not in found:
-                        found.append(entry)
+                    if isinstance(entry, dict) and entry.get("filename") and all(entry != each for _, each in found):
+                        found.append((node, entry))
         return found
 
-    def download(self, entry: dict[str, str], folder: Path) -> Path:
-        """Download one of :meth:`files` to a folder; never outside it."""
+    def files(self, prompt: str) -> list[dict[str, str]]:
+        """:meth:`made` without the nodes."""
+        return [entry for _, entry in self.made(prompt)]
+
+    def download(self, entry: dict[str, str], folder: Path, name: str = "") -> Path:
+        """Download one of :meth:`files` to its subfolder of a folder, under its own or another name.
+
+        It appears when it is complete, and never outside the folder, whatever the server calls it.
+        """
         keys = {key: entry.get(key, "") for key in ("filename", "subfolder", "type")}
-        target = folder / Path(keys["filename"]).name
+        target = folder.joinpath(
+            *_plain_parts(keys["subfolder"]), (_plain_parts(name or keys["filename"]) or ["file"])[-1]
+        )
+        data = self.request("/view?" + urllib.parse.urlencode(keys))
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(self.request("/view?" + urllib.parse.urlencode(keys)))
+        temporary = target.with_name(f".{uuid.uuid4().hex}.part")
+        try:
+            temporary.write_bytes(data)
+            os.replace(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
         return target
 
     def listen(self) -> Iterator[dict[str, Any]]:
@@ -200,16 +231,81 @@ def _refusal(answer: dict[str, Any], workflow: dict[str, Any]) -> str:
     return "refused: " + "\n".join(lines)
 
 
-def _set(workflow: dict[str, Any], text: str) -> None:
+def _plain_parts(path: str) -> list[str]:
+    """The parts of a path from elsewhere, each of which is a plain name on every system."""
+    parts = (re.sub(r'[<>:"|?*\x00-\x1f]', "_", part).strip(". ") for part in re.split(r"[\\/]+", path))
+    return [f"_{part}" if _DEVICE.match(part) else part for part in parts if part]
+
+
+_DEVICE = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³])\s*(?:\.|$)", re.IGNORECASE)
+"""Names that Windows takes for devices, with any suffix."""
+
+
+def _local_name(node: str, kind: str, entry: dict[str, str]) -> str:
+    """What to call a file here: ComfyUI makes up names for what is only shown."""
+    if entry.get("type") == "output":
+        return entry["filename"]
+    maker = re.sub(r"[\\/:]", "-", f"{node}_{kind}")
+    return f"{maker}_{entry['filename'].removeprefix('ComfyUI_temp_')}"
+
+
+class _Progress:
+    """What runs: on one line of a terminal; elsewhere, a line for each node, and for each quarter of its work."""
+
+    def __init__(self, workflow: dict[str, Any]) -> None:
+        self._workflow, self._quarters, self._width = workflow, {}, 0
+
+    def show(self, node: str, share: float) -> None:
+        text = f"{node} {_kind(self._workflow, node)}: {share:.0%}"
+        if sys.stdout.isatty():
+            text = text[: shutil.get_terminal_size().columns - 1]
+            print(f"\r{text:<{self._width}}", end="", flush=True)
+            self._width = len(text)
+        elif int(4 * share) > self._quarters.get(node, -1):
+            self._quarters[node] = int(4 * share)
+            print(text, flush=True)
+
+    def end(self) -> None:
+        if self._width:
+            print()
+            self._width = 0
+
+
+def _kind(workflow: dict[str, Any], node: str) -> str:
+    return workflow.get(node, {}).get("class_type", "")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A workflow in API format."""
+    try:
+        workflow = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror or error}, expected a workflow in API format") from None
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path}: is no JSON ({error}), expected a workflow in API format") from None
+    nodes = list(workflow.values()) if isinstance(workflow, dict) else []
+    if not nodes or not all(isinstance(node, dict) and "class_type" in node for node in nodes):
+        raise UsageError(f"{path}: is not in API format; in ComfyUI: Workflow, Export (API)")
+    return workflow
+
+
+def _set(workflow: dict[str, Any], text: str, comfy: Comfy) -> None:
     """Apply ``NODE.INPUT=VALUE``; the value is JSON, or text where it is not."""
     name, equals, value = text.partition("=")
     node, dot, key = name.partition(".")
     if not equals or not dot or node not in workflow:
-        raise SystemExit(f"--set: is {text!r}, expected NODE.INPUT=VALUE with a node of {', '.join(workflow)}")
+        nodes = ", ".join(f"{each} {_kind(workflow, each)}" for each in workflow)
+        raise UsageError(f"--set: is {text!r}, expected NODE.INPUT=VALUE with a node of {nodes}")
+    inputs = workflow[node].setdefault("inputs", {})
+    if key not in inputs:  # an optional one may be left out of a workflow
+        known = comfy.inputs(_kind(workflow, node))
+        if key.partition(".")[0] not in known:  # inputs that grow are called NAME.0, NAME.1
+            names = ", ".join(dict.fromkeys([*inputs, *known])) or "none"
+            raise UsageError(f"--set: node {node} {_kind(workflow, node)} has no input {key!r}; it has {names}")
     try:
-        workflow[node]["inputs"][key] = json.loads(value)
+        inputs[key] = json.loads(value)
     except ValueError:
-        workflow[node]["inputs"][key] = value
+        inputs[key] = value
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -221,21 +317,33 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--upload", action="append", default=[], type=Path, metavar="FILE", help="to input/3d first")
     parser.add_argument("-o", "--output", type=Path, default=Path("results"), help="folder for the files")
     options = parser.parse_args(arguments)
-    workflow = json.loads(options.workflow.read_text(encoding="utf-8"))
-    if not all(isinstance(node, dict) and "class_type" in node for node in workflow.values()):
-        parser.error(f"{options.workflow} is not in API format; in ComfyUI: Workflow, Export (API)")
-    for change in options.set:
-        _set(workflow, change)
     comfy, prompt = Comfy(options.server), ""
     try:
+        workflow = _read(options.workflow)
+        for path in options.upload:
+            if not path.is_file():
+                raise UsageError(f"--upload: no file {path}")
+        if not options.server.startswith(("http://", "https://")):
+            raise UsageError(f"--server: is {options.server!r}, expected an address such as http://127.0.0.1:8188")
+        for change in options.set:
+            _set(workflow, change, comfy)
         for path in options.upload:
             print("uploaded", comfy.upload(path))
         messages = comfy.listen()
         prompt = comfy.submit(workflow)
-        for node, share in comfy.follow(prompt, messages):
-            print(f"{node} {workflow.get(node, {}).get('class_type', '')}: {share:.0%}", flush=True)
-        for entry in comfy.files(prompt):
-            print("saved", comfy.download(entry, options.output))
+        progress = _Progress(workflow)
+        try:
+            for node, share in comfy.follow(prompt, messages):
+                progress.show(node, share)
+        finally:
+            progress.end()
+        for node, entry in comfy.made(prompt):
+            kind = _kind(workflow, node)
+            saved = comfy.download(entry, options.output, _local_name(node, kind, entry))
+            print(f"saved {saved} (node {node} {kind})")
+    except UsageError as error:
+        print(error, file=sys.stderr)
+        return 2
     except WorkflowError as error:
         print(error, file=sys.stderr)
         return 1

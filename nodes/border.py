@@ -80,6 +80,18 @@ def read_meshes(value: Any, name: str = "mesh") -> list[Mesh]:
     return meshes
 
 
+def uv_advice(meshes: list[Mesh]) -> str:
+    """What to tell whoever has pictures painted of meshes that cannot be baked yet; empty if they can."""
+    without = sum(mesh.uvs is None for mesh in meshes)
+    if not without:
+        return ""
+    which = "The mesh has" if len(meshes) == 1 else f"{without} of {len(meshes)} meshes have"
+    return (
+        f"{which} no UVs, which Bake, Fill and Apply will need: connect Unwrap UV between the mesh and those three "
+        "only. The views and pictures made here stay valid."
+    )
+
+
 def write_mesh(*meshes: Mesh) -> Any:
     """ComfyUI's MESH: one item for each mesh, rows padded with zeros and counted where the meshes differ in size.
 

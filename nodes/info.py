@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
+from typing import Any
 
 import comfy.model_management as management
 from comfy_api.latest import io, ui
 
 from ..rasterizer import bench, selftest
-from ..rasterizer.info import backend_info
+from ..rasterizer.info import ENVIRONMENT, BackendInfo, Fact, backend_info
 from . import compat
 from .runtime import Progress
+
+KEY = "torch_raster_report"
 
 
 class BackendInfoNode(io.ComfyNode):
@@ -57,20 +61,40 @@ class BackendInfoNode(io.ComfyNode):
         device = management.get_torch_device()
         info = backend_info(device)
         progress = Progress(int(self_test) + int(benchmark) or 1)
-        parts = [str(info)]
+        parts, results, table = [str(info)], [], ""
         if self_test:
             checks = []
             for check in selftest.run(device):
                 checks.append(check)
                 progress(min(1.0, len(checks) / selftest.CHECKS))
             progress.next_stage()
-            failed = [f"  {check.name}: {check.detail}" for check in checks if not check.passed]
-            parts.append("\n".join([f"Self-test: {len(checks) - len(failed)} of {len(checks)} checks passed", *failed]))
+            results = _results(checks)
+            head, *failed = results
+            parts.append("\n".join([f"{head.name}: {head.text}", *(f"  {row.name}: {row.text}" for row in failed)]))
         if benchmark:
             rows = []
             for measured in bench.measure(device, bench.QUICK, repeats=3):
                 rows += measured
                 progress(len({row.case for row in rows}) / len(bench.QUICK))
-            parts.append(bench.markdown(rows))
+            table = bench.markdown(rows)
+            parts.append(table)
         text = "\n\n".join(parts)
-        return io.NodeOutput(text, info.active, info.device, ui=ui.PreviewText(text))
+        shown = {**ui.PreviewText(text).as_dict(), KEY: [_report(info, results, table)]}
+        return io.NodeOutput(text, info.active, info.device, ui=shown)
+
+
+def _results(checks: list[selftest.Check]) -> list[Fact]:
+    """A row that sums up the self-test, then one for each check that failed."""
+    failed = [Fact(check.name, check.detail, "bad") for check in checks if not check.passed]
+    passed = f"{len(checks) - len(failed)} of {len(checks)} checks passed"
+    return [Fact("Self-test", passed, "bad" if failed else "good"), *failed]
+
+
+def _report(info: BackendInfo, results: list[Fact], table: str) -> dict[str, Any]:
+    """What ``web/nodes/backend_info.js`` shows: lines, tables with a title or none, and a text as it is."""
+    tables = [("", info.machine()), ("backends", info.backend_rows()), ("modules", info.module_rows()), ("", results)]
+    return {
+        "lines": [*info.versions(), *([f"{ENVIRONMENT}={info.environment}"] if info.environment else [])],
+        "tables": [{"title": title, "rows": [asdict(row) for row in rows]} for title, rows in tables if rows],
+        "text": table,
+    }

@@ -10,7 +10,7 @@ from comfy_api.latest import io
 from ..rasterizer.mesh import Mesh
 from ..rasterizer.texturing.maps import STYLES, Maps, render_maps
 from . import compat
-from .border import read_cameras, read_meshes
+from .border import read_cameras, read_meshes, uv_advice
 from .runtime import Progress, compute, result_device
 
 _BYTES_PER_PIXEL = 160  # z-buffer, fragments, three maps, and what is interpolated for them
@@ -51,12 +51,15 @@ class RenderMapsNode(io.ComfyNode):
                 io.Image.Output(display_name="depth_maps", tooltip="Nearest point 1, farthest 0, background 0."),
                 io.Mask.Output(display_name="masks", tooltip="1 where the mesh was drawn."),
             ],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
     def execute(cls, mesh: Any, cameras: Any, size: int, style: str) -> io.NodeOutput:
         """Draw every mesh in every view."""
         meshes, views = read_meshes(mesh), read_cameras(cameras)
+        if advice := uv_advice(meshes):  # now, and not when Bake fails, after minutes of painting
+            compat.show_text(advice, cls.hidden.unique_id if cls.hidden else None)
         progress = Progress(len(meshes))
         drawn = []
         for item in meshes:

@@ -10,7 +10,7 @@ from ..rasterizer.texturing.view_selection import MOST_EXTRA, add_views
 from ..rasterizer.texturing.views import PRESETS, PROJECTIONS, custom_views, turntable, with_lens
 from ..rasterizer.validation import check_choice, check_integer
 from . import compat
-from .border import read_meshes, write_cameras, write_hunyuan_cameras
+from .border import read_meshes, uv_advice, write_cameras, write_hunyuan_cameras
 from .runtime import Progress, compute
 
 _PRESETS = (*PRESETS, "turntable", "custom")
@@ -135,7 +135,9 @@ class CamerasNode(io.ComfyNode):
         else:
             chosen = PRESETS[preset]
         chosen = with_lens(chosen, projection, ortho_scale, distance, fov)
-        around = None if mesh is None else read_meshes(mesh)[0]
+        meshes = [] if mesh is None else read_meshes(mesh)
+        around = meshes[0] if meshes else None
+        said = [uv_advice(meshes)]
         check_integer(extra_views, 0, MOST_EXTRA, "extra_views")
         if extra_views and around is None:
             raise ValueError(
@@ -145,8 +147,7 @@ class CamerasNode(io.ComfyNode):
             progress, given = Progress(1), chosen
             chosen = compute(lambda device: add_views(around.to(device), given, extra_views, progress))
             added = ", ".join(f"{view.azimuth:g}° {view.elevation:+g}°" for view in chosen[len(given) :])
-            compat.show_text(
-                f"{len(chosen)} cameras, {len(chosen) - len(given)} of them added{': ' * bool(added)}{added}",
-                cls.hidden.unique_id if cls.hidden else None,
-            )
+            said.append(f"{len(chosen)} cameras, {len(chosen) - len(given)} of them added{': ' * bool(added)}{added}")
+        if any(said):
+            compat.show_text("\n".join(filter(None, said)), cls.hidden.unique_id if cls.hidden else None)
         return io.NodeOutput(write_cameras(chosen, around), write_hunyuan_cameras(chosen))

@@ -1,6 +1,8 @@
 """The command line: ``python -m rasterizer info | render | texture | demo | selftest | bench``.
 
-Exit codes: 0 done, 1 a check failed, 2 bad input (one line on standard error says what), 130 interrupted.
+Exit codes: 0 done, 1 a check failed or the work did (xatlas, PyTorch, a driver), 2 bad input, unusable files or too
+little memory, 130 interrupted. Except for checks, one line on standard error says what; with --verbose, a traceback
+goes before it where the work failed.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import json
 import logging
 import sys
 import time
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -46,6 +49,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError, MemoryError) as error:
         print(f"rasterizer {options.command}: {error}", file=sys.stderr)
         return 2
+    except RuntimeError as error:
+        if options.verbose:
+            traceback.print_exc()
+        # PyTorch's go on for many lines, of which the first says what it is.
+        first = str(error).strip().partition("\n")[0] or type(error).__name__
+        print(f"rasterizer {options.command}: {first}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print(f"rasterizer {options.command}: interrupted", file=sys.stderr)
         return 130

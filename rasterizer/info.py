@@ -16,6 +16,23 @@ from .version import __version__
 
 
 @dataclass(frozen=True)
+class Fact:
+    """A row of the report.
+
+    Attributes:
+        name: what it is about.
+        text: what there is to say.
+        state: ``good``, ``fair``, ``off``, ``bad``, or empty.
+        note: more about the name.
+    """
+
+    name: str
+    text: str
+    state: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
 class BackendInfo:
     """Device, versions and backends; ``str()`` gives the report for people, :meth:`as_dict` the one for programs.
 
@@ -58,26 +75,50 @@ class BackendInfo:
         """Plain types only."""
         return {**asdict(self), "active": self.active}
 
-    def __str__(self) -> str:
+    def versions(self) -> list[str]:
+        """The lines about this package and what it runs on."""
+        return [f"Torch Rasterizer {self.version}", f"Python {self.python}, PyTorch {self.torch}, {self.system}"]
+
+    def machine(self) -> list[Fact]:
+        """The rows about the device."""
         runtime = f" {self.runtime}" if self.runtime else ""
-        lines = [
-            f"Torch Rasterizer {self.version}",
-            f"Python {self.python}, PyTorch {self.torch}, {self.system}",
-            f"Device: {self.device} ({self.device_name}), {self.platform}{runtime}, "
-            f"{self.free_memory / 2**30:.1f} GiB free",
-            f"Arithmetic: alpha in {'float64' if self.float64 else 'compensated float32'}, z-buffer "
-            f"{'int64' if self.int64_zbuffer else 'int32 in two passes'}",
+        memory = f"{self.free_memory / 2**30:.1f} GiB free"
+        alpha = "float64" if self.float64 else "compensated float32"
+        depth = "int64" if self.int64_zbuffer else "int32 in two passes"
+        return [
+            Fact("Device", f"{self.device} ({self.device_name}), {self.platform}{runtime}, {memory}"),
+            Fact("Arithmetic", f"alpha in {alpha}, z-buffer {depth}"),
         ]
+
+    def backend_rows(self) -> list[Fact]:
+        """A row for each backend."""
+        rows = []
+        for row in self.backends:
+            text, state = f"off: {row.reason}", "off"
+            if row.available:
+                text, state = f"available, {row.reason}", "fair"
+            if row.active:
+                text, state = "in use", "good"
+            rows.append(Fact(row.name, text, state, row.note))
+        return rows
+
+    def module_rows(self) -> list[Fact]:
+        """A row for each module that Hunyuan3D's packs import."""
+        return [Fact(row.name, str(row), _STATES.get(row.provider, "")) for row in self.dropin]
+
+    def __str__(self) -> str:
+        lines = [*self.versions(), *(f"{row.name}: {row.text}" for row in self.machine())]
         if self.environment:
             lines.append(f"{ENVIRONMENT}={self.environment}")
-        lines.append("Backends:")
-        for row in self.backends:
-            state = "in use" if row.active else ("available, " if row.available else "off: ") + row.reason
-            lines.append(f"  {row.name} ({row.note}): {state}")
+        lines += ["Backends:", *(f"  {row.name} ({row.note}): {row.text}" for row in self.backend_rows())]
         if self.dropin:
             lines.append("Modules for Hunyuan3D's packs:")
-            lines += [f"  {row.name}: {row.provider} ({row.reason})" for row in self.dropin]
+            lines += [f"  {row.name}: {row.text}" for row in self.module_rows()]
         return "\n".join(lines)
+
+
+_STATES = {"ours": "good", "native": "good", "nobody": "off"}
+"""By provider of a module."""
 
 
 def backend_info(device: torch.device | str | None = None) -> BackendInfo:

@@ -64,7 +64,8 @@ class Mesh:
             called = f" '{self.name}'" if self.name else ""
             raise ValueError(
                 f"{input_name}{called} has no UV coordinates: {len(self.vertices)} vertices and no uvs, expected uvs "
-                f"[{len(self.vertices)}, 2]. Unwrap it first (Unwrap UV), or load a file that has UVs."
+                f"[{len(self.vertices)}, 2]. Unwrap it first (Unwrap UV), or load a file that has UVs. For texturing, "
+                "connect Unwrap UV between the mesh and Bake, Fill and Apply only: pictures made without it stay valid."
             )
         return self.uvs
 

@@ -26,6 +26,18 @@ class DropInStatus:
     provider: str
     reason: str
 
+    def __str__(self) -> str:
+        """Who provides it and why, for people."""
+        if self.provider == "ours":
+            reason = "no other installed" if self.reason == "not installed" else self.reason
+            another = "another is " if reason.startswith("installed but") else ""
+            return f"provided by this pack; {another}{reason}"
+        if self.provider == "native":
+            return f"the installed one; {self.reason}"
+        if self.provider == "nobody":
+            return f"provided by nobody; {self.reason}"
+        return f"{self.provider}; {self.reason}"
+
 
 def install() -> None:
     """Put the finder into this process, as ComfyUI's start does."""

@@ -11,6 +11,10 @@ what needs PyTorch lives beside it and is imported when somebody asks for one of
 ``TORCH_RASTERIZER_DROPIN=force`` takes ours even where another works (except for the last one, which may be anybody's);
 ``off`` leaves every import alone. After its import, the packs' ``MeshRender`` is made to run without CUDA
 (``patches.py``); ``TORCH_RASTERIZER_PATCHES=off`` leaves it as it is.
+
+A process that is forked has the finder; one that ``multiprocessing`` spawns does not: it starts with a fresh Python,
+which nothing but files in site-packages reaches. There, ``prestartup_script.py`` must be run (``runpy.run_path``), or
+``rasterizer.dropin.install()``, before one of these names is imported, or what was pickled under it is read.
 """
 
 from __future__ import annotations
@@ -23,7 +27,7 @@ import re
 import sys
 from collections.abc import Iterator, Sequence
 from importlib.machinery import ExtensionFileLoader, ModuleSpec
-from types import ModuleType
+from types import FunctionType, ModuleType
 
 log = logging.getLogger("torch_rasterizer")
 
@@ -79,6 +83,8 @@ class DropInFinder:
     def find_distributions(self, context: object) -> Iterator[object]:
         """Part of the protocol of ``importlib.metadata``: ours looks installed to those who ask for its version."""
         name = getattr(context, "name", None)  # None asks for everything that is installed
+        if list(getattr(context, "path", sys.path)) != sys.path:  # asks for what lies in certain folders
+            return
         if name and re.sub("[-_.]+", "_", name).lower() == "custom_rasterizer" and self._is_ours("custom_rasterizer"):
             yield self.part("distribution").CustomRasterizer()
 
@@ -127,14 +133,15 @@ class DropInFinder:
 
     def patch(self, module: ModuleType) -> None:
         """Make an imported module of another pack run on this machine, and say what was changed."""
+        name = getattr(module, "__name__", "a module")
         try:
             changes = self.part("patches").patch(module)
         except Exception as error:  # another version of that pack: it must still load
             changes, what = "", f"{type(error).__name__}: {error}"
-            log.warning("Torch Rasterizer: %s could not be adapted: %s", module.__name__, what)
+            log.warning("Torch Rasterizer: %s could not be adapted: %s", name, what)
         if changes:
-            self.patched[module.__name__] = changes
-            log.info("Torch Rasterizer: in %s, %s (%s=off prevents this)", module.__name__, changes, PATCHES)
+            self.patched[name] = changes
+            log.info("Torch Rasterizer: in %s, %s (%s=off prevents this)", name, changes, PATCHES)
 
     def repair(self) -> None:
         """Make good what was imported before this finder was there."""
@@ -226,7 +233,7 @@ class _Checked(_Wrapped):
         if not self._problem:
             try:
                 super().exec_module(module)
-                self._problem = checks.problem(name, module)
+                self._problem = checks.problem(name, _imported(name, module))
             except Exception as error:
                 self._problem = checks.broken(error)
         if not self._problem and name == "custom_rasterizer":
@@ -243,7 +250,7 @@ class _Patched(_Wrapped):
 
     def exec_module(self, module: ModuleType) -> None:
         super().exec_module(module)
-        self._finder.patch(module)
+        self._finder.patch(_imported(self._spec.name, module))
 
 
 def active() -> DropInFinder | None:
@@ -298,7 +305,7 @@ def _setting() -> object:
 
         with open(os.path.join(paths.get_user_directory(), "default", "comfy.settings.json"), encoding="utf-8") as file:
             return json.load(file).get(SETTING)
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, TypeError, RecursionError):  # no folder, no JSON, no end of brackets
         return None
 
 
@@ -322,7 +329,24 @@ def _stand_in(finder: DropInFinder, name: str, reason: str) -> ModuleType:
     part = name if name == "custom_rasterizer.render" else name.rpartition(".")[2]
     module = finder.part(part)
     module.__dropin__ = reason  # how others tell it from the real one
+    if part == name:
+        _name_functions(module, name)
     return module
+
+
+def _name_functions(module: ModuleType, name: str) -> None:
+    """Have functions pickled under the name that they are imported by, which other processes and machines know.
+
+    Only under a top-level name: what a pack has inside is known by its path.
+    """
+    for value in vars(module).values():
+        if isinstance(value, FunctionType) and value.__module__ == module.__name__:
+            value.__module__ = name
+
+
+def _imported(name: str, module: ModuleType) -> ModuleType:
+    """What the import of a module gives: some put another object in their place while they run."""
+    return sys.modules.get(name) or module
 
 
 def _forget(package: str) -> None:

@@ -8,7 +8,6 @@ import logging
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,7 +17,9 @@ import numpy as np
 import torch
 
 from ..mesh import Mesh
-from ..validation import check_integer
+from ..validation import check_faces, check_integer
+from .job import bound
+from .scratch import scratch_folder
 
 log = logging.getLogger("torch_rasterizer")
 
@@ -52,6 +53,7 @@ def unwrap_uv(
     """
     check_integer(resolution, 16, 16384, "resolution")
     check_integer(padding, 0, 64, "padding")
+    check_faces(mesh.faces, len(mesh.vertices), mesh.faces.device, "mesh")
     report = on_progress or (lambda share: None)
     if importlib.util.find_spec("xatlas") is None:
         raise RuntimeError(
@@ -61,7 +63,7 @@ def unwrap_uv(
         )
     if len(mesh.faces) > MANY_FACES:
         log.warning("Unwrap UV: %s", advice(len(mesh.faces)))
-    with tempfile.TemporaryDirectory(prefix="torch_rasterizer_") as folder:
+    with scratch_folder() as folder:
         given, made = Path(folder, "mesh.npz"), Path(folder, "uvs.npz")
         np.savez(
             given,
@@ -70,7 +72,12 @@ def unwrap_uv(
             resolution=resolution,
             padding=padding,
         )
-        _run([str(_WORKER), str(given), str(made)], Path(folder, "errors.txt"), report)
+        _run([str(_WORKER), str(given), str(made), str(os.getpid())], Path(folder, "errors.txt"), report)
+        if not made.is_file():
+            raise RuntimeError(
+                f"xatlas has failed on this mesh: {sys.executable} ended without a result; expected the Python program "
+                f"that runs this. {_ELSEWHERE}"
+            )
         with np.load(made) as result:
             source, faces, uvs = (torch.from_numpy(result[key].astype(kind)) for key, kind in _RESULTS.items())
             found = float(result["padding"])
@@ -107,25 +114,37 @@ def advice(faces: int) -> str:
 
 def _run(arguments: list[str], errors: Path, report: Callable[[float], None]) -> None:
     """Run a Python script to its end; when ``report`` raises, end it there."""
+    if not sys.executable or not Path(sys.executable).is_file():
+        raise RuntimeError(
+            f"Unwrapping runs xatlas in another process, and needs the Python program for it: sys.executable is "
+            f"{sys.executable!r}, expected its path. A program that embeds Python can set it. {_ELSEWHERE}"
+        )
     # As multiprocessing does for the processes it spawns: what this one can import, the other can.
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     with errors.open("wb") as stream:
-        process = subprocess.Popen(
-            [sys.executable, *arguments],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=stream,
-            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),  # on Windows a console would flash up
-        )
+        try:
+            process = subprocess.Popen(
+                [sys.executable, *arguments],
+                env=environment,
+                stdin=subprocess.PIPE,  # never written to: that it ends tells the worker of our end
+                stdout=subprocess.DEVNULL,
+                stderr=stream,
+                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),  # on Windows a console would flash up
+            )
+        except OSError as error:
+            raise RuntimeError(
+                f"Unwrapping runs xatlas in another process, which cannot be started: {error}. {_ELSEWHERE}"
+            ) from error
     atexit.register(process.kill)  # ComfyUI may be closed while we wait on one of its threads
     try:
-        while process.poll() is None:
-            report(0.0)
-            time.sleep(_POLL_SECONDS)
+        with bound(process):
+            while process.poll() is None:
+                report(0.0)
+                time.sleep(_POLL_SECONDS)
     finally:
         process.kill()
         process.wait()
+        process.stdin.close()
         atexit.unregister(process.kill)
     if process.returncode:
         lines = errors.read_text(encoding="utf-8", errors="replace").strip().splitlines()

@@ -252,9 +252,33 @@ class TestBackendInfo:
         for expected in ("torch", "in use", "custom_rasterizer", "Self-test", "checks passed"):
             assert expected in text
         assert found.locator("tr", has_text="Self-test").locator(".dot.good").count() == 1
+        assert found.locator("tr", has_text="kernels").locator(".dot.off").count() == 1
+        assert found.locator("tr", has_text="Arithmetic").locator(".dot").count() == 0
+        assert found.locator("pre").count() == 0
         found.locator("button").click()
         frontend.page.wait_for_timeout(300)
         assert found.locator("button").inner_text() == "copied"
+
+    def test_narrow_columns_break_between_words(self, frontend: Any) -> None:
+        frontend.clear()
+        node = frontend.add("TorchRasterBackendInfo", 100, 100)
+        assert frontend.run() == "success"
+        found = panel(frontend, node, "backend-info")
+        frontend.center(node)
+        for width in (600, 400, 300, 230):
+            found.evaluate("(root, width) => { root.style.width = `${width}px`; }", width)
+            frontend.shot(f"backend_info_{width}")
+            # The longest word of what is said there takes at most one line.
+            script = """(root) => [...root.querySelectorAll("td:last-child")].map((td) => td.clientWidth)"""
+            assert min(found.evaluate(script)) > 100, width
+
+    def test_shows_what_an_older_version_left(self, frontend: Any) -> None:
+        frontend.clear()
+        node = frontend.add("TorchRasterBackendInfo", 100, 100)
+        report = "Torch Rasterizer 0.0.9\nBackends:\n  torch (x): in use"
+        frontend.page.evaluate("([id, text]) => app.graph.getNodeById(id).onExecuted({ text: [text] })", [node, report])
+        found = panel(frontend, node, "backend-info")
+        assert found.locator("pre").text_content() == report and found.locator("td").count() == 0
 
 
 class TestCameraViews:

@@ -62,6 +62,10 @@ def test_example_runs_and_its_pictures_are_downloaded(server: Any, tmp_path: Pat
     assert done.returncode == 0, done.stderr
     pictures = sorted(tmp_path.glob("*.png"))
     assert len(pictures) == 3
+    workflow = json.loads(EXAMPLE.read_text(encoding="utf-8"))
+    for path in pictures:
+        node, kind, _ = path.name.split("_", 2)
+        assert workflow[node]["class_type"] == kind and f"saved {path} (node {node} {kind})" in done.stdout
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in pictures)
     assert "3 TorchRasterRasterize: 100%" in done.stdout
 
@@ -77,8 +81,20 @@ def test_mesh_is_uploaded_and_glb_downloaded(server: Any, tmp_path: Path) -> Non
     out = tmp_path / "out"
     done = call(server, write(tmp_path, workflow), "--upload", source, "--set", choose, "-o", str(out))
     assert done.returncode == 0, done.stderr
-    (found,) = out.glob("*.glb")
+    (found,) = out.glob("mesh/headless*.glb")
     assert len(trimesh.load(found, force="mesh").faces) == 12
+
+
+def test_inputs_that_only_the_server_knows_can_be_set_and_others_not(server: Any, tmp_path: Path) -> None:
+    workflow = drawing(64, 1)
+    del workflow["2"]["inputs"]["layers"]
+    path, out = write(tmp_path, workflow), tmp_path / "out"
+    done = call(server, path, "--set", "2.layers=2", "-o", str(out))
+    assert done.returncode == 0 and len(list(out.iterdir())) == 2, done.stderr
+    done = call(server, path, "--set", "2.widht=32", "-o", str(tmp_path / "none"))
+    assert done.returncode == 2 and not (tmp_path / "none").exists()
+    assert "node 2 TorchRasterRasterize has no input 'widht'; it has mesh, width, height" in done.stderr
+    assert "layers, cameras" in done.stderr and len(done.stderr.splitlines()) == 1
 
 
 def test_refusal_says_why(server: Any) -> None:

@@ -6,6 +6,7 @@ import importlib
 import importlib.machinery
 import importlib.metadata
 import importlib.util
+import pickle
 import sys
 import sysconfig
 from collections.abc import Callable
@@ -52,6 +53,24 @@ class TestNothingInstalled:
         assert render is custom_rasterizer.render and render.rasterize is custom_rasterizer.rasterize
         assert custom_rasterizer.torch is torch
         assert _draws(custom_rasterizer.custom_rasterizer_kernel)
+
+    @pytest.mark.parametrize(
+        ("module", "function", "home"),
+        [
+            ("custom_rasterizer", "rasterize", "custom_rasterizer.render"),
+            ("custom_rasterizer", "interpolate", "custom_rasterizer.render"),
+            ("custom_rasterizer_kernel", "rasterize_image", "custom_rasterizer_kernel"),
+            ("mesh_inpaint_processor", "meshVerticeInpaint", "mesh_inpaint_processor"),
+            ("mesh_processor", "meshVerticeInpaint", "mesh_processor"),
+        ],
+    )
+    def test_functions_are_pickled_under_the_names_that_packs_know(
+        self, finder: object, module: str, function: str, home: str
+    ) -> None:
+        found = getattr(importlib.import_module(module), function)
+        data = pickle.dumps(found)
+        assert pickle.loads(data) is found
+        assert home.encode() in data and b"dropin" not in data
 
     def test_no_second_copy_of_the_library(self, finder: object) -> None:
         import custom_rasterizer
@@ -176,6 +195,40 @@ class TestInstalled:
         settings.write_text("{ damaged")
         assert dropin.finder.mode() == "auto"
 
+    @pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, "[]", "null", "5", ""])
+    def test_settings_that_are_none(self, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("TORCH_RASTERIZER_DROPIN", raising=False)
+        monkeypatch.setitem(sys.modules, "folder_paths", SimpleNamespace(get_user_directory=lambda: str(tmp_path)))
+        (tmp_path / "default").mkdir()
+        (tmp_path / "default" / "comfy.settings.json").write_text(text)
+        assert dropin.finder.mode() == "auto"
+
+    def test_no_user_directory(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("TORCH_RASTERIZER_DROPIN", raising=False)
+        monkeypatch.setitem(sys.modules, "folder_paths", SimpleNamespace(get_user_directory=lambda: None))
+        assert dropin.finder.mode() == "auto"
+
+    def test_a_module_that_replaces_itself_is_judged_by_its_new_self(
+        self, finder: object, installed: Callable, said: Callable
+    ) -> None:
+        installed(
+            custom_rasterizer_kernel="""
+            import sys, types
+            import rasterizer
+            new = types.SimpleNamespace(rasterize_image=lambda *a: list(rasterizer.rasterize_image(*a)))
+            sys.modules[__name__] = new
+            """,
+            mesh_inpaint_processor="""
+            import sys
+            def meshVerticeInpaint(*_): pass
+            sys.modules[__name__] = object()
+            """,
+        )
+        assert isinstance(importlib.import_module("custom_rasterizer_kernel"), SimpleNamespace)
+        assert len(said("custom_rasterizer_kernel is the installed one, which works")) == 1
+        assert importlib.import_module("mesh_inpaint_processor").__name__ == "rasterizer.dropin.mesh_inpaint_processor"
+        assert len(said("installed but without meshVerticeInpaint")) == 1
+
     def test_unknown_mode_is_said_and_taken_as_auto(
         self, finder: object, monkeypatch: pytest.MonkeyPatch, said: Callable
     ) -> None:
@@ -183,6 +236,25 @@ class TestInstalled:
         dropin.finder._said.clear()
         assert dropin.finder.mode() == dropin.finder.mode() == "auto"
         assert len(said("TORCH_RASTERIZER_DROPIN is 'yes', expected auto, force or off")) == 1
+
+
+@pytest.mark.parametrize(
+    ("provider", "reason", "text"),
+    [
+        ("ours", "not installed", "provided by this pack; no other installed"),
+        (
+            "ours",
+            "installed but without rasterize",
+            "provided by this pack; another is installed but without rasterize",
+        ),
+        ("ours", "forced by X", "provided by this pack; forced by X"),
+        ("native", "works", "the installed one; works"),
+        ("nobody", "ImportError: x", "provided by nobody; ImportError: x"),
+        ("adapted", "works on copies", "adapted; works on copies"),
+    ],
+)
+def test_what_people_read_of_it(provider: str, reason: str, text: str) -> None:
+    assert str(dropin.DropInStatus("name", provider, reason)) == text
 
 
 class TestPacks:
@@ -298,6 +370,13 @@ class TestVersion:
         assert self._version("trimesh") == trimesh.__version__
         assert not list(finder.find_distributions(importlib.metadata.DistributionFinder.Context()))
 
+    def test_only_where_python_looks_for_all(self, finder: object, tmp_path: Path) -> None:
+        def found(**context: object) -> int:
+            return len(list(importlib.metadata.distributions(name="custom_rasterizer", **context)))
+
+        assert found() == found(path=sys.path) == found(path=list(sys.path)) == 1
+        assert found(path=[str(tmp_path)]) == found(path=[]) == 0
+
     def test_an_installed_one_has_its_own(self, finder: object, installed: Callable) -> None:
         folder = installed(
             custom_rasterizer_kernel=WORKING,
@@ -330,8 +409,9 @@ class TestInstall:
     def test_report(self, finder: object, installed: Callable) -> None:
         installed(custom_rasterizer_kernel="A = 1")
         text = str(rasterizer.backend_info("cpu"))
-        assert "Modules for Hunyuan3D's packs:\n  custom_rasterizer_kernel: ours (installed but without ras" in text
-        assert "  mesh_inpaint_processor: ours (not installed)" in text
+        broken = "provided by this pack; another is installed but without ras"
+        assert f"Modules for Hunyuan3D's packs:\n  custom_rasterizer_kernel: {broken}" in text
+        assert "  mesh_inpaint_processor: provided by this pack; no other installed" in text
 
     def test_report_without_finder(self, process: None) -> None:
         info = rasterizer.backend_info("cpu")

@@ -133,3 +133,27 @@ def test_a_renderer_unlike_the_known_ones_still_loads(
     assert load(folder).MeshRender.A == 1
     (line,) = said("could not be adapted")
     assert "MeshRender" in line
+
+
+def test_a_renderer_that_replaces_its_module(finder: object, pack: Callable, load: Callable, said: Callable) -> None:
+    folder = pack("VB")
+    path = folder / "hy3dpaint/DifferentiableRenderer/MeshRender.py"
+    path.write_text(
+        path.read_text() + "\nimport sys, types\nnew = types.ModuleType(__name__)\n"
+        "new.MeshRender = type('MeshRender', (MeshRender,), {'__module__': __name__})\n"
+        "new.MeshRender.__init__ = lambda self, size=16, device='cuda': setattr(self, 'device', device)\n"
+        "sys.modules[__name__] = new\n"
+    )
+    assert load(folder).MeshRender().device == "cpu"
+    assert len(said("the default device of MeshRender is cpu instead of cuda")) == 1
+
+
+def test_a_renderer_that_replaces_its_module_by_no_module(
+    finder: object, pack: Callable, load: Callable, said: Callable
+) -> None:
+    folder = pack("VB")
+    (folder / "hy3dpaint/DifferentiableRenderer/MeshRender.py").write_text(
+        "import sys\nclass New:\n    class MeshRender: pass\nsys.modules[__name__] = New()"
+    )
+    assert load(folder).MeshRender()
+    assert len(said("could not be adapted")) == 1

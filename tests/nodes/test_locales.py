@@ -54,6 +54,19 @@ def test_english_is_what_the_schemas_say(schemas: dict[str, dict[str, Any]]) -> 
     assert {node: shown.get(node) for node in schemas} == schemas, "run once with UPDATE_LOCALES=1"
 
 
+def test_chinese_help_names_inputs_and_outputs_as_the_node_and_as_its_workflow_do() -> None:
+    missing = []
+    for node, texts in read("zh").items():
+        page = (ROOT / "web" / "docs" / node / "zh.md").read_text(encoding="utf-8")
+        english = read("en")[node]
+        for kind in ("inputs", "outputs"):
+            for key, entry in texts[kind].items():
+                name = english[kind][key]["name"]
+                if entry["name"] != name and f"**{entry['name']}**（`{name}`" not in page:
+                    missing.append(f"{node}: **{entry['name']}**（`{name}`）")
+    assert missing == []
+
+
 def test_every_input_and_output_has_a_tooltip(schemas: dict[str, dict[str, Any]]) -> None:
     assert [path for path, text in leaves(schemas).items() if not text] == []
 
@@ -82,4 +95,4 @@ def test_help_pages_in_both_languages(schemas: dict[str, dict[str, Any]]) -> Non
         assert chinese.startswith(f"# {shown[node]['display_name']}\n")
         for name in schema["inputs"]:
             assert f"**{name}**" in english, f"{node}.md does not explain {name}"
-            assert f"**{name}**" in chinese, f"{node}/zh.md does not explain {name}"
+            assert f"（`{name}`" in chinese, f"{node}/zh.md does not explain {name}"

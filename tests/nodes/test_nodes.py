@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 import os
 import re
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -501,6 +503,34 @@ class TestBackendInfo:
         assert (backend, device) == ("torch", "cpu")
         shown = output.ui if isinstance(output.ui, dict) else output.ui.as_dict()
         assert shown["text"][0] == text
+
+    def test_panel_gets_data_that_say_what_the_text_says(
+        self, pack: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("TORCH_RASTERIZER_BACKEND", "-nvdiffrast")
+        output = pack.nodes["BackendInfo"].execute(self_test=True, benchmark=True)
+        text, (shown,) = output.args[0], output.ui["torch_raster_report"]
+        assert json.loads(json.dumps(shown)) == shown
+        assert [line for line in shown["lines"] if line not in text] == [] and len(shown["lines"]) == 3
+        titles = [table["title"] for table in shown["tables"]]
+        assert titles in (["", "backends", "modules", ""], ["", "backends", ""])
+        rows = {row["name"]: row for table in shown["tables"] for row in table["rows"]}
+        for name, row in rows.items():
+            assert name in text and row["text"] in text
+        assert (rows["torch"]["text"], rows["torch"]["state"]) == ("in use", "good")
+        assert rows["nvdiffrast"]["state"] == "off" and rows["Self-test"]["state"] == "good"
+        assert rows["Device"]["text"].startswith("cpu") and rows["Device"]["state"] == ""
+        assert shown["text"] and shown["text"] in text
+
+    def test_checks_that_fail_are_marked(self, pack: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+        node = pack.nodes["BackendInfo"]
+        selftest = sys.modules[node.__module__].selftest
+        checks = [selftest.Check("a scene", False, "3 of 9 pixels show another face"), selftest.Check("b", True, "x")]
+        monkeypatch.setattr(selftest, "run", lambda device: iter(checks))
+        output = node.execute(self_test=True, benchmark=False)
+        assert "Self-test: 1 of 2 checks passed\n  a scene: 3 of 9 pixels" in output.args[0]
+        rows = output.ui["torch_raster_report"][0]["tables"][-1]["rows"]
+        assert [(row["name"], row["state"]) for row in rows] == [("Self-test", "bad"), ("a scene", "bad")]
 
     def test_self_test_can_be_left_out(self, pack: SimpleNamespace) -> None:
         text = run(pack, "BackendInfo", self_test=False, benchmark=False)[0]

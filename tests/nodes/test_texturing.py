@@ -6,6 +6,7 @@ import copy
 import importlib.util
 import json
 import re
+import sys
 from types import SimpleNamespace
 from typing import Any
 
@@ -290,6 +291,44 @@ class TestApplyTexture:
             run(pack, "ApplyTexture", mesh=bare, base_color=torch.rand(1, 8, 8, 3))
         with pytest.raises(ValueError, match="^mr_layout: is 'RGB'"):
             run(pack, "ApplyTexture", mesh=torus, base_color=torch.rand(1, 8, 8, 3), mr_layout="RGB")
+
+
+class TestAdviceOnUVs:
+    """Said before the painting, and not only when it is to be baked."""
+
+    @pytest.fixture
+    def said(self, pack: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        texts: list[str] = []
+        compat = sys.modules[pack.nodes["Cameras"].__module__].compat
+        monkeypatch.setattr(compat, "show_text", lambda text, node_id: texts.append(text))
+        return texts
+
+    def test_where_there_are_none(self, pack: SimpleNamespace, torus: Any, said: list[str]) -> None:
+        bare = SimpleNamespace(vertices=torus.vertices, faces=torus.faces)
+        listed, _ = cameras(pack, mesh=bare)
+        run(pack, "RenderMaps", mesh=bare, cameras=listed, size=SIZE, style="hunyuan3d-2")
+        assert len(said) == 2 and said[0] == said[1]
+        assert re.match(
+            "The mesh has no UVs, which Bake, .*connect Unwrap UV between the mesh and those three", said[0]
+        )
+        one = {"preset": "turntable", "views": 1, "distance": 2.0}
+        cameras(pack, mesh=bare, extra_views=2, **one)
+        assert said[2].startswith(said[0]) and said[2].splitlines()[-1].startswith("3 cameras, 2 of them added")
+
+    def test_of_a_batch(self, pack: SimpleNamespace, torus: Any, said: list[str]) -> None:
+        both = {name: torch.cat([getattr(torus, name)] * 2) for name in ("vertices", "faces")}
+        cameras(pack, mesh=SimpleNamespace(**both))
+        assert said[0].startswith("2 of 2 meshes have no UVs")
+
+    def test_where_there_are_some_or_no_mesh(self, pack: SimpleNamespace, torus: Any, said: list[str]) -> None:
+        cameras(pack)
+        listed, _ = cameras(pack, mesh=torus)
+        run(pack, "RenderMaps", mesh=torus, cameras=listed, size=SIZE, style="hunyuan3d-2")
+        assert said == []
+
+    def test_the_node_is_known(self, pack: SimpleNamespace) -> None:
+        for node in ("Cameras", "RenderMaps"):
+            assert [hidden.value for hidden in pack.nodes[node].GET_SCHEMA().hidden] == ["UNIQUE_ID"]
 
 
 class TestSaveMesh:

@@ -130,6 +130,24 @@ def test_texture_says_what_is_wrong(tmp_path: Path, pictures: Path, capsys: pyte
     assert "expected .glb or .obj" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("verbose", [False, True])
+def test_work_that_fails_is_one_line_and_exit_code_1(
+    verbose: bool, tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object, **options: object) -> None:
+        raise RuntimeError("xatlas has failed on this mesh: it ended with code 7.\nException raised from here\nframe 0")
+
+    monkeypatch.setattr(cli, "unwrap_uv", fail)
+    triangle = tmp_path / "triangle.obj"
+    triangle.write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n")
+    capsys.readouterr()
+    arguments = ("texture", triangle, "--views", pictures, "-o", tmp_path / "out.glb", "--size", 64)
+    assert _run(*arguments, *(["--verbose"] if verbose else [])) == 1
+    error = capsys.readouterr().err.strip().splitlines()
+    assert error[-1] == "rasterizer texture: xatlas has failed on this mesh: it ended with code 7."
+    assert (len(error) == 1) != verbose and any("Traceback" in line for line in error) == verbose
+
+
 def test_selftest_says_so(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     assert _run("selftest", "--device", "cpu") == 0
     assert "Everything agrees" in capsys.readouterr().out

@@ -73,6 +73,8 @@ def test_to_moves_every_tensor_and_keeps_the_rest():
 def test_require_uvs_names_the_input_and_the_cure():
     with pytest.raises(ValueError, match=r"(?s)target_mesh 'box' has no UV.*expected uvs \[4, 2\].*Unwrap it first"):
         Mesh(SQUARE, TWO_FACES, name="box").require_uvs("target_mesh")
+    with pytest.raises(ValueError, match="Unwrap UV between the mesh and Bake, Fill and Apply only: .* stay valid"):
+        Mesh(SQUARE, TWO_FACES).require_uvs()
     uvs = torch.rand(4, 2)
     assert Mesh(SQUARE, TWO_FACES, uvs=uvs).require_uvs() is uvs
 

@@ -15,11 +15,16 @@ const STYLE = `
   font-variant-numeric: tabular-nums; user-select: text; cursor: text; }
 .torch-raster .readout dt { color: var(--descrip-text, #999); }
 .torch-raster .readout dd { margin: 0; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
-.torch-raster table { border-collapse: collapse; width: 100%; }
-.torch-raster td { padding: 1px 6px 1px 0; vertical-align: top; overflow-wrap: anywhere; }
-.torch-raster td:first-child { width: 1%; white-space: nowrap; }
-.torch-raster .scroll { overflow: auto; min-height: 0; flex: 1 1 0; user-select: text; cursor: text; }
-.torch-raster .dot { display: inline-block; width: 8px; height: 8px; border-radius: 50%; margin-right: 5px; background: #888; }
+.torch-raster table { display: grid; grid-template-columns: fit-content(50%) minmax(0, 1fr); gap: 2px 6px; margin: 2px 0; }
+.torch-raster tbody, .torch-raster tr { display: contents; }
+.torch-raster td { display: block; padding: 0; min-width: 0; overflow-wrap: anywhere; }
+.torch-raster td:first-child { display: flex; align-items: baseline; }
+@container (max-width: 310px) {
+  .torch-raster table { grid-template-columns: minmax(0, 1fr); gap: 0; }
+  .torch-raster td:last-child { padding: 0 0 3px 13px; }
+}
+.torch-raster .scroll { container-type: inline-size; overflow: auto; min-height: 0; flex: 1 1 0; user-select: text; cursor: text; }
+.torch-raster .dot { display: inline-block; flex: none; width: 8px; height: 8px; border-radius: 50%; margin-right: 5px; background: #888; }
 .torch-raster .dot.good { background: #3fae5a; }
 .torch-raster .dot.fair { background: #c9a227; }
 .torch-raster .dot.bad { background: #d9534f; }

@@ -19,7 +19,10 @@ export function addBackendPanel(node) {
     if (!report) return;
     const first = !filled;
     filled = true;
-    root.replaceChildren(copyBar(report), element("div", { class: "scroll" }, ...sections(report)));
+    const data = output.torch_raster_report?.[0];
+    // A run of an older version of the pack left nothing but the text.
+    const shown = data ? sections(data) : [element("pre", { textContent: report })];
+    root.replaceChildren(copyBar(report), element("div", { class: "scroll" }, ...shown));
     if (first) grow(340);
   });
 }
@@ -33,45 +36,17 @@ function copyBar(report) {
   return element("div", { class: "bar" }, button);
 }
 
-/** The report's lines as tables; what is not recognised stays text, so nothing is ever lost. */
-function sections(report) {
-  const made = [], plain = [];
-  let rows = null;
-  for (const line of report.split("\n")) {
-    const item = /^ {2}(\S+)(?: \((.*?)\))?: (.*)$/.exec(line); // "  torch (PyTorch operators): in use"
-    const pair = /^(Device|Arithmetic|Self-test): (.*)$/.exec(line);
-    const title = { "Backends:": "backends", "Modules for Hunyuan3D's packs:": "modules" }[line];
-    if (title) {
-      rows = element("table");
-      made.push(element("b", { textContent: text(title) }), rows);
-    } else if (item && rows) {
-      rows.append(row(item[1], item[3], item[2]));
-    } else if (pair) {
-      rows = element("table");
-      made.push(rows);
-      rows.append(row(pair[1], pair[2]));
-    } else if (made.length < 2 && line) {
-      made.push(element("div", { textContent: line }));
-    } else if (line) {
-      plain.push(line);
-    }
+function sections({ lines, tables, text: plain }) {
+  const made = lines.map((line) => element("div", { textContent: line }));
+  for (const { title, rows } of tables) {
+    if (title) made.push(element("b", { textContent: text(title) }));
+    made.push(element("table", {}, ...rows.map(row)));
   }
-  if (plain.length) made.push(element("pre", { textContent: plain.join("\n") }));
+  if (plain) made.push(element("pre", { textContent: plain }));
   return made;
 }
 
-function row(name, content, note = "") {
-  const cell = element("td", { title: note }, ...mark(content), name);
-  return element("tr", {}, cell, element("td", { textContent: content }));
-}
-
-function mark(content) {
-  const count = /^(\d+) of (\d+) checks passed/.exec(content);
-  const state = count
-    ? count[1] === count[2] ? "good" : "bad"
-    : /^(in use|ours|native)\b/.test(content) ? "good"
-    : /^available\b/.test(content) ? "fair"
-    : /^off\b/.test(content) ? "off"
-    : /pixels show another|differ|error/i.test(content) ? "bad" : "";
-  return state ? [element("span", { class: `dot ${state}` })] : [];
+function row({ name, text: content, state, note }) {
+  const mark = state ? [element("span", { class: `dot ${state}` })] : [];
+  return element("tr", {}, element("td", { title: note }, ...mark, name), element("td", { textContent: content }));
 }

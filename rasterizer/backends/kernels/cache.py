@@ -1,10 +1,15 @@
-"""Compiled kernels on disk, in the user's cache folder. Whatever is not intact is ignored and made again."""
+"""Compiled kernels on disk, in the user's cache folder. Whatever is not intact is ignored and made again.
+
+What lies there is loaded into the GPU, and its checksum only tells damage: anybody could compute it. So on systems with
+owners and modes an entry counts only where nobody but this user and root can have written it.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import logging
 import os
+import stat
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,15 +18,24 @@ from ...images import write_atomically
 
 log = logging.getLogger("torch_rasterizer")
 
+_LARGEST = 64 * 2**20  # bytes; the programs of this pack take less than one MiB
+_POSIX = os.name == "posix"
+
 
 def cache_folder() -> Path:
-    """Where compiled kernels are kept: the place each system has for such files."""
+    """Where compiled kernels are kept: the place each system has for such files.
+
+    Raises:
+        RuntimeError: this user has no home folder.
+    """
     if sys.platform == "win32":
         root = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
     elif sys.platform == "darwin":
         root = Path.home() / "Library" / "Caches"
     else:
-        root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        root = Path(os.environ.get("XDG_CACHE_HOME") or "")
+        if not root.is_absolute():  # the standard wants a relative one ignored: it would follow the current folder
+            root = Path.home() / ".cache"
     return root / "torch_rasterizer" / "kernels"
 
 
@@ -30,17 +44,81 @@ def cached(parts: list[str], make: Callable[[], bytes]) -> bytes:
 
     A file holds the SHA-256 of its code before the code. Files appear complete or not at all, so processes may race.
     """
-    key = hashlib.sha256("\0".join(parts).encode()).hexdigest()
-    path = cache_folder() / f"{key[:32]}.bin"
+    name = f"{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:32]}.bin"
     try:
-        data = path.read_bytes()
+        data = _read(cache_folder(), name)
         if hashlib.sha256(data[32:]).digest() == data[:32]:
             return data[32:]
-    except OSError:
+        log.debug("Compiled kernel %s is damaged", name)
+    except FileNotFoundError:
         pass
+    except Exception as error:  # no home, no right, no memory: whatever ails the cache costs a second per process
+        log.debug("Compiled kernel %s is not used: %s", name, error)
     code = make()
     try:
-        write_atomically(path, lambda temporary: temporary.write_bytes(hashlib.sha256(code).digest() + code))
-    except OSError as error:  # a read-only home costs a second per process, nothing else
+        _write(cache_folder(), name, hashlib.sha256(code).digest() + code)
+    except Exception as error:
         log.debug("Compiled kernels are not kept: %s", error)
     return code
+
+
+def _read(folder: Path, name: str) -> bytes:
+    """The bytes of an entry.
+
+    Raises:
+        OSError: there is none, or none to be trusted.
+    """
+    if not _POSIX:
+        return _bytes(os.open(folder / name, os.O_RDONLY | os.O_BINARY))
+    place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        _check_owner(os.fstat(place), "its folder")
+        # Opening a FIFO would wait for somebody to write into it.
+        return _bytes(os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=place))
+    finally:
+        os.close(place)
+
+
+def _bytes(descriptor: int) -> bytes:
+    with os.fdopen(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError("it is no regular file")
+        if _POSIX:
+            _check_owner(found, "it")
+        if found.st_size > _LARGEST:
+            raise OSError(f"it has {found.st_size} bytes, expected at most {_LARGEST}")
+        return file.read(found.st_size)
+
+
+def _check_owner(found: os.stat_result, what: str) -> None:
+    if found.st_uid not in (os.geteuid(), 0):
+        raise PermissionError(f"{what} belongs to user {found.st_uid}, expected {os.geteuid()} or root")
+    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise PermissionError(f"{what} has mode {stat.S_IMODE(found.st_mode):04o}: others may write there")
+
+
+def _write(folder: Path, name: str, data: bytes) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    if _POSIX:
+        _close_to_others(folder)
+
+    def write(temporary: Path) -> None:
+        temporary.write_bytes(data)
+        if _POSIX:
+            temporary.chmod(0o600)  # whatever the umask
+
+    write_atomically(folder / name, write)
+
+
+def _close_to_others(folder: Path) -> None:
+    """Mode 0700 for a folder of this user; those of others are left as they are, and nothing is put there."""
+    place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        found = os.fstat(place)
+        if found.st_uid != os.geteuid():
+            raise PermissionError(f"{folder} belongs to user {found.st_uid}, expected {os.geteuid()}")
+        if stat.S_IMODE(found.st_mode) != 0o700:
+            os.fchmod(place, 0o700)
+    finally:
+        os.close(place)

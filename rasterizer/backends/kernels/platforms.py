@@ -57,8 +57,8 @@ class Platform(Protocol):
     def options(self, architecture: str) -> list[str]:
         """Compiler options; part of the cache key."""
 
-    def compile(self, source: str, options: list[str]) -> bytes:
-        """Machine code."""
+    def compile(self, source: str, options: list[str], name: str = "kernels.cu") -> bytes:
+        """Machine code; ``name`` is what messages about the source call its file."""
 
     def load(self, code: bytes) -> c_void_p:
         """A module in the current context."""
@@ -90,9 +90,9 @@ class _Compiler:
         self._check(self._call("Version")(byref(major), byref(minor)), "Version")
         return f"{self._prefix} {major.value}.{minor.value}"
 
-    def compile(self, source: str, options: list[str]) -> bytes:
+    def compile(self, source: str, options: list[str], name: str) -> bytes:
         program = c_void_p()
-        status = self._call("CreateProgram")(byref(program), source.encode(), b"raster.cu", 0, None, None)
+        status = self._call("CreateProgram")(byref(program), source.encode(), name.encode(), 0, None, None)
         self._check(status, "CreateProgram")
         try:
             words = (c_char_p * len(options))(*(option.encode() for option in options))
@@ -127,8 +127,8 @@ class Cuda:
     def options(self, architecture: str) -> list[str]:
         return [f"--gpu-architecture={architecture}", "--fmad=false", "--std=c++14"]
 
-    def compile(self, source: str, options: list[str]) -> bytes:
-        return self._compiler.compile(source, options)
+    def compile(self, source: str, options: list[str], name: str = "kernels.cu") -> bytes:
+        return self._compiler.compile(source, options, name)
 
     def load(self, code: bytes) -> c_void_p:
         self._driver = self._driver or libraries.load_cuda_driver()
@@ -168,8 +168,8 @@ class Hip:
     def options(self, architecture: str) -> list[str]:
         return [f"--gpu-architecture={architecture}", "-ffp-contract=off", "-std=c++14"]
 
-    def compile(self, source: str, options: list[str]) -> bytes:
-        return self._compiler.compile(source, options)
+    def compile(self, source: str, options: list[str], name: str = "kernels.cu") -> bytes:
+        return self._compiler.compile(source, options, name)
 
     def load(self, code: bytes) -> c_void_p:
         if self._runtime is None:

@@ -33,7 +33,7 @@ def platform() -> Platform:
 def compile_source(source: Path, target: Platform, architecture: str) -> bytes:
     """Machine code of a source file, from the cache where it is there."""
     text, options = source.read_text(encoding="utf-8"), target.options(architecture)
-    return cached([target.version(), *options, text], lambda: target.compile(text, options))
+    return cached([target.version(), *options, text], lambda: target.compile(text, options, source.name))
 
 
 @dataclass(frozen=True, eq=False)
