@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .meshes.textures import FORMATS, TextureFile
 from .whole_files import write_atomically
 
 
@@ -23,17 +24,19 @@ def load_images(paths: Sequence[str | Path]) -> Tensor:
     """``[B, H, W, 3]`` float32 0..1 of picture files, which must all be of one size; transparency is put on white.
 
     Raises:
-        ValueError: a file that is no picture, or one of another size than the first.
+        ValueError: a file that is no picture of :data:`~rasterizer.meshes.textures.FORMATS`, or one of another size
+            than the first.
     """
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     images = []
     for path in paths:
         try:
-            with Image.open(path) as file:
-                rgba = file.convert("RGBA")
-        except (UnidentifiedImageError, OSError) as error:
-            raise ValueError(f"picture {path}: cannot be read ({error}), expected PNG, JPEG or WebP") from None
+            rgba = TextureFile(Path(path).read_bytes()).image().convert("RGBA")
+        except Exception as error:  # what the parsers of Pillow raise on damaged files is not limited to any class
+            raise ValueError(
+                f"picture {path}: cannot be read ({error}), expected one of {', '.join(FORMATS)}"
+            ) from None
         white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
         plain = Image.alpha_composite(white, rgba).convert("RGB")
         flat = torch.frombuffer(bytearray(plain.tobytes()), dtype=torch.uint8)

@@ -136,7 +136,7 @@ def test_interpolation(tables: int, channels: int, dtype: torch.dtype) -> None:
     tri = torch.randint(50, (70, 3), generator=random)
     findices = torch.randint(71, (3, 33, 20), generator=random)
     weights = torch.rand(3, 33, 20, 3, generator=random).flip(2)
-    assert interpolation._reason_against(col.to(CUDA), findices, weights) == ""
+    assert interpolation._reason_against(col.to(CUDA), findices, weights, tri) == ""
     want = rasterizer.interpolate(col, findices, weights, tri)
     got = rasterizer.interpolate(col.to(CUDA), findices.to(CUDA, dtype), weights.to(CUDA), tri.to(CUDA))
     assert torch.equal(got.cpu(), want)

@@ -142,7 +142,7 @@ class TestHonesty:
         mesh = sheet(share)
         peak = _peak(lambda: bake_views(mesh, images, cameras, size))
         need = bake_need(images, CPU).bytes(size**2, share)
-        assert 0.6 * (need - _FIXED) < peak < need
+        assert 0.4 * (need - _FIXED) < peak < need  # threads need not be at their peaks at once
 
     @pytest.mark.parametrize("method", METHODS)
     @pytest.mark.parametrize(("channels", "known"), [(3, 0.05), (3, 0.5), (6, 0.05), (1, 0.5)])

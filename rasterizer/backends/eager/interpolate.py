@@ -7,7 +7,7 @@ background.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import numpy as np
@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from ...device import device_policy
-from ...threads import on_own_threads, share, threads_for
+from ...threads import on_own_threads, share, share_rows, threads_for
 
 WORKING_BYTES = 256 << 20
 """Chunks stay below this: what is gathered for a chunk, not for the image, is the temporary."""
@@ -51,9 +51,10 @@ def interpolate(col: Tensor, findices: Tensor, barycentric: Tensor, tri: Tensor,
     pixels, chunk = found.shape[1], min(policy.chunk, max(256, (budget or WORKING_BYTES) // (32 + 12 * channels)))
     # Face 0 is the background; its corners are vertex 0, whose attributes are 0.
     table = pad(col, (0, 0, 1, 0))
-    corners = pad(tri.to(torch.int64).clamp(0, col.shape[1] - 1) + 1, (0, 0, 1, 0))
-
-    if torch.is_grad_enabled() and (col.requires_grad or barycentric.requires_grad):
+    gradients = torch.is_grad_enabled() and (col.requires_grad or barycentric.requires_grad)
+    by_channel = policy.by_column and channels <= _FEW_CHANNELS and not gradients
+    corners = _corner_columns(tri, col.shape[1]) if by_channel else _corners(tri, col.shape[1])
+    if gradients:
         parts = [
             _by_pixel(corners, table[view % len(table)], found[view, start : start + chunk], weight, None)
             for view in range(views)
@@ -63,8 +64,8 @@ def interpolate(col: Tensor, findices: Tensor, barycentric: Tensor, tri: Tensor,
 
     dtype = torch.promote_types(col.dtype, barycentric.dtype)
     out = torch.empty((views, pixels, channels), dtype=dtype, device=col.device)
-    if policy.by_column and channels <= _FEW_CHANNELS:
-        columns = [corner.contiguous() for corner in corners.unbind(1)]
+    if by_channel:
+        columns = corners.unbind(0)
         blends = [partial(_by_channel, columns, [channel.contiguous() for channel in one.unbind(1)]) for one in table]
     else:
         blends = [partial(_by_pixel, corners, one) for one in table]
@@ -78,6 +79,23 @@ def interpolate(col: Tensor, findices: Tensor, barycentric: Tensor, tri: Tensor,
 
     share(tasks(), threads_for(policy, views * pixels))
     return out.view(*findices.shape, channels)
+
+
+def _corners(tri: Tensor, vertices: int) -> Tensor:
+    """``[M+1, 3]`` int64 rows of the table that each face refers to."""
+    return pad(tri.to(torch.int64).clamp(0, vertices - 1) + 1, (0, 0, 1, 0))
+
+
+def _corner_columns(tri: Tensor, vertices: int) -> Tensor:
+    """The same as ``[3, M+1]``."""
+    columns = torch.zeros((3, len(tri) + 1), dtype=torch.int64, device=tri.device)
+
+    def fill(part: slice) -> None:
+        some = tri[part].to(torch.int64).clamp(0, vertices - 1) + 1
+        columns[:, part.start + 1 : part.stop + 1] = some.t()
+
+    share_rows(fill, len(tri), tri.device, weight=4)
+    return columns
 
 
 def _all(blend: _Blend, found: Tensor, weights: Tensor, out: Tensor) -> None:
@@ -108,7 +126,7 @@ def _by_pixel(corners: Tensor, table: Tensor, found: Tensor, weights: Tensor, ou
 
 
 def _by_channel(
-    corners: list[Tensor], table: list[Tensor], found: Tensor, weights: Tensor, out: Tensor | None
+    corners: Sequence[Tensor], table: list[Tensor], found: Tensor, weights: Tensor, out: Tensor | None
 ) -> Tensor:
     """As :func:`_by_pixel`, from the columns of ``corners`` and ``table``."""
     face = found.to(torch.int64).clamp(0, len(corners[0]) - 1)
