@@ -12,6 +12,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import is_dataclass
 from functools import partial, wraps
 from typing import ParamSpec, TypeVar
 
@@ -48,16 +49,28 @@ def _one_thread(threads: int) -> Iterator[None]:
 
 
 def on_own_threads(function: Callable[P, R]) -> Callable[P, R]:
-    """Decorator: while the function runs, PyTorch splits no operator between threads; :func:`share` shares pieces."""
+    """Decorator: while the function runs, PyTorch splits no operator between threads; :func:`share` shares pieces.
+
+    Where an argument wants a gradient everything stays on the caller's thread: pieces are written into one tensor,
+    whose history no two threads may write at a time.
+    """
 
     @wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         if getattr(_own, "threads", None) is not None:
             return function(*args, **kwargs)
-        with _one_thread(torch.get_num_threads()):
+        alone = torch.is_grad_enabled() and any(map(_wants_gradient, (*args, *kwargs.values())))
+        with _one_thread(1 if alone else torch.get_num_threads()):
             return function(*args, **kwargs)
 
     return run
+
+
+def _wants_gradient(value: object) -> bool:
+    """Whether it is a tensor that does, or a mesh or raster with one."""
+    if isinstance(value, torch.Tensor):
+        return value.requires_grad
+    return is_dataclass(value) and any(map(_wants_gradient, vars(value).values()))
 
 
 def threads_for(policy: DevicePolicy, pixels: int) -> int:

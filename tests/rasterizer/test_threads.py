@@ -14,7 +14,9 @@ import torch
 import rasterizer
 from rasterizer import scenes
 from rasterizer import threads as module
+from rasterizer.raster import rasterize_mesh
 from rasterizer.samples import sample_mesh
+from rasterizer.shading import attribute_image
 from rasterizer.texturing import bake_views, fill_texture
 from rasterizer.texturing.maps import render_maps
 from rasterizer.texturing.views import PRESETS
@@ -143,6 +145,26 @@ def test_other_threads_split_no_operator_either() -> None:
     with _threads(3):
         share((lambda: seen.append((time.sleep(0.01), torch.get_num_threads())) for _ in range(9)), 3)
     assert {number for _, number in seen} == {1}
+
+
+def test_what_wants_a_gradient_stays_on_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_PIXELS", 1)
+    mesh = replace(sample_mesh("torus"), texture=None, vertex_colors=None)
+    cameras = [view.camera() for view in PRESETS["hunyuan3d-2"]][:2]
+    images = torch.rand(2, 64, 64, 3, requires_grad=True)
+    colors = torch.rand(len(mesh.vertices), 3, requires_grad=True)
+    raster = rasterize_mesh(mesh, cameras, (64, 64))
+    colored = replace(raster, mesh=replace(mesh, vertex_colors=colors))
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.daemon:  # autograd's own are not
+            pytest.fail("a thread was started")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with _threads(4):
+        bake_views(mesh, images, cameras, 64).texture.sum().backward()
+        attribute_image(colored, "vertex color", encoding="raw").sum().backward()
+    assert images.grad.abs().sum() > 0 and colors.grad.abs().sum() > 0
 
 
 def test_rows_are_done_once_each_and_reported() -> None:
