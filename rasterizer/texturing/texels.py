@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..mesh import Mesh
 from ..raster import rasterize_mesh
-from ..threads import share_rows
+from ..threads import on_own_threads, share_rows
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,7 @@ class Texels:
         """Some of them."""
         return Texels(self.size, self.index[part], self.face[part], self.weights[part], self.mesh)
 
+    @on_own_threads
     def interpolate(self, attribute: Tensor) -> Tensor:
         """Vertex attribute ``[N, C]`` at each texel, ``[T, C]``."""
         values = attribute.new_empty((len(self), attribute.shape[1]))
