@@ -104,6 +104,7 @@ def bake_views(
     sides = (texture_size, texture_size) if isinstance(texture_size, Real) else texture_size
     size = check_resolution(sides, "texture_size")
     mesh.require_uvs()
+    as_tensor(mesh.vertices, "mesh vertices")
     mesh = _within_float32(mesh, cameras)
     device = mesh.vertices.device
     check_memory("texture_size", size, mesh, bake_need(images, device).bytes, "use fewer or smaller images")
@@ -130,7 +131,7 @@ def bake_views(
         smooth = unit(columns(some.interpolate(normals)))
         for camera, lens in zip(cameras, lenses, strict=True):
             color, trust, index = lens.look(points, smooth, some.face, pictures, limit, exponent)
-            weight = trust * camera.weight
+            weight = trust * float(camera.weight)
             if index is None:
                 total[part].addcmul_(color, weight[:, None])
                 weights[part] += weight

@@ -60,7 +60,9 @@ def fill_texture(
     """
     check_choice(method, METHODS, "method")
     texture, painted = as_tensor(texture, "texture"), as_tensor(painted, "painted")
-    if texture.ndim != 3 or painted.shape != texture.shape[:2]:
+    if texture.ndim != 3 or not texture.shape[2]:
+        raise ValueError(f"texture: found {list(texture.shape)}, expected [H, W, C] with at least one channel")
+    if painted.shape != texture.shape[:2]:
         raise ValueError(
             f"painted: found {list(painted.shape)} for a texture {list(texture.shape)}, expected [H, W] for [H, W, C]"
         )
