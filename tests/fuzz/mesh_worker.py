@@ -15,6 +15,7 @@ from typing import Any
 
 _watched: Path | None = None
 _forbidden: list[str] = []
+_texels = 0
 
 
 def _audit(event: str, arguments: tuple[Any, ...]) -> None:
@@ -46,6 +47,28 @@ def _memory(field: str) -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
 
 
+def _count_texels() -> None:
+    """Of every picture that is decoded."""
+    from rasterizer.meshes.textures import TextureFile
+
+    decode = TextureFile.image
+
+    def image(file: TextureFile) -> Any:
+        global _texels
+        _texels += file.size[0] * file.size[1]
+        return decode(file)
+
+    TextureFile.image = image
+
+
+def _allowed(folder: Path) -> int:
+    """Bytes that :func:`rasterizer.mesh_io.load_mesh` promises to do with for the files of a folder."""
+    from rasterizer.meshes.limits import allowed_memory
+
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    return allowed_memory(size) + 16 * _texels
+
+
 def _judge(path: Path) -> str:
     """What is wrong with how a file is answered; empty if nothing."""
     import torch
@@ -75,7 +98,7 @@ def main(memory: int, seconds: int) -> None:
         memory: bytes allowed beyond what the imports take.
         seconds: of computing for one file, after which the process is ended by SIGXCPU.
     """
-    global _watched
+    global _texels, _watched
     import resource
 
     import torch
@@ -85,6 +108,7 @@ def main(memory: int, seconds: int) -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print is no answer
     _judge(Path("nothing.glb"))
+    _count_texels()
     most = _memory("VmSize") + memory
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
     sys.addaudithook(_audit)
@@ -94,10 +118,12 @@ def main(memory: int, seconds: int) -> None:
         Path("/proc/self/clear_refs").write_text("5")  # forget the peak
         before, used = _memory("VmRSS"), int(time.process_time())
         resource.setrlimit(resource.RLIMIT_CPU, (used + 1 + seconds, resource.RLIM_INFINITY))
+        _texels = 0
         _watched = path.parent.resolve()
         wrong = _judge(path)
         _watched = None
         answer = {"wrong": wrong, "forbidden": sorted(set(_forbidden)), "memory": _memory("VmHWM") - before}
+        answer["allowed"] = _allowed(path.parent)
         _forbidden.clear()
         print(json.dumps(answer), file=answers, flush=True)
 
