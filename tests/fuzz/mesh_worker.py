@@ -69,22 +69,26 @@ def _allowed(folder: Path) -> int:
     return allowed_memory(size) + 16 * _texels
 
 
-def _judge(path: Path) -> str:
-    """What is wrong with how a file is answered; empty if nothing."""
-    import torch
-
+def _load(path: Path) -> Any:
+    """The mesh, or what is wrong with how a file is refused; empty if nothing."""
     from rasterizer.mesh_io import load_mesh
     from tests.fuzz.driver import key_of
 
     try:
-        mesh = load_mesh(path)
+        return load_mesh(path)
     except ValueError as error:
         return "" if path.name in str(error) else f"the message does not name the file: {key_of(error)}"
     except BaseException as error:
         return key_of(error)
+
+
+def _judge(mesh: Any) -> str:
+    """What is wrong with a mesh; empty if nothing."""
+    import torch
+
     for name in ("vertices", "uvs", "normals", "vertex_colors", "texture", "metallic_roughness"):
         values = getattr(mesh, name)
-        if values is not None and not bool(torch.isfinite(values).all()):
+        if values is not None and not bool(torch.isfinite(torch.stack(torch.aminmax(values))).all()):
             return f"{name} are not finite"
     if int(mesh.faces.min()) < 0 or int(mesh.faces.max()) >= len(mesh.vertices):
         return "faces are out of range"
@@ -107,7 +111,7 @@ def main(memory: int, seconds: int) -> None:
     logging.disable(logging.CRITICAL)
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print is no answer
-    _judge(Path("nothing.glb"))
+    _load(Path("nothing.glb"))
     _count_texels()
     most = _memory("VmSize") + memory
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
@@ -120,9 +124,12 @@ def main(memory: int, seconds: int) -> None:
         resource.setrlimit(resource.RLIMIT_CPU, (used + 1 + seconds, resource.RLIM_INFINITY))
         _texels = 0
         _watched = path.parent.resolve()
-        wrong = _judge(path)
+        found = _load(path)
         _watched = None
-        answer = {"wrong": wrong, "forbidden": sorted(set(_forbidden)), "memory": _memory("VmHWM") - before}
+        memory = _memory("VmHWM") - before
+        wrong = found if isinstance(found, str) else _judge(found)
+        del found
+        answer = {"wrong": wrong, "forbidden": sorted(set(_forbidden)), "memory": memory}
         answer["allowed"] = _allowed(path.parent)
         _forbidden.clear()
         print(json.dumps(answer), file=answers, flush=True)
