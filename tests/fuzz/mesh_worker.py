@@ -61,12 +61,14 @@ def _count_texels() -> None:
     TextureFile.image = image
 
 
-def _allowed(folder: Path) -> int:
+def _allowed(folder: Path, mesh: Any) -> int:
     """Bytes that :func:`rasterizer.mesh_io.load_mesh` promises to do with for the files of a folder."""
     from rasterizer.meshes.limits import allowed_memory
 
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
-    return allowed_memory(size) + 16 * _texels
+    textures = (getattr(mesh, name, None) for name in ("texture", "metallic_roughness"))
+    made = sum(texture[..., 0].numel() for texture in textures if texture is not None)
+    return allowed_memory(size) + 16 * max(_texels, made)
 
 
 def _load(path: Path) -> Any:
@@ -128,9 +130,9 @@ def main(memory: int, seconds: int) -> None:
         _watched = None
         memory = _memory("VmHWM") - before
         wrong = found if isinstance(found, str) else _judge(found)
-        del found
         answer = {"wrong": wrong, "forbidden": sorted(set(_forbidden)), "memory": memory}
-        answer["allowed"] = _allowed(path.parent)
+        answer["allowed"] = _allowed(path.parent, found)
+        del found
         _forbidden.clear()
         print(json.dumps(answer), file=answers, flush=True)
 
