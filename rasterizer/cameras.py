@@ -251,7 +251,8 @@ def _check_numbers(values: object, count: int, name: str) -> None:
 
 def _cos_sin(degrees: float) -> tuple[float, float]:
     quarter = {0: (1.0, 0.0), 90: (0.0, 1.0), 180: (-1.0, 0.0), 270: (0.0, -1.0)}  # exact, unlike cos(pi/2)
-    turned = degrees % 360
+    # Small integers of NumPy know no 360.
+    turned = (degrees if isinstance(degrees, (int, float)) else float(degrees)) % 360
     if turned in quarter:
         return quarter[turned]
     return math.cos(math.radians(turned)), math.sin(math.radians(turned))

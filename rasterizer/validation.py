@@ -19,6 +19,12 @@ _DENSE = torch.strided
 
 _INTEGERS = (torch.int32, torch.int64, torch.int16, torch.int8, torch.uint8)
 
+COMPUTED = frozenset(
+    (torch.float32, torch.int32, torch.int64, torch.bool, torch.float64, torch.float16, torch.bfloat16)
+    + (torch.uint8, torch.int8, torch.int16)
+)
+"""Dtypes of which every operator takes tensors."""
+
 _checked_faces: dict[int, tuple[weakref.ref[Tensor], int, int, int]] = {}
 """By ``id`` of a face list: the list, its version, lowest and highest index. A face list is read once."""
 
@@ -92,7 +98,7 @@ def check_prior(prior: Tensor, views: int, resolution: tuple[int, int], device: 
         )
     if prior.device != device:
         raise ValueError(f"{name}: is on {prior.device} but the vertices are on {device}; move it with .to({device!r})")
-    return prior.to(torch.float32).expand(views, height, width)
+    return computed(prior, name).to(torch.float32).expand(views, height, width)
 
 
 def check_choice(value: Any, choices: tuple[str, ...], name: str) -> str:
@@ -167,6 +173,23 @@ def as_tensor(value: Any, name: str) -> Tensor:
 def as_array(value: Tensor) -> Any:
     """The numbers of any tensor with values as a NumPy array, which knows neither gradients nor negative views."""
     return value.detach().cpu().resolve_neg().numpy()
+
+
+def computed(value: Tensor, name: str) -> Tensor:
+    """A tensor whose dtype is none of :data:`COMPUTED` in one that is, which holds all that is meant by it."""
+    if value.dtype in COMPUTED:
+        return value
+    if value.is_complex():
+        raise ValueError(f"{name}: dtype is {value.dtype}, expected real numbers; .real gives them")
+    return value.to(torch.float32 if value.is_floating_point() else torch.int64)
+
+
+def is_set(value: Any, name: str) -> bool:
+    """Whether a flag is set, which may be a number."""
+    try:
+        return bool(value)
+    except (ValueError, RuntimeError):  # several numbers
+        raise ValueError(f"{name}: is {value!r}, expected 0 or 1") from None
 
 
 def _unusable(value: Tensor) -> str:

@@ -214,3 +214,4 @@ def test_numbers_may_be_of_numpy_and_pytorch() -> None:
     want = orbit_camera(30, 20, 1.5)
     for number in (np.float64, np.array, torch.tensor):
         assert orbit_camera(number(30), number(20), number(1.5)) == want
+    assert orbit_camera(np.uint8(30), np.int8(20), 1.5) == want

@@ -159,3 +159,12 @@ def test_a_mask_beside_the_layout(torus: Mesh, texels: Texels, method: str, capl
     assert ("where nothing is painted" in caplog.text) == (method != "dilate")
     torch.testing.assert_close(texture, torch.full_like(texture, 0.4), rtol=0, atol=1e-5)
     assert torch.equal(filled, ~painted)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("size", [2.0**-80, 2.0**70])
+def test_meshes_of_any_size(torus: Mesh, texels: Texels, method: str, size: float) -> None:
+    wanted, painted = smooth_field(texels), unseen_patch(texels)
+    want, _ = fill_texture(wanted, painted, torus, method)
+    found, _ = fill_texture(wanted, painted, replace(torus, vertices=torus.vertices * size), method)
+    torch.testing.assert_close(found, want, rtol=0, atol=1e-5)

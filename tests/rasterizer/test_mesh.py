@@ -233,6 +233,8 @@ def test_a_mesh_without_faces_has_normals_and_is_not_drawn() -> None:
     assert mesh.face_normals().shape == (0, 3) and not mesh.vertex_normals().any()
     with pytest.raises(ValueError, match="mesh: has 4 vertices and no faces"):
         rasterize_mesh(mesh)
+    with pytest.raises(ValueError, match="mesh: has no vertices and 2 faces"):
+        rasterize_mesh(Mesh(SQUARE[:0], TWO_FACES))
     with pytest.raises(ValueError, match="layers: is 1.5"):
         rasterize_mesh(Mesh(SQUARE, TWO_FACES), layers=1.5)
     assert rasterize_mesh(Mesh(SQUARE, TWO_FACES), resolution=(8, 8), layers=2.0).findices.shape == (1, 2, 8, 8)

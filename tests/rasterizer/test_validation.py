@@ -214,6 +214,27 @@ def test_what_is_no_number_or_name() -> None:
         rasterizer.rasterize(POS, TRI, (8, 8), backend=["auto"])
 
 
+@pytest.mark.parametrize("dtype", [torch.uint16, torch.uint32, torch.uint64, torch.float8_e4m3fn])
+def test_dtypes_with_which_pytorch_hardly_computes(dtype: torch.dtype) -> None:
+    want = rasterizer.interpolate(POS, FOUND, WEIGHTS, TRI)
+    assert torch.equal(rasterizer.interpolate(POS, FOUND.to(dtype), WEIGHTS, TRI), want)
+    if dtype.is_floating_point:
+        assert torch.equal(rasterizer.interpolate(POS.to(dtype), FOUND, WEIGHTS, TRI), want)
+
+
+@pytest.mark.parametrize("name", ["findices", "barycentric", "col"])
+def test_complex_numbers_are_refused(name: str) -> None:
+    arguments = {"col": POS, "findices": FOUND, "barycentric": WEIGHTS, "tri": TRI}
+    with pytest.raises(ValueError, match=f"^{name}: dtype is torch.complex64, expected real numbers"):
+        rasterizer.interpolate(**{**arguments, name: arguments[name].to(torch.complex64)})
+
+
+def test_a_flag_is_one_number() -> None:
+    for draw in (rasterizer.rasterize_image, rasterizer.RasterizerWrapper(device="cpu").rasterize_image):
+        with pytest.raises(ValueError, match="^use_depth_prior: is tensor"):
+            draw(POS, TRI, torch.zeros(6, 7), 7, 6, 1e-6, torch.tensor([1, 2]))
+
+
 def test_an_account_stays_with_its_fragments() -> None:
     drawn = rasterizer.rasterize(POS, TRI, (6, 7))
     other = drawn._replace(findices=drawn.findices + 1)
