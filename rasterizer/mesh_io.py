@@ -34,7 +34,7 @@ from .meshes.textures import Textures
 from .obj_file import files_beside, save_obj
 from .safe_names import check_new, relative_parts
 from .shading import sample_texture
-from .validation import as_array, as_tensor
+from .validation import as_array, as_tensor, check_faces
 from .whole_files import write_atomically
 
 if TYPE_CHECKING:
@@ -200,7 +200,7 @@ def save_mesh(mesh: Mesh, path: str | Path) -> list[Path]:
         The files that were written, the mesh file first.
 
     Raises:
-        ValueError: another suffix, or a name that not every system can have.
+        ValueError: another suffix, a name that not every system can have, or a face of a vertex that is not there.
         OSError: the file cannot be written.
     """
     path = Path(path)
@@ -212,6 +212,7 @@ def save_mesh(mesh: Mesh, path: str | Path) -> list[Path]:
             "GLB keeps UVs, colours and textures in one file."
         )
     as_tensor(mesh.vertices, "mesh vertices")
+    check_faces(mesh.faces, len(mesh.vertices), mesh.faces.device, "mesh faces")
     if suffix == ".obj":
         return save_obj(mesh, path)
     if suffix == ".ply":

@@ -87,7 +87,7 @@ def _fragments(found: Any, given: Arguments) -> None:
 
 
 def _barycentrics(found: Any, given: Arguments) -> None:
-    findices = torch.as_tensor(given["findices"])
+    findices = torch.as_tensor(given["findices"]).float()
     _tensor("barycentrics", found, (*findices.shape, 3), torch.float32, torch.float64)
     if findices.numel() and not 0 <= int(findices.min()) <= int(findices.max()) <= len(given["tri"]):
         raise Fault("barycentrics takes findices that name no face")
@@ -170,7 +170,7 @@ def _mesh(found: Any, given: Arguments) -> None:
 def _odd_before(given: Arguments, name: str) -> bool:
     """Whether what a result is made of was not finite itself."""
     sources = [getattr(given.get("mesh"), name, None), given.get("base_color"), given.get("metallic_roughness")]
-    return any(isinstance(value, Tensor) and not bool(torch.isfinite(value).all()) for value in sources)
+    return any(isinstance(value, Tensor) and not bool(torch.isfinite(value.float()).all()) for value in sources)
 
 
 def _anything(found: Any, given: Arguments) -> None:

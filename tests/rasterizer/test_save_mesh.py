@@ -186,3 +186,12 @@ def test_tensors_that_numpy_cannot_read_at_once(torus: Mesh, tmp_path: Path, suf
     save_mesh(odd, found)
     save_mesh(torus, wanted)
     assert torch.equal(load_mesh(found).vertices, load_mesh(wanted).vertices)
+
+
+@pytest.mark.parametrize("suffix", SAVED_SUFFIXES)
+def test_a_face_of_no_vertex_is_not_saved(torus: Mesh, tmp_path: Path, suffix: str) -> None:
+    wrong = torus.faces.clone()
+    wrong[3, 1] = len(torus.vertices)
+    with pytest.raises(ValueError, match="mesh faces: face 3 is .* but the mesh has"):
+        save_mesh(replace(torus, faces=wrong), tmp_path / f"mesh{suffix}")
+    assert not list(tmp_path.iterdir())
