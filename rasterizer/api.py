@@ -24,6 +24,8 @@ from .validation import (
     check_positions,
     check_prior,
     check_resolution,
+    computed,
+    is_set,
 )
 
 TILE_SIZE = 32
@@ -165,7 +167,7 @@ def rasterize_image(
     Returns:
         ``findices [height, width]`` int32, ``barycentric [height, width, 3]`` float32.
     """
-    prior = D if use_depth_prior else None
+    prior = D if is_set(use_depth_prior, "use_depth_prior") else None
     return rasterize(V, F, (height, width), depth_prior=prior, occlusion_truncation=occlusion_truncation)
 
 
@@ -220,8 +222,8 @@ def interpolate(col: Tensor, findices: Tensor, barycentric: Tensor, tri: Tensor)
         corners of ``barycentric * col[corner]``, zeros on background. Differentiable in ``col`` and ``barycentric``.
         Working memory is bounded, whatever the image size.
     """
-    col, findices = as_tensor(col, "col"), as_tensor(findices, "findices")
-    barycentric = as_tensor(barycentric, "barycentric")
+    col, findices = computed(as_tensor(col, "col"), "col"), as_tensor(findices, "findices")
+    barycentric = computed(as_tensor(barycentric, "barycentric"), "barycentric")
     single = col.ndim == 2 and findices.ndim == 2
     col = col if col.ndim == 3 else col[None]
     if col.ndim != 3 or not col.is_floating_point():
@@ -259,4 +261,5 @@ def _check_findices(findices: Tensor, faces: Tensor) -> Tensor:
         raise ValueError(f"findices: shape is {list(findices.shape)}, expected [H, W] or [B, H, W]")
     if findices.device != faces.device:
         raise ValueError(f"findices: is on {findices.device} but the faces are on {faces.device}")
+    findices = computed(findices, "findices")
     return findices if findices.ndim == 3 else findices[None]

@@ -16,6 +16,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from .validation import is_finite
+
 DIAMETER = 1.15
 """Diameter of the sphere that a normalised mesh fits into."""
 
@@ -52,12 +54,13 @@ class Camera:
     weight: float = 1.0
 
     def __post_init__(self) -> None:
-        numbers = (*self.position, *self.right, *self.up, *self.forward, self.near, self.far, self.weight)
-        if not all(math.isfinite(number) for number in numbers):
-            raise ValueError("camera: a position, direction, near, far or weight is not finite, expected numbers")
-        if self.half_height is not None and not 0 < self.half_height < math.inf:
-            raise ValueError(f"camera: an orthographic height of {2 * self.half_height}, expected more than 0")
-        if self.half_height is None and not 0 < self.fov < 180:
+        for name in ("position", "right", "up", "forward"):
+            _check_numbers(getattr(self, name), 3, f"camera: {name}")
+        for name in ("near", "far", "weight"):
+            _check_number(getattr(self, name), f"camera: {name}")
+        if self.half_height is not None and not (is_finite(self.half_height) and self.half_height > 0):
+            raise ValueError(f"camera: half_height is {self.half_height!r}, expected more than 0, or None")
+        if self.half_height is None and not (is_finite(self.fov) and 0 < self.fov < 180):
             raise ValueError(f"camera: a fov of {self.fov} degrees, expected more than 0 and less than 180")
         if not self.near < self.far or (self.half_height is None and not self.near > 0):
             raise ValueError(f"camera: near {self.near} and far {self.far}, expected near below far, and above 0")
@@ -90,7 +93,14 @@ def orbit_camera(
         ortho_scale: width and height that an orthographic camera sees; None for perspective.
         fov: vertical angle of a perspective camera, degrees.
         weight: weight of this view when baking.
+
+    Raises:
+        ValueError: something that is no number, or that no camera can have; the text names it.
     """
+    for name, value in (("azimuth", azimuth), ("elevation", elevation), ("distance", distance), ("weight", weight)):
+        _check_number(value, name)
+    if ortho_scale is not None and not (is_finite(ortho_scale) and ortho_scale > 0):
+        raise ValueError(f"ortho_scale: is {ortho_scale!r}, expected a number above 0, or None for perspective")
     cos_a, sin_a = _cos_sin(azimuth)
     cos_e, sin_e = _cos_sin(elevation)
     return Camera(
@@ -114,7 +124,13 @@ def look_at(
     near: float = 0.01,
     far: float = 1000.0,
 ) -> Camera:
-    """A camera at ``position`` looking at ``target`` in the mesh's own frame, Y up."""
+    """A camera at ``position`` looking at ``target`` in the mesh's own frame, Y up.
+
+    Raises:
+        ValueError: something that is no number, or that no camera can have; the text names it.
+    """
+    _check_numbers(position, 3, "position")
+    _check_numbers(target, 3, "target")
     direction = tuple(t - p for p, t in zip(position, target, strict=True))
     length = math.hypot(*direction)
     if not length > 0 or not math.isfinite(length):
@@ -133,6 +149,7 @@ def turned(camera: Camera, quaternion: tuple[float, float, float, float]) -> Cam
     Raises:
         ValueError: the quaternion is zero or not finite.
     """
+    _check_numbers(quaternion, 4, "quaternion")
     length = math.hypot(*quaternion)
     if not 0 < length < math.inf:
         raise ValueError(f"camera: quaternion {quaternion}, expected a rotation")
@@ -218,9 +235,24 @@ def to_clip(vertices: Tensor, cameras: Sequence[Camera], width: int, height: int
     return torch.stack((x * (scale / aspect), y * -scale, depth, w), dim=-1).to(torch.float32)
 
 
+def _check_number(value: object, name: str) -> None:
+    if not is_finite(value):
+        raise ValueError(f"{name}: is {value!r}, expected a finite number")
+
+
+def _check_numbers(values: object, count: int, name: str) -> None:
+    try:
+        fits = len(values) == count and all(map(is_finite, values))
+    except TypeError:
+        fits = False
+    if not fits:
+        raise ValueError(f"{name}: is {values!r}, expected {count} finite numbers")
+
+
 def _cos_sin(degrees: float) -> tuple[float, float]:
     quarter = {0: (1.0, 0.0), 90: (0.0, 1.0), 180: (-1.0, 0.0), 270: (0.0, -1.0)}  # exact, unlike cos(pi/2)
-    turned = degrees % 360
+    # Small integers of NumPy know no 360.
+    turned = (degrees if isinstance(degrees, (int, float)) else float(degrees)) % 360
     if turned in quarter:
         return quarter[turned]
     return math.cos(math.radians(turned)), math.sin(math.radians(turned))

@@ -8,7 +8,7 @@ from torch import Tensor
 from .api import TILE_SIZE, interpolate, rasterize
 from .device import default_device, platform_name, working_device
 from .raster_types import Fragments
-from .validation import as_tensor, check_mode
+from .validation import as_tensor, check_device, check_mode, is_set
 
 
 class PyTorchRasterizer:
@@ -17,6 +17,9 @@ class PyTorchRasterizer:
     Args:
         device: where to compute; None takes the best device of the machine.
         mode, tile_size, batch_size: as in :func:`rasterizer.rasterize`.
+
+    Raises:
+        ValueError: a device that PyTorch does not have here, or another mode.
     """
 
     def __init__(
@@ -26,7 +29,7 @@ class PyTorchRasterizer:
         tile_size: int = TILE_SIZE,
         batch_size: int = 0,
     ) -> None:
-        self.device = default_device() if device is None else working_device(torch.device(device))
+        self.device = default_device() if device is None else working_device(check_device(device))
         self.raster_mode = check_mode(mode)
         self.tile_size = tile_size
         self.batch_size = batch_size
@@ -48,7 +51,8 @@ class PyTorchRasterizer:
         use_depth_prior: int = 0,
     ) -> Fragments:
         """:func:`rasterizer.rasterize_image` with this object's settings; inputs may be on any device."""
-        return self._rasterize(V, F, (height, width), D if use_depth_prior else None, occlusion_truncation)
+        prior = D if is_set(use_depth_prior, "use_depth_prior") else None
+        return self._rasterize(V, F, (height, width), prior, occlusion_truncation)
 
     def _rasterize(
         self, pos: Tensor, tri: Tensor, resolution: tuple[int, int], depth_prior: Tensor | None, truncation: float

@@ -27,7 +27,7 @@ class Mesh:
         name: what to call it in file names and messages.
 
     Raises:
-        ValueError: a tensor whose shape or dtype is none of the above.
+        ValueError: a tensor whose shape or dtype is none of the above, or a name that is no text.
     """
 
     vertices: Tensor
@@ -40,14 +40,18 @@ class Mesh:
     name: str = ""
 
     def __post_init__(self) -> None:
+        if not isinstance(self.name, str):
+            raise ValueError(f"Mesh name: found {type(self.name).__name__} {self.name!r}, expected a str.")
         _check("vertices", self.vertices, "[N, 3]", (None, (3,)))
-        _check("faces", self.faces, "[M, 3]", (None, (3,)), torch.int32)
+        whole = not self.vertices.is_meta  # there, a mesh may lie until it is drawn or saved, but not a part of one
+        _check("faces", self.faces, "[M, 3]", (None, (3,)), torch.int32, whole)
         rows = (len(self.vertices),)
-        _check("uvs", self.uvs, "[N, 2], a row for each vertex,", (rows, (2,)))
-        _check("normals", self.normals, "[N, 3], a row for each vertex,", (rows, (3,)))
-        _check("vertex_colors", self.vertex_colors, "[N, 3] or [N, 4], a row for each vertex,", (rows, (3, 4)))
+        _check("uvs", self.uvs, "[N, 2], a row for each vertex,", (rows, (2,)), whole=whole)
+        _check("normals", self.normals, "[N, 3], a row for each vertex,", (rows, (3,)), whole=whole)
+        colors = "[N, 3] or [N, 4], a row for each vertex,"
+        _check("vertex_colors", self.vertex_colors, colors, (rows, (3, 4)), whole=whole)
         for name in ("texture", "metallic_roughness"):
-            _check(name, getattr(self, name), "[H, W, 3]", (None, None, (3,)))
+            _check(name, getattr(self, name), "[H, W, 3]", (None, None, (3,)), whole=whole)
 
     def to(self, device: torch.device | str) -> Mesh:
         """The same mesh with every tensor on ``device``."""
@@ -74,7 +78,7 @@ class Mesh:
         return self.vertices.amin(0), self.vertices.amax(0)
 
     def face_normals(self) -> Tensor:
-        """``[M, 3]`` float32 unit normals by winding, zero for faces without area.
+        """``[M, 3]`` float32 unit normals by winding, zero for faces without area or with a corner that is not finite.
 
         Raises:
             ValueError: a face names a vertex that is not there.
@@ -108,13 +112,17 @@ def _check(
     expected: str,
     shape: tuple[tuple[int, ...] | None, ...],
     dtype: torch.dtype = torch.float32,
+    whole: bool = False,
 ) -> None:
-    """Raise unless ``value`` has the dtype and, dimension by dimension, one of the sizes of ``shape`` (None: any)."""
+    """Raise unless ``value`` has the dtype and, dimension by dimension, one of the sizes of ``shape`` (None: any).
+
+    ``whole`` refuses the device ``meta``, too.
+    """
     if value is None and name not in ("vertices", "faces"):
         return
     if not isinstance(value, Tensor):
         raise ValueError(f"Mesh {name}: found {type(value).__name__}, expected a {expected} {dtype} tensor.")
-    if not value.is_meta:  # whose shapes are enough to move a mesh about
+    if whole or not value.is_meta:
         as_tensor(value, f"Mesh {name}")
     fits = value.ndim == len(shape) and all(
         sizes is None or size in sizes for size, sizes in zip(value.shape, shape, strict=True)
@@ -124,10 +132,10 @@ def _check(
 
 
 def _unit(vectors: Tensor) -> Tensor:
-    """Rows scaled to length 1; zero rows stay zero."""
+    """Rows scaled to length 1; zero rows stay zero, and those that are not finite become it."""
     # Squares of small cross products underflow in float32, so the largest component is brought to 1 first.
     largest = vectors.abs().amax(-1, keepdim=True)
-    scaled = vectors / torch.where(largest > 0, largest, 1.0)
+    scaled = (vectors / torch.where(largest > 0, largest, 1.0)).masked_fill(~(largest < torch.inf), 0.0)
     return scaled / torch.linalg.vector_norm(scaled, dim=-1, keepdim=True).clamp_min(1.0)
 
 

@@ -34,6 +34,7 @@ from .meshes.textures import Textures
 from .obj_file import files_beside, save_obj
 from .safe_names import check_new, relative_parts
 from .shading import sample_texture
+from .validation import as_array, as_tensor, check_faces
 from .whole_files import write_atomically
 
 if TYPE_CHECKING:
@@ -68,7 +69,8 @@ def load_mesh(path: str | Path, on_warning: Callable[[str], None] | None = None)
         FileNotFoundError: no file at ``path``.
         ValueError: another suffix, an unreadable file, no triangles, coordinates that are NaN or infinite, or more than
             the limits allow (:mod:`rasterizer.meshes.limits`): reading takes at most 256 MiB, 40 times the size of the
-            file and those it refers to, and 16 bytes for each texel.
+            file and those it refers to, and 16 bytes for each texel of its pictures, or of the texture where that has
+            more, because it repeats them.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -152,7 +154,7 @@ def to_trimesh(mesh: Mesh) -> trimesh.Trimesh:
     """
     import trimesh
 
-    colors = None if mesh.vertex_colors is None else to_bytes(mesh.vertex_colors.cpu().numpy())
+    colors = None if mesh.vertex_colors is None else to_bytes(as_array(mesh.vertex_colors))
     if mesh.uvs is None:
         visual = trimesh.visual.ColorVisuals(vertex_colors=colors)
     else:
@@ -164,15 +166,15 @@ def to_trimesh(mesh: Mesh) -> trimesh.Trimesh:
             metallicFactor=0.0 if rough is None else 1.0,
             roughnessFactor=1.0,
         )
-        uvs = mesh.uvs.cpu().numpy().astype(np.float64)
+        uvs = as_array(mesh.uvs).astype(np.float64)
         uvs[:, 1] = 1.0 - uvs[:, 1]
         visual = trimesh.visual.TextureVisuals(uv=uvs, material=material)
         if colors is not None:
             visual.vertex_attributes["color"] = trimesh.visual.color.to_rgba(colors)
     return trimesh.Trimesh(
-        vertices=mesh.vertices.cpu().numpy(),
-        faces=mesh.faces.cpu().numpy(),
-        vertex_normals=None if mesh.normals is None else mesh.normals.cpu().numpy(),
+        vertices=as_array(mesh.vertices),
+        faces=as_array(mesh.faces),
+        vertex_normals=None if mesh.normals is None else as_array(mesh.normals),
         visual=visual,
         metadata={"name": mesh.name},
         process=False,
@@ -198,7 +200,7 @@ def save_mesh(mesh: Mesh, path: str | Path) -> list[Path]:
         The files that were written, the mesh file first.
 
     Raises:
-        ValueError: another suffix, or a name that not every system can have.
+        ValueError: another suffix, a name that not every system can have, or a face of a vertex that is not there.
         OSError: the file cannot be written.
     """
     path = Path(path)
@@ -209,6 +211,8 @@ def save_mesh(mesh: Mesh, path: str | Path) -> list[Path]:
             f"mesh file {path}: suffix is '{path.suffix}', expected one of {', '.join(SAVED_SUFFIXES)}; "
             "GLB keeps UVs, colours and textures in one file."
         )
+    as_tensor(mesh.vertices, "mesh vertices")
+    check_faces(mesh.faces, len(mesh.vertices), mesh.faces.device, "mesh faces")
     if suffix == ".obj":
         return save_obj(mesh, path)
     if suffix == ".ply":

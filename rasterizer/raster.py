@@ -105,8 +105,9 @@ def rasterize_mesh(
     height, width = check_resolution(resolution)
     check_choice(space, SPACES, "space")
     layers = check_integer(layers, 1, 64, "layers")
-    if not len(mesh.faces):
-        raise ValueError(f"mesh: has {len(mesh.vertices)} vertices and no faces, expected faces to draw")
+    if not (len(mesh.faces) and len(mesh.vertices)):
+        found = f"{len(mesh.vertices) or 'no'} vertices and {len(mesh.faces) or 'no'} faces"
+        raise ValueError(f"mesh: has {found}, expected faces to draw")
     if space == "uv":
         if layers != 1:
             raise ValueError(f"layers: is {layers}, expected 1 in UV space, where overlapping faces have no order")

@@ -19,6 +19,12 @@ _DENSE = torch.strided
 
 _INTEGERS = (torch.int32, torch.int64, torch.int16, torch.int8, torch.uint8)
 
+COMPUTED = frozenset(
+    (torch.float32, torch.int32, torch.int64, torch.bool, torch.float64, torch.float16, torch.bfloat16)
+    + (torch.uint8, torch.int8, torch.int16)
+)
+"""Dtypes of which every operator takes tensors."""
+
 _checked_faces: dict[int, tuple[weakref.ref[Tensor], int, int, int]] = {}
 """By ``id`` of a face list: the list, its version, lowest and highest index. A face list is read once."""
 
@@ -92,7 +98,7 @@ def check_prior(prior: Tensor, views: int, resolution: tuple[int, int], device: 
         )
     if prior.device != device:
         raise ValueError(f"{name}: is on {prior.device} but the vertices are on {device}; move it with .to({device!r})")
-    return prior.to(torch.float32).expand(views, height, width)
+    return computed(prior, name).to(torch.float32).expand(views, height, width)
 
 
 def check_choice(value: Any, choices: tuple[str, ...], name: str) -> str:
@@ -115,9 +121,36 @@ def check_integer(value: Any, low: int, high: int, name: str) -> int:
     return int(value)
 
 
+def is_finite(value: Any) -> bool:
+    """Whether something is one number that a float can hold: of Python, of NumPy, or a tensor of one."""
+    try:
+        return math.isfinite(value)
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        return False
+
+
+def check_device(value: Any, name: str = "device") -> torch.device:
+    """A device that this machine and this PyTorch have."""
+    try:
+        device = torch.device(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        why = str(error).splitlines()[0]
+        raise ValueError(f"{name}: is {value!r}, expected one such as 'cpu' or 'cuda:0' ({why})") from None
+    count = getattr(getattr(torch, device.type, None), "device_count", None)  # which starts no driver
+    if device.type != "cpu" and count is not None and (device.index or 0) >= count():
+        raise ValueError(f"{name}: is {device}, but PyTorch has {count()} such devices here; 'cpu' is always there")
+    return device
+
+
+def check_same_device(value: Tensor, name: str, device: torch.device, others: str) -> None:
+    """Raise unless ``value`` is where the ``others`` are."""
+    if value.device != device:
+        raise ValueError(f"{name}: is on {value.device} but {others} on {device}; move one with .to({str(device)!r})")
+
+
 def check_number(value: Any, name: str) -> float:
     """A finite float, from a number of any type, NumPy's too."""
-    if not isinstance(value, Real) or not math.isfinite(value):
+    if not isinstance(value, Real) or not is_finite(value):
         raise ValueError(f"{name}: is {value!r}, expected a finite number")
     return float(value)
 
@@ -125,7 +158,7 @@ def check_number(value: Any, name: str) -> float:
 def as_tensor(value: Any, name: str) -> Tensor:
     """``value`` itself, or an array-like as a tensor: one that is dense and has values."""
     if isinstance(value, Tensor):
-        if value.layout is not _DENSE or value.is_quantized or value.is_meta:
+        if value.layout is not _DENSE or value.is_quantized or value.is_meta or value.is_nested:
             raise ValueError(f"{name}: is {_unusable(value)}")
         return value
     try:
@@ -137,8 +170,32 @@ def as_tensor(value: Any, name: str) -> Tensor:
     return tensor
 
 
+def as_array(value: Tensor) -> Any:
+    """The numbers of any tensor with values as a NumPy array, which knows neither gradients nor negative views."""
+    return value.detach().cpu().resolve_neg().numpy()
+
+
+def computed(value: Tensor, name: str) -> Tensor:
+    """A tensor whose dtype is none of :data:`COMPUTED` in one that is, which holds all that is meant by it."""
+    if value.dtype in COMPUTED:
+        return value
+    if value.is_complex():
+        raise ValueError(f"{name}: dtype is {value.dtype}, expected real numbers; .real gives them")
+    return value.to(torch.float32 if value.is_floating_point() else torch.int64)
+
+
+def is_set(value: Any, name: str) -> bool:
+    """Whether a flag is set, which may be a number."""
+    try:
+        return bool(value)
+    except (ValueError, RuntimeError):  # several numbers
+        raise ValueError(f"{name}: is {value!r}, expected 0 or 1") from None
+
+
 def _unusable(value: Tensor) -> str:
     """What a tensor is that no operator here can read, and the cure."""
+    if value.is_nested:
+        return "a nested tensor, expected rows of one length; .to_padded_tensor(0) makes one, or pass them one by one"
     if value.layout is not _DENSE:
         return f"a tensor of layout {value.layout}, expected a dense one; .to_dense() makes it one"
     if value.is_quantized:

@@ -17,6 +17,7 @@ from rasterizer import device as device_module
 from tests import skips
 
 GOLDEN = Path(__file__).parent / "golden"
+_ROOT = Path(__file__).resolve().parents[1]
 
 POLICIES = {
     "cpu": None,
@@ -74,6 +75,24 @@ def policy(request: pytest.FixtureRequest) -> Iterator[str]:
 def device(request: pytest.FixtureRequest) -> torch.device:
     """Every kind of device this machine has."""
     return torch.device(request.param)
+
+
+class _RootIsNoPackage:
+    """The pack's own ``__init__.py`` is for ComfyUI, which imports the folder whatever it is called.
+
+    pytest would import it before the first test, and cannot where the name is no identifier, as with a hyphen. Hooks
+    of a conftest.py are asked about the folders below it only, so this is a plugin of its own.
+    """
+
+    @staticmethod
+    def pytest_collect_directory(path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+        """A plain folder in place of a package."""
+        return pytest.Dir.from_parent(parent, path=path) if path.resolve() == _ROOT else None
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """See :class:`_RootIsNoPackage`."""
+    config.pluginmanager.register(_RootIsNoPackage(), "root-is-no-package")
 
 
 def _skipped(config: pytest.Config) -> list[str]:

@@ -1,6 +1,8 @@
-"""The account of skipped tests."""
+"""The account of skipped tests, and how tests are collected."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 
@@ -23,3 +25,9 @@ def test_what_a_skip_needs(reason: str, need: str) -> None:
     line, others = skips.account([reason] * 3)
     assert f"{need}: 3" in line
     assert others == ([reason] if need == skips.OTHER else [])
+
+
+def test_a_folder_of_any_name_holds_the_tests(request: pytest.FixtureRequest) -> None:
+    """pytest imports what it takes for a package, and the pack is none where its folder has a hyphen in its name."""
+    folders = [node for node in request.node.listchain() if getattr(node, "path", None) == Path(__file__).parents[1]]
+    assert folders and not any(isinstance(node, pytest.Package) for node in folders)

@@ -122,7 +122,10 @@ def select(name: str, device: torch.device) -> Backend:
         ValueError: unknown name, or the backend asked for does not work here; the text says why.
     """
     text = os.environ.get(ENVIRONMENT, "")
-    chosen = _selected.get((name, device, text))
+    try:
+        chosen = _selected.get((name, device, text))
+    except TypeError:  # it has no hash, such as a list
+        raise _no_backend(name, "backend") from None
     if chosen is not None and not chosen.reason_against(device):
         return chosen
     forced, forbidden = _wishes(text)
@@ -177,7 +180,11 @@ def _by_name(name: str, source: str) -> Backend:
     for backend in BACKENDS:
         if backend.name == name:
             return backend
-    raise ValueError(f"{source}: {name!r} is no backend, expected one of auto, {', '.join(backend_names())}")
+    raise _no_backend(name, source)
+
+
+def _no_backend(name: object, source: str) -> ValueError:
+    return ValueError(f"{source}: {name!r} is no backend, expected one of auto, {', '.join(backend_names())}")
 
 
 def kernels_allowed() -> bool:

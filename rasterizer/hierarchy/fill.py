@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from ..threads import on_own_threads, share_rows
-from .grid import GridHierarchy
+from ..validation import as_tensor, check_same_device
+from .grid import GridHierarchy, check_features
 from .surface import SurfaceGraph, group_mean
 
 _STEPS = 32  # of relaxation a level: with half of a knot unknown, within 5 of 255 of the solution, 0.6 on average
@@ -43,14 +44,13 @@ def fill_surface(
     Raises:
         ValueError: shapes that do not fit the hierarchy.
     """
+    if not hasattr(hierarchy, "neighbors"):
+        raise ValueError(f"hierarchy: found {type(hierarchy).__name__}, expected a GridHierarchy")
     count = hierarchy.count()
-    if features.ndim != 2 or len(features) != count or not features.is_floating_point():
-        raise ValueError(
-            f"features: found {list(features.shape)} {features.dtype}, expected floating-point [{count}, C], a row for "
-            "each cell of level 0"
-        )
+    features, known = check_features(features, hierarchy), as_tensor(known, "known")
     if known.shape != (count,) or known.dtype != torch.bool:
         raise ValueError(f"known: found {list(known.shape)} {known.dtype}, expected bool [{count}]")
+    check_same_device(known, "known", features.device, "the features are")
     report = on_progress or (lambda share: None)
     graph, node = surface or SurfaceGraph.of(hierarchy)
     cells = hierarchy.original.nonzero().squeeze(1)

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..device import device_policy, double_device
 from ..mesh import Mesh
 from ..threads import on_own_threads, share_rows
-from ..validation import as_tensor, check_faces, check_integer
+from ..validation import as_tensor, check_faces, check_integer, check_same_device
 from .build import build
 from .cells import centres, coordinates_of, pack, unpack
 from .layers import collect
@@ -135,6 +135,7 @@ class GridHierarchy:
 
     def count(self, level: int = 0) -> int:
         """Cells of a level."""
+        level = check_integer(level, -self.levels, self.levels - 1, "level")  # negative ones count from the coarsest
         return len(self.keys[level])
 
     def points(self, level: int = 0) -> Tensor:
@@ -168,7 +169,8 @@ class GridHierarchy:
 
         Every cell of the coarser level counts the cells in it alike. Differentiable.
         """
-        self._check_features(features, level, "level", self.levels - 1)
+        level = self._finer_level(level)
+        features = check_features(features, self, level)
         children = _children(self.downsamples[level], self.count(level + 1))
         inside = (children >= 0).to(features.dtype)
         total = torch.zeros_like(features[:1]).expand(len(children), -1)
@@ -182,7 +184,8 @@ class GridHierarchy:
         Each cell takes the mean of its coarser cell and that one's neighbours, weighted with a tent as wide as two
         coarse cells around each centre. Differentiable.
         """
-        self._check_features(features, level + 1, "level", self.levels)
+        level = self._finer_level(level)
+        features = check_features(features, self, level + 1)
         parent = self.downsamples[level]
         around = self.neighbors[level + 1].index_select(0, parent)
         around = torch.cat((parent[:, None], around[:, :4], around[:, 5:]), dim=1)
@@ -208,10 +211,20 @@ class GridHierarchy:
 
         Returns:
             ``[T]`` int64, -1 where neither the point's cell nor one of the 26 around it holds a part of the surface.
+
+        Raises:
+            ValueError: an argument of another type or shape, or on another device than the hierarchy.
         """
+        points = self._check_vectors(points, "points")
+        if normals is not None:
+            normals = self._check_vectors(normals, "normals")
+            if len(normals) != len(points):
+                raise ValueError(f"normals: found {len(normals)} rows for {len(points)} points, expected one for each")
         home = points.device
-        if not device_policy(home).float64:
-            return self.to("cpu").find(points.cpu(), None if normals is None else normals.cpu()).to(home)
+        place = double_device(home)
+        if place != home:
+            there = None if normals is None else normals.to(place)
+            return self.to(place).find(points.to(place), there).to(home)
         seen = self.original.nonzero().squeeze(1)
         keys, order = torch.sort(self.keys[0].index_select(0, seen), stable=True)
         cells = seen.index_select(0, order)
@@ -261,15 +274,38 @@ class GridHierarchy:
             best, found = torch.where(better, score, best), torch.where(better, cell, found)
         return best, found
 
-    def _check_features(self, features: Tensor, level: int, name: str, end: int) -> None:
-        if not 0 <= level < end:
-            raise ValueError(f"{name}: is {level}, but the hierarchy has levels 0 to {self.levels - 1}")
-        if features.ndim != 2 or len(features) != self.count(level) or not features.is_floating_point():
-            raise ValueError(
-                f"features: found {list(features.shape)} {features.dtype}, expected floating-point "
-                f"[{self.count(level)}, C], a row for each cell of level {level}"
-            )
+    def _finer_level(self, level: int) -> int:
+        """One that has a coarser level above it."""
+        if self.levels == 1:
+            raise ValueError(f"level: is {level!r}, but the hierarchy has level 0 only, expected two levels or more")
+        return check_integer(level, 0, self.levels - 2, "level")
 
+    def _check_vectors(self, values: Tensor, name: str) -> Tensor:
+        """``[T, 3]`` points or normals."""
+        values = as_tensor(values, name)
+        if values.ndim != 2 or values.shape[1] != 3 or values.is_complex() or values.dtype == torch.bool:
+            raise ValueError(f"{name}: found {list(values.shape)} {values.dtype}, expected floating-point [T, 3]")
+        check_same_device(values, name, self.positions.device, "the hierarchy is")
+        return values if values.dtype == torch.float64 else values.float()
+
+
+def check_features(features: Tensor, hierarchy: GridHierarchy, level: int = 0) -> Tensor:
+    """``[N, C]`` features of a level's cells.
+
+    Raises:
+        ValueError: they are of another type or shape, or on another device.
+    """
+    features, count = as_tensor(features, "features"), hierarchy.count(level)
+    if features.ndim != 2 or len(features) != count or features.dtype not in _FLOATS:
+        raise ValueError(
+            f"features: found {list(features.shape)} {features.dtype}, expected floating-point [{count}, C], a row for "
+            f"each cell of level {level}"
+        )
+    check_same_device(features, "features", hierarchy.positions.device, "the hierarchy is")
+    return features
+
+
+_FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)  # with which PyTorch computes everywhere
 
 _POOR = 100.0  # cells; more than any distance to a neighbouring cell
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from numbers import Real
 
 import torch
@@ -23,11 +23,11 @@ from ..threads import on_own_threads, share_rows
 from ..validation import as_tensor, check_integer, check_number, check_resolution
 from .lens import Lens, Pictures, columns, unit
 from .need import BakeNeed, check_memory
+from .scale import LARGEST, SMALLEST, largest_coordinate, within_float32
 from .texels import Texels
 
 _BREAK = 8.0  # pixels that depth must jump, beyond what slopes make, for a pixel to hold the colour of two surfaces
 _CHUNK = 1 << 22  # texels at once at most: some 300 bytes each
-_SMALLEST, _LARGEST = 2.0**-40, 2.0**60  # coordinates at which normals and distances still have all their digits
 _NOTHING = 1e30  # depth of pixels that show no surface, or two
 
 
@@ -104,6 +104,7 @@ def bake_views(
     sides = (texture_size, texture_size) if isinstance(texture_size, Real) else texture_size
     size = check_resolution(sides, "texture_size")
     mesh.require_uvs()
+    as_tensor(mesh.vertices, "mesh vertices")
     mesh = _within_float32(mesh, cameras)
     device = mesh.vertices.device
     check_memory("texture_size", size, mesh, bake_need(images, device).bytes, "use fewer or smaller images")
@@ -130,7 +131,7 @@ def bake_views(
         smooth = unit(columns(some.interpolate(normals)))
         for camera, lens in zip(cameras, lenses, strict=True):
             color, trust, index = lens.look(points, smooth, some.face, pictures, limit, exponent)
-            weight = trust * camera.weight
+            weight = trust * float(camera.weight)
             if index is None:
                 total[part].addcmul_(color, weight[:, None])
                 weights[part] += weight
@@ -156,16 +157,12 @@ def bake_need(images: Tensor, device: torch.device) -> BakeNeed:
 
 def _within_float32(mesh: Mesh, cameras: Sequence[Camera]) -> Mesh:
     """The mesh in a size whose squares and cubes float32 can hold, where cameras normalise it anyway."""
-    vertices = mesh.vertices.masked_fill(~torch.isfinite(mesh.vertices), 0.0)
-    size = float(vertices.abs().amax()) if len(vertices) else 1.0
-    if _SMALLEST < size < _LARGEST:
-        return mesh
-    if not size or not all(camera.normalized for camera in cameras):
+    size = largest_coordinate(mesh)
+    if not SMALLEST < size < LARGEST and len(mesh.vertices) and not (size and all(c.normalized for c in cameras)):
         raise ValueError(
-            f"mesh: its largest coordinate is {size:g}, expected {_SMALLEST:.0e} to {_LARGEST:.0e}; scale the mesh"
+            f"mesh: its largest coordinate is {size:g}, expected {SMALLEST:.0e} to {LARGEST:.0e}; scale the mesh"
         )
-    power = min(126, max(-126, -math.frexp(size)[1]))  # a power of two costs no digit
-    return replace(mesh, vertices=mesh.vertices * 2.0**power)
+    return within_float32(mesh)
 
 
 def _pictures(

@@ -16,6 +16,7 @@ from ..threads import on_own_threads, share_rows
 from ..validation import as_tensor, check_choice
 from .gutter import spread
 from .need import check_memory, fill_bytes
+from .scale import within_float32
 from .texels import Texels
 from .vertex_inpaint import vertex_colors
 
@@ -59,8 +60,11 @@ def fill_texture(
         ValueError: nothing is painted, an argument is unusable, or there is not enough memory; the text names it.
     """
     check_choice(method, METHODS, "method")
+    as_tensor(mesh.vertices, "mesh vertices")
     texture, painted = as_tensor(texture, "texture"), as_tensor(painted, "painted")
-    if texture.ndim != 3 or painted.shape != texture.shape[:2]:
+    if texture.ndim != 3 or not texture.shape[2]:
+        raise ValueError(f"texture: found {list(texture.shape)}, expected [H, W, C] with at least one channel")
+    if painted.shape != texture.shape[:2]:
         raise ValueError(
             f"painted: found {list(painted.shape)} for a texture {list(texture.shape)}, expected [H, W] for [H, W, C]"
         )
@@ -76,6 +80,7 @@ def fill_texture(
     painted = painted != 0
     if not bool(painted.any()):
         raise ValueError("painted: no texel is painted, expected at least one to fill the others from")
+    mesh = within_float32(mesh)
     device = mesh.vertices.device
     texture, painted = texture.to(device, torch.float32).contiguous(), painted.to(device).contiguous()
     steps = shares(on_progress or (lambda share: None), 2)

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from ..mesh import Mesh
-from ..validation import check_faces, check_integer
+from ..validation import as_array, as_tensor, check_faces, check_integer
 from .job import bound
 from .scratch import scratch_folder
 
@@ -54,6 +54,7 @@ def unwrap_uv(
     check_integer(resolution, 16, 16384, "resolution")
     check_integer(padding, 0, 64, "padding")
     check_faces(mesh.faces, len(mesh.vertices), mesh.faces.device, "mesh")
+    as_tensor(mesh.vertices, "mesh vertices")
     report = on_progress or (lambda share: None)
     if importlib.util.find_spec("xatlas") is None:
         raise RuntimeError(
@@ -67,8 +68,8 @@ def unwrap_uv(
         given, made = Path(folder, "mesh.npz"), Path(folder, "uvs.npz")
         np.savez(
             given,
-            vertices=mesh.vertices.detach().cpu().numpy(),
-            faces=mesh.faces.cpu().numpy().astype(np.uint32),
+            vertices=as_array(mesh.vertices),
+            faces=as_array(mesh.faces).astype(np.uint32),
             resolution=resolution,
             padding=padding,
         )

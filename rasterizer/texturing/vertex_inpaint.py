@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..validation import as_array
 from .ring_fill import fill_by_rings
 from .sweep_fill import fill_by_sweeps
 
@@ -152,7 +153,7 @@ def _last_of_each(keys: np.ndarray, count: int) -> np.ndarray:
 def _array(value: Any, name: str, shape: str, dtype: type) -> np.ndarray:
     """``value`` as a contiguous array with as many dimensions, and the sizes, that ``shape`` names."""
     if isinstance(value, Tensor):
-        value = (value.float() if value.is_floating_point() else value).detach().cpu().numpy()
+        value = as_array(value.float() if value.is_floating_point() else value)
     try:
         array = np.ascontiguousarray(value, dtype=dtype)
     except (TypeError, ValueError):

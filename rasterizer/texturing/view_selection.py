@@ -62,6 +62,7 @@ def add_views(
         shown.append(_shown(mesh, view))
     a, b, c = mesh.vertices[mesh.faces.long()].unbind(1)
     areas = torch.linalg.cross(b - a, c - a).norm(dim=1) / 2
+    areas = torch.where(areas < torch.inf, areas, 0.0)  # a face with a corner that is not finite is never drawn
     areas = areas / areas.sum().clamp(min=1e-30)
     missing = areas * ~torch.stack(shown[: len(views)]).any(dim=0)
     fresh = torch.stack(shown[len(views) :])

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 from ..cameras import Camera, orbit_camera
-from ..validation import check_choice, check_integer
+from ..validation import check_choice, check_integer, is_finite
 
 PROJECTIONS = ("orthographic", "perspective")
 
@@ -102,15 +102,18 @@ def with_lens(
     """
     check_choice(projection, PROJECTIONS, "projection")
     for name, value in (("distance", distance), ("ortho_scale", ortho_scale)):
-        if not 0 < value < math.inf:
-            raise ValueError(f"{name}: is {value}, expected a number above 0")
+        if not (is_finite(value) and value > 0):
+            raise ValueError(f"{name}: is {value!r}, expected a number above 0")
     scale = ortho_scale if projection == "orthographic" else None
     seen = tuple(replace(view, distance=distance, ortho_scale=scale, fov=fov) for view in views)
-    seen[0].camera()  # complains of a bad fov
+    for view in seen[:1]:
+        view.camera()  # complains of a bad fov
     return seen
 
 
 def _numbers(text: str, name: str) -> list[float]:
+    if not isinstance(text, str):
+        raise ValueError(f"{name}: is {text!r}, expected a text of numbers with commas between, like '0, 90, 180'")
     numbers = []
     for word in text.replace(";", ",").strip().strip(",").split(","):
         try:

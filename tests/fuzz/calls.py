@@ -26,9 +26,6 @@ from tests.fuzz.driver import Fault
 from tests.fuzz.strategies import sheet
 
 Arguments = dict[str, Any]
-NO_NUMBER = (TypeError, OverflowError)
-"""What Python's own arithmetic says is clear enough where a camera is described."""
-
 SIZE = (6, 8)
 
 _POS = torch.tensor([[-0.9, -0.8, 0.1, 1.0], [0.9, -0.7, 0.2, 1.0], [0.1, 0.9, 0.3, 1.0], [0.8, 0.8, 0.4, 1.0]])
@@ -44,7 +41,6 @@ class Call:
     function: Callable[..., Any]
     variants: tuple[Callable[[], Arguments], ...]
     check: Callable[[Any, Arguments], None]
-    also: tuple[type[Exception], ...] = ()  # errors that are right besides ValueError
 
 
 def assemble(arguments: Arguments) -> Arguments:
@@ -55,10 +51,7 @@ def assemble(arguments: Arguments) -> Arguments:
     if mesh:
         made["mesh"] = Mesh(**mesh)
     if camera:
-        try:
-            made["cameras"] = [cameras.orbit_camera(0.0, 0.0), cameras.orbit_camera(**camera)]
-        except NO_NUMBER as error:
-            raise ValueError from error
+        made["cameras"] = [cameras.orbit_camera(0.0, 0.0), cameras.orbit_camera(**camera)]
     return made
 
 
@@ -94,7 +87,7 @@ def _fragments(found: Any, given: Arguments) -> None:
 
 
 def _barycentrics(found: Any, given: Arguments) -> None:
-    findices = torch.as_tensor(given["findices"])
+    findices = torch.as_tensor(given["findices"]).float()
     _tensor("barycentrics", found, (*findices.shape, 3), torch.float32, torch.float64)
     if findices.numel() and not 0 <= int(findices.min()) <= int(findices.max()) <= len(given["tri"]):
         raise Fault("barycentrics takes findices that name no face")
@@ -145,11 +138,10 @@ def _filled(found: Any, given: Arguments) -> None:
 def _maps(found: Any, given: Arguments) -> None:
     height, width = (int(side) for side in given["resolution"])
     views = len(given.get("cameras") or (0,))
-    sound = bool(torch.isfinite(given["mesh"].vertices).all())
     for field in fields(found):
         image = getattr(found, field.name)
         _tensor(field.name, image, (views, height, width, *([3] if field.name != "mask" else [])))
-        if sound and not 0 <= float(image.min()) <= float(image.max()) <= 1:
+        if not 0 <= float(image.min()) <= float(image.max()) <= 1:
             raise Fault(f"{field.name} is not in 0..1")
 
 
@@ -178,7 +170,7 @@ def _mesh(found: Any, given: Arguments) -> None:
 def _odd_before(given: Arguments, name: str) -> bool:
     """Whether what a result is made of was not finite itself."""
     sources = [getattr(given.get("mesh"), name, None), given.get("base_color"), given.get("metallic_roughness")]
-    return any(isinstance(value, Tensor) and not bool(torch.isfinite(value).all()) for value in sources)
+    return any(isinstance(value, Tensor) and not bool(torch.isfinite(value.float()).all()) for value in sources)
 
 
 def _anything(found: Any, given: Arguments) -> None:
@@ -342,13 +334,12 @@ CALLS: dict[str, Call] = {
     ),
     "unwrap_uv": Call(unwrap_uv, (lambda: _of_mesh(resolution=64, padding=2),), _mesh),
     "Mesh.vertex_normals": Call(lambda mesh: mesh.vertex_normals(), (_of_mesh,), _anything),
-    "orbit_camera": Call(cameras.orbit_camera, (lambda: dict(_ORBIT),), _anything, NO_NUMBER),
-    "look_at": Call(cameras.look_at, (lambda: dict(_EYE),), _anything, NO_NUMBER),
+    "orbit_camera": Call(cameras.orbit_camera, (lambda: dict(_ORBIT),), _anything),
+    "look_at": Call(cameras.look_at, (lambda: dict(_EYE),), _anything),
     "turned": Call(
         lambda quaternion: cameras.turned(cameras.orbit_camera(0, 0), quaternion),
         (lambda: {"quaternion": (0.0, 0.0, 0.0, 1.0)},),
         _anything,
-        NO_NUMBER,
     ),
     "turntable": Call(turntable, (lambda: {"count": 3, "elevation": 10.0},), _anything),
     "custom_views": Call(
@@ -358,7 +349,6 @@ CALLS: dict[str, Call] = {
         lambda **lens: with_lens([View(0, 0)], **lens),
         (lambda: {"projection": "perspective", "ortho_scale": 1.2, "distance": 1.45, "fov": 49.13},),
         _anything,
-        NO_NUMBER,
     ),
     "add_views": Call(add_views, (lambda: _of_mesh(views=[View(0, 0)], most=1),), _anything),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import io
 import json
@@ -25,10 +26,10 @@ Files = dict[str, bytes]
 """Contents by name; the first is the mesh file."""
 
 
-def picture(format: str = "PNG", size: tuple[int, int] = (4, 4)) -> bytes:
+def picture(format: str = "PNG", size: tuple[int, int] = (4, 4), mode: str = "RGB") -> bytes:
     """A small picture file."""
     stream = io.BytesIO()
-    Image.effect_noise(size, 50).convert("RGB").save(stream, format)
+    Image.effect_noise(size, 50).convert("RGB").convert(mode).save(stream, format)
     return stream.getvalue()
 
 
@@ -128,6 +129,32 @@ def with_parts(files: Files) -> Files:
     return {**files, "base.png": picture(), "other.jpg": picture("JPEG")}
 
 
+def embedded(header: dict[str, Any], data: bytes, pictures: Files, where: str) -> bytes:
+    """Put the pictures that :func:`document` names into the ``views`` of its buffer or into ``data:`` URIs, or leave
+    them as ``files``; the buffer."""
+    for image in header["images"] if where != "files" else ():
+        content, kind = pictures[image["uri"]], image.get("mimeType", "image/png")
+        if where == "data":
+            image["uri"] = f"data:{kind};base64,{base64.b64encode(content).decode()}"
+            continue
+        del image["uri"]
+        image.update(bufferView=len(header["bufferViews"]), mimeType=kind)
+        header["bufferViews"].append({"buffer": 0, "byteOffset": len(data), "byteLength": len(content)})
+        data += content + b"\0" * (-len(content) % 4)
+    header["buffers"][0]["byteLength"] = len(data)
+    return data
+
+
+def _gltf_in_one(where: str) -> Files:
+    header, data = document()
+    data = embedded(header, data, with_parts({}), where)
+    if where == "views":
+        del header["buffers"][0]["uri"]
+        return {"mesh.glb": glb(json.dumps(header).encode(), data)}
+    header["buffers"][0]["uri"] = f"data:application/octet-stream;base64,{base64.b64encode(data).decode()}"
+    return {"mesh.gltf": json.dumps(header).encode()}
+
+
 def _gltf() -> Files:
     header, data = document()
     return with_parts({"mesh.gltf": json.dumps(header).encode(), "mesh.bin": data})
@@ -168,6 +195,35 @@ def _written_obj() -> Files:
     return {"mesh.obj": "\n".join(lines).encode(), "a.mtl": mtl.encode(), "a.png": picture(), "sub/b.png": picture()}
 
 
+def _obj_of_polygons() -> Files:
+    """A strip of quads, polygons of up to 40 corners with and without the rest, groups, and lines that go on."""
+    lines = ["# made by hand", "mtllib a.mtl", "o strip", "s off"]
+    lines += [f"v {k // 2} {k % 2} {k % 3 / 8}" for k in range(60)]
+    lines += [f"vt {k / 59:.4f} {k % 2}" for k in range(60)] + ["vn 0 0 1", "vn 0 1e-3 -1"]
+    lines += ["g left right", "usemtl m"]
+    lines += [f"f {k}/{k}/1 {k + 1}/{k + 1}/1 {k + 3}/{k + 3}/2 {k + 2}/{k + 2}/2" for k in range(1, 57, 2)]
+    lines += ["usemtl n", " ".join(["f", *(str(k) for k in range(1, 41))])]
+    lines += [" ".join(["f", *(f"{-k}/{-k}" for k in range(1, 13))])]
+    lines += ["g", "f 1//1 2//1 \\", "4//2 3//2", "f 1 1 2 3", "f 5 7", "l 1 2 3", "p 4", "cstype bezier"]
+    mtl = "newmtl m\nmap_Kd -s 1 1 1 a.png\nnewmtl n\nKd 1 0 0\n"
+    return {"mesh.obj": "\n".join(lines).encode(), "a.mtl": mtl.encode(), "a.png": picture()}
+
+
+def _big_endian_ply() -> Files:
+    """Binary, with quads, lists of another type, and an element of its own before the faces."""
+    lines = ["ply", "format binary_big_endian 1.0", "comment TextureFile a.png", "obj_info none", "element vertex 5"]
+    lines += [f"property double {name}" for name in "xyz"]
+    lines += [f"property uchar {name}" for name in ("red", "green", "blue", "alpha")]
+    lines += ["element edge 2", "property ushort a", "property ushort b", "element face 2"]
+    lines += ["property list uint uint vertex_indices", "property list uchar float texcoord", "end_header\n"]
+    places = [(0, 0, 0), (1, 0, 0), (1, 1, 0.5), (0, 1, 0), (0.5, 2, 0)]
+    data = b"".join(struct.pack(">3d4B", *place, 9, 99, 199, 255) for place in places)
+    data += struct.pack(">4H", 0, 1, 1, 2)
+    data += struct.pack(">5IB8f", 4, 0, 1, 2, 3, 8, 0, 0, 1, 0, 1, 1, 0, 1)
+    data += struct.pack(">5IB8f", 4, 3, 2, 4, 0, 8, 0, 1, 1, 1, 0.5, 0.5, 0, 0)
+    return {"mesh.ply": "\n".join(lines).encode() + data, "a.png": picture()}
+
+
 def _colored_obj() -> Files:
     """Without UVs."""
     lines = ["v 0 0 0 0.2 0.8 0.4", "v 1 0 0 1 1 1", "v 0 1 0 0 0 0", "f 1 2 3"]
@@ -191,14 +247,18 @@ def seeds() -> dict[str, Files]:
         "gltf": _gltf(),
         "glb": _saved(".glb"),
         "glb with files": _glb_with_parts(),
+        "glb with pictures": _gltf_in_one("views"),
+        "gltf of one file": _gltf_in_one("data"),
         "obj saved": _saved(".obj"),
         "obj written": _written_obj(),
         "obj colored": _colored_obj(),
+        "obj of polygons": _obj_of_polygons(),
         "stl": _saved(".stl"),
         "stl ascii": _exported("stl_ascii"),
         "ply": _saved(".ply"),
         "ply ascii": _exported("ply", encoding="ascii"),
         "ply textured": _textured_ply(),
+        "ply big endian": _big_endian_ply(),
         "off": _exported("off"),
         "glb of trimesh": {
             "mesh.glb": trimesh.Scene([to_trimesh(_full()), trimesh.creation.box()]).export(file_type="glb")

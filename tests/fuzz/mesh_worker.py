@@ -15,6 +15,7 @@ from typing import Any
 
 _watched: Path | None = None
 _forbidden: list[str] = []
+_texels = 0
 
 
 def _audit(event: str, arguments: tuple[Any, ...]) -> None:
@@ -46,22 +47,50 @@ def _memory(field: str) -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
 
 
-def _judge(path: Path) -> str:
-    """What is wrong with how a file is answered; empty if nothing."""
-    import torch
+def _count_texels() -> None:
+    """Of every picture that is decoded."""
+    from rasterizer.meshes.textures import TextureFile
 
+    decode = TextureFile.image
+
+    def image(file: TextureFile) -> Any:
+        global _texels
+        _texels += file.size[0] * file.size[1]
+        return decode(file)
+
+    TextureFile.image = image
+
+
+def _allowed(folder: Path, mesh: Any) -> int:
+    """Bytes that :func:`rasterizer.mesh_io.load_mesh` promises to do with for the files of a folder."""
+    from rasterizer.meshes.limits import allowed_memory
+
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    textures = (getattr(mesh, name, None) for name in ("texture", "metallic_roughness"))
+    made = sum(texture[..., 0].numel() for texture in textures if texture is not None)
+    return allowed_memory(size) + 16 * max(_texels, made)
+
+
+def _load(path: Path) -> Any:
+    """The mesh, or what is wrong with how a file is refused; empty if nothing."""
     from rasterizer.mesh_io import load_mesh
     from tests.fuzz.driver import key_of
 
     try:
-        mesh = load_mesh(path)
+        return load_mesh(path)
     except ValueError as error:
         return "" if path.name in str(error) else f"the message does not name the file: {key_of(error)}"
     except BaseException as error:
         return key_of(error)
+
+
+def _judge(mesh: Any) -> str:
+    """What is wrong with a mesh; empty if nothing."""
+    import torch
+
     for name in ("vertices", "uvs", "normals", "vertex_colors", "texture", "metallic_roughness"):
         values = getattr(mesh, name)
-        if values is not None and not bool(torch.isfinite(values).all()):
+        if values is not None and not bool(torch.isfinite(torch.stack(torch.aminmax(values))).all()):
             return f"{name} are not finite"
     if int(mesh.faces.min()) < 0 or int(mesh.faces.max()) >= len(mesh.vertices):
         return "faces are out of range"
@@ -75,7 +104,7 @@ def main(memory: int, seconds: int) -> None:
         memory: bytes allowed beyond what the imports take.
         seconds: of computing for one file, after which the process is ended by SIGXCPU.
     """
-    global _watched
+    global _texels, _watched
     import resource
 
     import torch
@@ -84,7 +113,8 @@ def main(memory: int, seconds: int) -> None:
     logging.disable(logging.CRITICAL)
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print is no answer
-    _judge(Path("nothing.glb"))
+    _load(Path("nothing.glb"))
+    _count_texels()
     most = _memory("VmSize") + memory
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
     sys.addaudithook(_audit)
@@ -94,10 +124,15 @@ def main(memory: int, seconds: int) -> None:
         Path("/proc/self/clear_refs").write_text("5")  # forget the peak
         before, used = _memory("VmRSS"), int(time.process_time())
         resource.setrlimit(resource.RLIMIT_CPU, (used + 1 + seconds, resource.RLIM_INFINITY))
+        _texels = 0
         _watched = path.parent.resolve()
-        wrong = _judge(path)
+        found = _load(path)
         _watched = None
-        answer = {"wrong": wrong, "forbidden": sorted(set(_forbidden)), "memory": _memory("VmHWM") - before}
+        memory = _memory("VmHWM") - before
+        wrong = found if isinstance(found, str) else _judge(found)
+        answer = {"wrong": wrong, "forbidden": sorted(set(_forbidden)), "memory": memory}
+        answer["allowed"] = _allowed(path.parent, found)
+        del found
         _forbidden.clear()
         print(json.dumps(answer), file=answers, flush=True)
 

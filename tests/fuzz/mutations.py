@@ -12,7 +12,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.fuzz.mesh_seeds import EPS, Files, document, glb, large_png, picture, seeds, with_parts
+from tests.fuzz.mesh_seeds import EPS, Files, document, embedded, glb, large_png, picture, seeds, with_parts
 
 NAMES = [
     *("../secret/file.png", "{outside}/file.png", "file://{outside}/file.png", "..\\secret\\file.png", "link.png"),
@@ -125,6 +125,8 @@ class Whole:
 CONTENTS: dict[str, Callable[[], bytes]] = {
     "empty": lambda: b"",
     "a JPEG": lambda: picture("JPEG"),
+    "half a PNG": lambda: picture(size=(40, 40))[:-400],
+    "a CMYK TIFF": lambda: picture("TIFF", mode="CMYK"),
     "a BMP": lambda: picture("BMP"),
     "a GIF": lambda: picture("GIF"),
     "EPS": lambda: EPS,
@@ -260,22 +262,25 @@ TRICKS: dict[str, Callable[[dict[str, Any], Any], None]] = {
 
 @dataclass(frozen=True)
 class Gltf:
-    """The document of :mod:`.mesh_seeds`, edited, as GLB or as glTF."""
+    """The document of :mod:`.mesh_seeds`, edited, as GLB or as glTF, its pictures where :func:`embedded` puts them."""
 
     edits: tuple[Edit, ...]
     binary: bool
     parts: tuple[tuple[str, str], ...]
+    pictures: str
 
     def files(self) -> Files:
         """The files."""
         header, data = document()
+        parts = {name: CONTENTS[content]() for name, content in self.parts}
+        data = embedded(header, data, {**with_parts({}), **parts}, self.pictures)
         if self.binary:
             del header["buffers"][0]["uri"]
         for kind, at, value in self.edits:
             _edit(header, kind, at, value)
         text = json.dumps(header).encode()
         files = with_parts({"mesh.glb": glb(text, data)} if self.binary else {"mesh.gltf": text, "mesh.bin": data})
-        return {**files, **{name: CONTENTS[content]() for name, content in self.parts}}
+        return {**files, **parts}
 
 
 def _edit(header: dict[str, Any], kind: str, at: int, value: Any) -> None:
@@ -314,4 +319,4 @@ def gltf_files() -> st.SearchStrategy[Gltf]:
     contents = st.tuples(st.sampled_from(["base.png", "other.jpg"]), _CONTENTS)
     parts = st.lists(contents, max_size=1).map(tuple)
     edits = st.lists(edit, min_size=1, max_size=2) | st.lists(edit, min_size=1, max_size=5)
-    return st.builds(Gltf, edits.map(tuple), st.booleans(), parts)
+    return st.builds(Gltf, edits.map(tuple), st.booleans(), parts, st.sampled_from(["files", "views", "data"]))

@@ -186,6 +186,3 @@ ODD: list[Any] = [
     {8: 9},
 ]
 """Values for arguments that are no tensors."""
-
-SINGLE = [value for value in ODD if not isinstance(value, (torch.Tensor, np.ndarray)) or value.ndim == 0]
-"""Those that are not several numbers."""

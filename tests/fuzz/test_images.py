@@ -73,7 +73,8 @@ def _bake(images: tuple[torch.dtype, str], masks: tuple[torch.dtype, str], most:
     except ValueError:
         return
     plain = (pictures.to(torch.float32).contiguous(), views, 24)
-    want = bake_views(sheet(), *plain, masks=weights.to(torch.float32).contiguous(), border=border)
+    usable = weights if weights.is_floating_point() else weights != 0  # whole numbers say yes or no
+    want = bake_views(sheet(), *plain, masks=usable.to(torch.float32).contiguous(), border=border)
     for name in ("texture", "painted", "confidence", "covered"):
         _same(name, getattr(found, name), getattr(want, name))
 

@@ -166,7 +166,6 @@ def test_killed(fuzz: Fuzzer, tmp_path: Path) -> None:
     fuzz(check, limit=60, repeatable=False, suffix=SUFFIXES, seconds=SECONDS)
 
 
-@pytest.mark.xfail(reason="D15: being mended", strict=False)
 def test_temporaries_of_the_dead_vanish(fuzz: Fuzzer, tmp_path: Path) -> None:
     killer = Killer()
     strange = ".photo-0123456.glb", ".mesh-abcdefgh.glb", ".hidden"

@@ -89,8 +89,9 @@ PARTS = [
     ),
 ]
 
-_DEVICES = ("nul", "con", "com1")
-"""Those of them that Windows has no files for."""
+_PORTS = {f"{port}{number}" for port in ("com", "lpt") for number in "0123456789¹²³"}
+_DEVICES = {"nul", "con", "prn", "aux", "conin$", "conout$", *_PORTS}
+"""What Windows has no files for."""
 
 _PART = st.sampled_from(PARTS) | st.text(st.characters(), max_size=4)
 
@@ -142,8 +143,9 @@ def _ordinary(name: str) -> bool:
     stem, suffix = os.path.splitext(name)
     # What goes with an OBJ file has longer names.
     longest = 255 - 25 * (suffix == ".obj")
-    plain = name.isprintable() and not set("/\\:") & set(name) and name.partition(".")[0].lower() not in _DEVICES
-    return bool(stem and suffix in SAVED_SUFFIXES and plain and _size(name) <= longest)
+    plain = name.isprintable() and not set("/\\:") & set(name)
+    device = name.partition(".")[0].strip(" ").lower() in _DEVICES
+    return bool(stem and suffix in SAVED_SUFFIXES and plain and not device and _size(name) <= longest)
 
 
 def _size(name: str) -> int:

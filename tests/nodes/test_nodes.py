@@ -8,6 +8,7 @@ import math
 import os
 import re
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -66,8 +67,11 @@ class TestPack:
     def test_entry_point_lists_all_nodes(self, pack: SimpleNamespace) -> None:
         import torch_rasterizer_pack
 
-        extension = asyncio.run(torch_rasterizer_pack.comfy_entrypoint())
-        listed = asyncio.run(extension.get_node_list())
+        async def ask() -> list[type]:
+            return await (await torch_rasterizer_pack.comfy_entrypoint()).get_node_list()
+
+        with ThreadPoolExecutor(1) as pool:  # on this thread, Playwright may have left a loop that runs
+            listed = pool.submit(asyncio.run, ask()).result()
         assert listed == list(pack.nodes.values())
         assert set(pack.nodes) == {
             "LoadMesh",

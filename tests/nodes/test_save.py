@@ -92,6 +92,8 @@ def test_pictures_of_save_image_stay(
         "\\\\server\\share\\b",
         "//server/share/b",
         "\ud800",
+        "a\ud800b",
+        "3d/a\ud800b/c",
         "..",
         "a/../..",
         ".",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -170,11 +171,47 @@ def test_a_quaternion_is_a_direction_and_a_roll() -> None:
     [
         ({"fov": 0.0}, "fov of 0"),
         ({"fov": 180.0}, "fov of 180"),
-        ({"half_height": 0.0}, "height of 0"),
+        ({"half_height": 0.0}, "half_height is 0"),
         ({"near": 5.0, "far": 5.0}, "near 5.0 and far 5.0"),
-        ({"near": float("nan")}, "not finite"),
+        ({"near": float("nan")}, "near: is nan"),
+        ({"half_height": "tall"}, "half_height is 'tall'"),
+        ({"fov": [40.0]}, r"fov of \[40.0\]"),
+        ({"far": 10**400}, "far: is 1000.*, expected a finite number"),
     ],
 )
 def test_numbers_no_camera_can_have(numbers: dict, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         look_at((0, 0, 5), (0, 0, 0), **numbers)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"distance": 10**400}, "distance: is 1000"),
+        ({"azimuth": "left"}, "azimuth: is 'left', expected a finite number"),
+        ({"elevation": torch.tensor([1.0, 2.0])}, "elevation: is tensor"),
+        ({"weight": None}, "weight: is None"),
+        ({"ortho_scale": b"8"}, "ortho_scale: is b'8', expected a number above 0, or None"),
+        ({"ortho_scale": -1.0}, "ortho_scale: is -1.0"),
+    ],
+)
+def test_what_is_no_number_is_named(change: dict, words: str) -> None:
+    with pytest.raises(ValueError, match=f"^{words}"):
+        orbit_camera(**{"azimuth": 0, "elevation": 0, **change})
+
+
+def test_vectors_of_something_else_are_named() -> None:
+    for position in (8, (0, 0), (0, 0, "5"), (0, 0, 10**400)):
+        with pytest.raises(ValueError, match="^position: is .*, expected 3 finite numbers"):
+            look_at(position, (0, 0, 0))
+    with pytest.raises(ValueError, match="^quaternion: is 'up', expected 4 finite numbers"):
+        turned(orbit_camera(0, 0), "up")
+    with pytest.raises(ValueError, match="^camera: right: is 0, expected 3 finite numbers"):
+        Camera((0, 0, 1), 0, (0, 1, 0), (0, 0, -1))
+
+
+def test_numbers_may_be_of_numpy_and_pytorch() -> None:
+    want = orbit_camera(30, 20, 1.5)
+    for number in (np.float64, np.array, torch.tensor):
+        assert orbit_camera(number(30), number(20), number(1.5)) == want
+    assert orbit_camera(np.uint8(30), np.int8(20), 1.5) == want

@@ -106,6 +106,8 @@ def test_bad_input_is_named(torus: Mesh) -> None:
     texture, none = torch.zeros(8, 8, 3), torch.zeros(8, 8, dtype=torch.bool)
     with pytest.raises(ValueError, match="no texel is painted"):
         fill_texture(texture, none, torus)
+    with pytest.raises(ValueError, match=r"texture: found \[8, 8, 0\], expected .* at least one channel"):
+        fill_texture(torch.zeros(8, 8, 0), torch.ones(8, 8, dtype=torch.bool), torus)
     with pytest.raises(ValueError, match=r"painted: found \[8, 9\]"):
         fill_texture(texture, torch.ones(8, 9, dtype=torch.bool), torus)
     with pytest.raises(ValueError, match="method: is 'magic'"):
@@ -122,12 +124,12 @@ def test_the_same_on_every_device(torus: Mesh, texels: Texels, device: torch.dev
 
 
 @pytest.mark.parametrize("yes", [1, 255])
-@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64])
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16, torch.int64])
 @pytest.mark.parametrize("method", METHODS)
 def test_masks_of_whole_numbers(torus: Mesh, texels: Texels, method: str, dtype: torch.dtype, yes: int) -> None:
     wanted, painted = smooth_field(texels), unseen_patch(texels)
     want = fill_texture(wanted, painted, torus, method)
-    got = fill_texture(wanted, painted.to(dtype) * yes, torus, method)
+    got = fill_texture(wanted, (painted.int() * yes).to(dtype), torus, method)
     assert torch.equal(got[0], want[0]) and torch.equal(got[1], want[1])
 
 
@@ -157,3 +159,12 @@ def test_a_mask_beside_the_layout(torus: Mesh, texels: Texels, method: str, capl
     assert ("where nothing is painted" in caplog.text) == (method != "dilate")
     torch.testing.assert_close(texture, torch.full_like(texture, 0.4), rtol=0, atol=1e-5)
     assert torch.equal(filled, ~painted)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("size", [2.0**-80, 2.0**70])
+def test_meshes_of_any_size(torus: Mesh, texels: Texels, method: str, size: float) -> None:
+    wanted, painted = smooth_field(texels), unseen_patch(texels)
+    want, _ = fill_texture(wanted, painted, torus, method)
+    found, _ = fill_texture(wanted, painted, replace(torus, vertices=torus.vertices * size), method)
+    torch.testing.assert_close(found, want, rtol=0, atol=1e-5)

@@ -296,6 +296,45 @@ def test_arguments_that_are_no_mesh_are_named(torus: Mesh) -> None:
         GridHierarchy.from_mesh(torus.vertices, torus.faces[:0])
 
 
+@pytest.mark.filterwarnings("ignore")  # nested tensors are a prototype
+def test_arguments_of_another_type_are_named(torus: Mesh, hierarchy: GridHierarchy) -> None:
+    count, points = hierarchy.count(), torus.vertices
+    features, known = torch.zeros(count, 2), torch.ones(count, dtype=torch.bool)
+    for words, call in (
+        ("level: is 'all'", lambda: hierarchy.count("all")),
+        ("level: is 4", lambda: hierarchy.count(4)),
+        ("level: is 0.5", lambda: hierarchy.pull(features, 0.5)),
+        ("features: is str", lambda: hierarchy.pull("red")),
+        (r"features: found \[.*torch.float8", lambda: hierarchy.pull(features.to(torch.float8_e4m3fn))),
+        ("level: is None", lambda: hierarchy.push(features, None)),
+        ("features: is a nested tensor", lambda: hierarchy.push(torch.nested.nested_tensor([features]))),
+        (r"points: found \[3\]", lambda: hierarchy.find(points[0])),
+        ("points: is NoneType", lambda: hierarchy.find(None)),
+        ("normals: is on the device meta", lambda: hierarchy.find(points, points.to("meta"))),
+        ("normals: found 2 rows for", lambda: hierarchy.find(points, points[:2])),
+        ("known: is NoneType", lambda: fill_surface(features, None, hierarchy)),
+        ("hierarchy: found dict, expected a GridHierarchy", lambda: fill_surface(features, known, {})),
+    ):
+        with pytest.raises(ValueError, match=f"^{words}"):
+            call()
+    single = GridHierarchy.from_mesh(torus.vertices, torus.faces, 16, 1)
+    with pytest.raises(ValueError, match="level: is 0, but the hierarchy has level 0 only"):
+        single.pull(torch.zeros(single.count(), 1))
+    assert hierarchy.count(np.int64(1)) == hierarchy.count(-3)
+
+
+def test_points_of_any_type_are_found(torus: Mesh, hierarchy: GridHierarchy) -> None:
+    want = hierarchy.find(torus.vertices)
+    assert torch.equal(hierarchy.find(torus.vertices.numpy()), want)
+    assert torch.equal(hierarchy.find(torus.vertices.tolist()), want)
+    halves = torus.vertices.half()
+    assert torch.equal(hierarchy.find(halves), hierarchy.find(halves.float()))
+
+
+def test_points_are_found_where_nothing_has_float64(torus: Mesh, hierarchy: GridHierarchy, policy: str) -> None:
+    assert (hierarchy.find(torus.vertices, torus.vertex_normals()) >= 0).all()
+
+
 @pytest.mark.parametrize("seed", range(24, 40))
 def test_all_that_hangs_together_is_reached_from_one_cell(seed: int) -> None:
     # With seed 31 no two nodes join when the resolution is halved from 5 to 2, and all do in the step after.

@@ -127,3 +127,16 @@ def test_progress_rises_and_may_stop() -> None:
         render_maps(sample_mesh("torus"), SIX, (16, 16), on_progress=stop)
     with pytest.raises(ValueError, match="style: is 'hunyuan3d-3', expected one of hunyuan3d-2, hunyuan3d-2.1"):
         render_maps(sample_mesh("torus"), style="hunyuan3d-3")
+
+
+@pytest.mark.parametrize("style", ["hunyuan3d-2", "hunyuan3d-2.1"])
+@pytest.mark.parametrize("far", [float("nan"), float("inf")])
+def test_a_vertex_that_is_nowhere_leaves_a_hole_and_no_more(far: float, style: str) -> None:
+    mesh = sample_mesh("torus")
+    vertices = mesh.vertices.clone()
+    vertices[int(mesh.vertices[:, 2].argmax())] = far
+    want = render_maps(mesh, None, (96, 96), style)
+    found = render_maps(replace(mesh, vertices=vertices), None, (96, 96), style)
+    change = (found.normal - want.normal).abs().amax(-1)
+    assert change.amax() > 0.1 and (change < 0.01).float().mean() > 0.98
+    assert all(image.isfinite().all() for image in (found.normal, found.position, found.depth))

@@ -49,6 +49,7 @@ def signed_volume(mesh: Mesh) -> float:
         ("vertex_colors", torch.zeros(4, 3, dtype=torch.uint8)),
         ("texture", torch.zeros(8, 8, 4)),
         ("texture", torch.zeros(1, 8, 8, 3)),
+        ("name", 0),
     ],
 )
 def test_a_wrong_tensor_is_refused_by_name(field, value):
@@ -95,6 +96,14 @@ def test_faces_without_area_have_zero_normals():
     faces = torch.tensor([[0, 1, 1], [0, 1, 2]], dtype=torch.int32)
     line = torch.tensor([[0.0, 0, 0], [1, 1, 1], [2, 2, 2]])
     assert Mesh(line, faces).face_normals().tolist() == [[0, 0, 0], [0, 0, 0]]
+
+
+@pytest.mark.parametrize("far", [float("nan"), float("inf"), 3e38])
+def test_a_vertex_that_is_nowhere_spoils_no_other_normal(far):
+    vertices = torch.cat((SQUARE, torch.tensor([[far, 0.0, 0.0]])))
+    faces = torch.cat((TWO_FACES, torch.tensor([[0, 1, 4]], dtype=torch.int32)))
+    normals = Mesh(vertices, faces).vertex_normals()
+    assert torch.equal(normals[:4], Mesh(SQUARE, TWO_FACES).vertex_normals()) and not normals[4].any()
 
 
 def test_welding_smooths_across_split_vertices():
@@ -224,6 +233,8 @@ def test_a_mesh_without_faces_has_normals_and_is_not_drawn() -> None:
     assert mesh.face_normals().shape == (0, 3) and not mesh.vertex_normals().any()
     with pytest.raises(ValueError, match="mesh: has 4 vertices and no faces"):
         rasterize_mesh(mesh)
+    with pytest.raises(ValueError, match="mesh: has no vertices and 2 faces"):
+        rasterize_mesh(Mesh(SQUARE[:0], TWO_FACES))
     with pytest.raises(ValueError, match="layers: is 1.5"):
         rasterize_mesh(Mesh(SQUARE, TWO_FACES), layers=1.5)
     assert rasterize_mesh(Mesh(SQUARE, TWO_FACES), resolution=(8, 8), layers=2.0).findices.shape == (1, 2, 8, 8)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from rasterizer.cameras import orbit_camera
 from rasterizer.mesh import Mesh
-from rasterizer.mesh_io import from_trimesh, load_mesh, save_mesh, to_trimesh
+from rasterizer.mesh_io import SAVED_SUFFIXES, from_trimesh, load_mesh, save_mesh, to_trimesh
 from rasterizer.raster import rasterize_mesh
 from rasterizer.samples import sample_mesh
 from rasterizer.shading import attribute_image
@@ -177,3 +177,21 @@ class TestApply:
             apply_textures(torus, color[..., 0])
         with pytest.raises(ValueError, match=r"metallic_roughness: is \[8, 8, 1\], expected an image"):
             apply_textures(torus, color, color[..., :1])
+
+
+@pytest.mark.parametrize("suffix", SAVED_SUFFIXES)
+def test_tensors_that_numpy_cannot_read_at_once(torus: Mesh, tmp_path: Path, suffix: str) -> None:
+    odd = replace(torus, vertices=torch._neg_view(-torus.vertices), uvs=torus.uvs.clone().requires_grad_())
+    found, wanted = tmp_path / f"found{suffix}", tmp_path / f"wanted{suffix}"
+    save_mesh(odd, found)
+    save_mesh(torus, wanted)
+    assert torch.equal(load_mesh(found).vertices, load_mesh(wanted).vertices)
+
+
+@pytest.mark.parametrize("suffix", SAVED_SUFFIXES)
+def test_a_face_of_no_vertex_is_not_saved(torus: Mesh, tmp_path: Path, suffix: str) -> None:
+    wrong = torus.faces.clone()
+    wrong[3, 1] = len(torus.vertices)
+    with pytest.raises(ValueError, match="mesh faces: face 3 is .* but the mesh has"):
+        save_mesh(replace(torus, faces=wrong), tmp_path / f"mesh{suffix}")
+    assert not list(tmp_path.iterdir())

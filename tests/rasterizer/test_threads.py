@@ -169,7 +169,12 @@ def test_what_wants_a_gradient_stays_on_one_thread(monkeypatch: pytest.MonkeyPat
 
 def test_rows_are_done_once_each_and_reported() -> None:
     done, shown = torch.zeros(1000, dtype=torch.int64), []
-    share_rows(lambda part: done[part].add_(1), 1000, done.device, weight=2000, chunk=30, report=shown.append)
+
+    def work(part: slice) -> None:
+        time.sleep(0.002)  # on a busy machine, the other threads would do all before this one takes anything
+        done[part].add_(1)
+
+    share_rows(work, 1000, done.device, weight=2000, chunk=30, report=shown.append)
     assert (done == 1).all()
     assert shown == sorted(shown) and all(0 <= share <= 1 for share in shown)  # none where others were faster
     with _threads(1):

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import copy
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 import rasterizer
+from rasterizer.cameras import orbit_camera
 from rasterizer.mesh import Mesh
+from rasterizer.mesh_io import save_mesh
+from rasterizer.texturing import apply_textures, bake_views, fill_texture
 
 POS = torch.tensor([[-1.0, -1.0, 0.0, 1.0], [1.0, -1.0, 0.0, 1.0], [0.0, 1.0, 0.0, 1.0]])
 TRI = torch.tensor([[0, 1, 2]], dtype=torch.int32)
@@ -134,7 +138,10 @@ UNUSABLE = {
     "mkldnn": (lambda values: values.float().to_mkldnn(), ("_mkldnn", ".to_dense()")),
     "quantized": (lambda values: torch.quantize_per_tensor(values.float(), 1.0, 0, torch.qint32), (".dequantize()",)),
     "meta": (lambda values: values.to("meta"), ("meta", "no values")),
+    "nested": (lambda values: torch.nested.nested_tensor([values, values[:1]]), ("nested", ".to_padded_tensor(0)")),
 }
+PLACES, UVS = POS[:, :3].contiguous(), POS[:, :2].contiguous()
+MESH, IMAGE = Mesh(PLACES, TRI, UVS), torch.zeros(4, 4, 3)
 FOUND, WEIGHTS = rasterizer.rasterize(POS, TRI, (6, 7))
 CALLS = {
     "rasterize": (
@@ -144,7 +151,16 @@ CALLS = {
     "interpolate": (rasterizer.interpolate, {"col": POS, "findices": FOUND, "barycentric": WEIGHTS, "tri": TRI}),
     "barycentrics": (rasterizer.barycentrics, {"pos": POS, "tri": TRI, "findices": FOUND}),
     "from_mesh": (rasterizer.GridHierarchy.from_mesh, {"vertices": POS[:, :3], "faces": TRI}),
-    "Mesh": (Mesh, {"vertices": POS[:, :3].contiguous(), "faces": TRI}),
+    "Mesh": (
+        Mesh,
+        {"vertices": PLACES, "faces": TRI, "uvs": UVS, "normals": PLACES, "vertex_colors": PLACES, "texture": IMAGE},
+    ),
+    "bake_views": (
+        bake_views,
+        {"mesh": MESH, "images": IMAGE[None], "cameras": [orbit_camera(0, 0)], "masks": torch.ones(1, 4, 4)},
+    ),
+    "fill_texture": (fill_texture, {"texture": IMAGE, "painted": IMAGE[..., 0] == 0, "mesh": MESH}),
+    "apply_textures": (apply_textures, {"mesh": MESH, "base_color": IMAGE, "metallic_roughness": IMAGE}),
 }
 
 
@@ -156,7 +172,8 @@ CALLS = {
         for call, (_, values) in CALLS.items()
         for name, value in values.items()
         for kind in UNUSABLE
-        if torch.is_tensor(value) and (call, kind) != ("Mesh", "meta")  # a mesh may lie there until it is drawn
+        # A mesh may lie on the device meta until it is drawn.
+        if torch.is_tensor(value) and (call, name, kind) != ("Mesh", "vertices", "meta")
     ],
 )
 def test_tensors_that_no_operator_can_read(call: str, name: str, kind: str) -> None:
@@ -170,6 +187,52 @@ def test_tensors_that_no_operator_can_read(call: str, name: str, kind: str) -> N
         function(**{**arguments, name: value})
     for word in (name, *words):
         assert word in str(refusal.value)
+
+
+def test_a_mesh_without_values_is_not_worked_on(tmp_path: Path) -> None:
+    mesh = MESH.to("meta")
+    for work in (
+        lambda: save_mesh(mesh, tmp_path / "mesh.glb"),
+        lambda: bake_views(mesh, IMAGE[None], [orbit_camera(0, 0)]),
+        lambda: fill_texture(IMAGE, IMAGE[..., 0] == 0, mesh),
+        mesh.vertex_normals,
+    ):
+        with pytest.raises(ValueError, match="meta, where tensors have no values"):
+            work()
+
+
+@pytest.mark.parametrize("device", ["gpu", 2**70, (), "cuda:99", 1.5])
+def test_devices_that_are_not_here(device: object) -> None:
+    with pytest.raises(ValueError, match="^device: is "):
+        rasterizer.create_optimized_rasterizer(device=device)
+
+
+def test_what_is_no_number_or_name() -> None:
+    with pytest.raises(ValueError, match="occlusion_truncation: is 1000"):
+        rasterizer.rasterize(POS, TRI, (8, 8), occlusion_truncation=10**400)
+    with pytest.raises(ValueError, match=r"backend: \['auto'\] is no backend"):
+        rasterizer.rasterize(POS, TRI, (8, 8), backend=["auto"])
+
+
+@pytest.mark.parametrize("dtype", [torch.uint16, torch.uint32, torch.uint64, torch.float8_e4m3fn])
+def test_dtypes_with_which_pytorch_hardly_computes(dtype: torch.dtype) -> None:
+    want = rasterizer.interpolate(POS, FOUND, WEIGHTS, TRI)
+    assert torch.equal(rasterizer.interpolate(POS, FOUND.to(dtype), WEIGHTS, TRI), want)
+    if dtype.is_floating_point:
+        assert torch.equal(rasterizer.interpolate(POS.to(dtype), FOUND, WEIGHTS, TRI), want)
+
+
+@pytest.mark.parametrize("name", ["findices", "barycentric", "col"])
+def test_complex_numbers_are_refused(name: str) -> None:
+    arguments = {"col": POS, "findices": FOUND, "barycentric": WEIGHTS, "tri": TRI}
+    with pytest.raises(ValueError, match=f"^{name}: dtype is torch.complex64, expected real numbers"):
+        rasterizer.interpolate(**{**arguments, name: arguments[name].to(torch.complex64)})
+
+
+def test_a_flag_is_one_number() -> None:
+    for draw in (rasterizer.rasterize_image, rasterizer.RasterizerWrapper(device="cpu").rasterize_image):
+        with pytest.raises(ValueError, match="^use_depth_prior: is tensor"):
+            draw(POS, TRI, torch.zeros(6, 7), 7, 6, 1e-6, torch.tensor([1, 2]))
 
 
 def test_an_account_stays_with_its_fragments() -> None:

@@ -49,6 +49,7 @@ def test_custom_lists() -> None:
         (("0, 90, 180", "0, 0", "1"), "elevations: has 2 numbers for 3 azimuths, expected 3, or 1"),
         (("0, 90", "0", "1, 2, 3"), "weights: has 3 numbers for 2 azimuths"),
         (("0", "0", "-1"), "weights: has -1, expected 0 or more"),
+        ((90, "0", "1"), "azimuths: is 90, expected a text of numbers"),
     ],
 )
 def test_bad_lists_are_named(lists: tuple[str, str, str], words: str) -> None:
@@ -65,10 +66,13 @@ def test_lens() -> None:
         ({"projection": "isometric"}, "projection: is 'isometric'"),
         ({"distance": 0.0}, "distance: is 0"),
         ({"ortho_scale": float("nan")}, "ortho_scale: is nan"),
+        ({"distance": "far"}, "distance: is 'far', expected a number above 0"),
+        ({"distance": 10**400}, "distance: is 1000"),
         ({"projection": "perspective", "fov": 180.0}, "fov of 180"),
     ):
         with pytest.raises(ValueError, match=words):
             with_lens(turntable(1), **{"projection": "orthographic", **change})
+    assert with_lens((), "perspective") == ()
 
 
 @pytest.mark.parametrize("azimuth", [-30, 0, 90, 180, 270, 333.3])
