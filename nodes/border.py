@@ -100,7 +100,11 @@ def write_mesh(*meshes: Mesh) -> Any:
     """
 
     def batch(attribute: str) -> Tensor:
-        return pad_sequence([getattr(mesh, attribute) for mesh in meshes], batch_first=True)
+        values = [getattr(mesh, attribute) for mesh in meshes]
+        # A picture may be the most of a mesh by far, and nobody changes it in place: one alone is not copied.
+        if attribute in _IMAGES and len(values) == 1:
+            return values[0][None].contiguous()
+        return pad_sequence(values, batch_first=True)
 
     names = ("uvs", "normals", "vertex_colors", "texture", "metallic_roughness")
     present = {name: batch(name) for name in names if getattr(meshes[0], name) is not None}

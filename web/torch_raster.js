@@ -4,6 +4,7 @@ import { addBackendPanel } from "./nodes/backend_info.js";
 import { addCameraPicture } from "./nodes/camera_views.js";
 import { addInspector } from "./nodes/inspector.js";
 import { addUpload } from "./nodes/upload.js";
+import { followTexts } from "./lib/node_text.js";
 import { followCache, repeatOutput } from "./lib/output.js";
 
 const PARTS = {
@@ -14,10 +15,17 @@ const PARTS = {
   TorchRasterCameras: addCameraPicture,
 };
 
+const SAYING = new Set(
+  ["LoadMesh", "Cameras", "RenderMaps", "UnwrapUV", "GridHierarchy"].map((name) => `TorchRaster${name}`),
+);
+
 app.registerExtension({
   name: "TorchRasterizer",
 
-  setup: followCache,
+  setup() {
+    followCache();
+    followTexts(SAYING);
+  },
 
   nodeCreated(node) {
     const add = PARTS[node.comfyClass];

@@ -19,6 +19,7 @@ from ..threads import threads_for
 from ..validation import check_faces
 
 _FIXED = 64 << 20  # working memory of the rasterizer and of libraries
+_RESERVE = 16  # a sixteenth more than the need: a machine whose last memory is taken raises no error, it kills
 _STEP = 16  # of texture sizes that are proposed
 _FILLED = {"dilate": (0, 0), "surface": (152, 20)}  # of a covered texel, and of each of its channels
 _FILLED_BY_VERTICES = (45, 28)
@@ -86,16 +87,21 @@ def check_memory(name: str, size: tuple[int, int], mesh: Mesh, need: Callable[[i
     device = mesh.vertices.device
     free = free_memory(device)
     texels = size[0] * size[1]
-    if need(texels, 1.0) <= free:
+
+    def wanted(texels: int, share: float) -> int:
+        needed = need(texels, share)
+        return needed + needed // _RESERVE if device.type == "cpu" else needed
+
+    if wanted(texels, 1.0) <= free:
         return
     share = _covered(mesh)
-    needed = need(texels, share)
+    needed = wanted(texels, share)
     if needed <= free:
         return
     low, high = 0, max(size) // _STEP + 1
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if need((middle * _STEP) ** 2, share) <= free else (low, middle)
+        low, high = (middle, high) if wanted((middle * _STEP) ** 2, share) <= free else (low, middle)
     fits = f"{low * _STEP} x {low * _STEP} would fit" if low else f"no size fits: {cure}"
     raise TooLargeError(
         f"{name}: {size[1]} x {size[0]} texels need {needed / 2**30:.1f} GiB of memory on {device}, of which "

@@ -402,6 +402,45 @@ class TestHelp:
         frontend.shot(f"help_{kind}")
 
 
+def test_what_a_node_says_can_be_read(frontend: Any) -> None:
+    """To its end, within the node's frame."""
+    folder = frontend.server.base / "input" / "3d"
+    (folder / "bare.obj").write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n", encoding="utf-8")
+    frontend.clear()
+    kinds = ("TorchRasterLoadMesh", "TorchRasterCameras", "TorchRasterRenderMaps", "PreviewImage")
+    nodes = [frontend.add(kind, 400 * number, 0) for number, kind in enumerate(kinds)]
+    said = nodes[2]
+    script = """(ids) => {
+        const graph = app.canvas.graph ?? app.graph;
+        const [from, cameras, over, to] = ids.map((id) => graph.getNodeById(id));
+        from.widgets.find(({ name }) => name === "mesh_file").value = "3d/bare.obj";
+        over.widgets.find(({ name }) => name === "size").value = 64;
+        from.connect(0, over, 0);
+        cameras.connect(0, over, 1);
+        over.connect(0, to, 0);
+    }"""
+    frontend.page.evaluate(script, nodes)
+    assert frontend.run() == "success"
+    frontend.center(said)
+    frontend.shot("said")
+    script = """(id) => {
+        const c = app.canvas, node = (c.graph ?? app.graph).getNodeById(id);
+        const holds = (e) => e.textContent.includes("stay valid");
+        const text = [...document.querySelectorAll("body *")].findLast((e) => holds(e) && e.checkVisibility());
+        const range = document.createRange();
+        range.selectNodeContents(text);
+        const end = range.getBoundingClientRect().bottom;
+        const frame = (node.pos[1] + node.size[1] + c.ds.offset[1]) * c.ds.scale + c.canvas.getBoundingClientRect().top;
+        const bottoms = [LiteGraph.vueNodesMode ? Infinity : frame];
+        for (let e = text; e && e !== document.body; e = e.parentElement) {
+            if (getComputedStyle(e).overflowY !== "visible") bottoms.push(e.getBoundingClientRect().bottom);
+        }
+        return [end, Math.min(...bottoms)];
+    }"""
+    end, bottom = frontend.page.evaluate(script, said)
+    assert end <= bottom
+
+
 def test_png_reader_is_exact(frontend: Any) -> None:
     """Every byte, also where alpha is 0, which a canvas would lose."""
     import numpy as np

@@ -239,6 +239,15 @@ class TestWriteMesh:
         (back,) = pack.border.read_meshes(value)
         same(back, {"vertices": VERTICES, "faces": FACES, **given})
 
+    def test_a_picture_alone_is_not_copied(self, pack: SimpleNamespace) -> None:
+        rgba = torch.rand(5, 6, 4)
+        for texture, copied in ((torch.rand(5, 6, 3), False), (rgba[..., :3], True)):
+            mesh = pack.mesh.Mesh(vertices=VERTICES, faces=FACES.int(), texture=texture)
+            value = pack.border.write_mesh(mesh)
+            assert value.texture.is_contiguous() and torch.equal(value.texture[0], texture)
+            assert (value.texture.data_ptr() != texture.data_ptr()) == copied
+            assert value.vertices.data_ptr() != VERTICES.data_ptr()
+
     def test_nothing_is_made_up(self, pack: SimpleNamespace) -> None:
         value = pack.border.write_mesh(pack.mesh.Mesh(vertices=VERTICES, faces=FACES.int()))
         for name in ("uvs", "normals", "vertex_colors", "texture"):

@@ -1,0 +1,38 @@
+import { api } from "../../../scripts/api.js";
+import { app } from "../../../scripts/app.js";
+
+const WIDGET = "$$node-text-preview"; // the frontend's, for texts that a node sends
+const SIDES = 56;
+const ABOVE_AND_BELOW = 22;
+const LINE = 18;
+const LETTER = 6.2; // a little more than most are wide; the frontend breaks lines within words
+
+/**
+ * Makes room in the classic canvas for what a node says: the frontend shows two lines of it, below a small node's frame.
+ *
+ * With Nodes 2.0 nodes grow by themselves.
+ * @param {Set<string>} classes of nodes that send texts
+ */
+export function followTexts(classes) {
+  api.addEventListener("progress_text", () => {
+    if (!globalThis.LiteGraph?.vueNodesMode) requestAnimationFrame(() => makeRoom(classes)); // when the widget is there
+  });
+}
+
+function makeRoom(classes) {
+  const { nodes = [] } = app.canvas?.graph ?? app.graph ?? {};
+  for (const node of nodes) {
+    const widget = classes.has(node.comfyClass) && node.widgets?.find(({ name }) => name === WIDGET);
+    if (!widget?.options) continue;
+    widget.options.getMinHeight = () => textHeight(`${widget.value ?? ""}`, node.size[0]);
+    const [, least] = node.computeSize();
+    if (node.size[1] < least) node.setSize([node.size[0], least]);
+    node.graph?.setDirtyCanvas(true, true);
+  }
+}
+
+function textHeight(text, width) {
+  const letters = Math.max(8, Math.floor((width - SIDES) / LETTER));
+  const lines = text.split("\n").reduce((sum, line) => sum + Math.max(1, Math.ceil(line.trim().length / letters)), 0);
+  return ABOVE_AND_BELOW + LINE * Math.max(2, lines);
+}
