@@ -74,7 +74,7 @@ class LoadMeshNode(io.ComfyNode):
 
         def warn(text: str) -> None:
             log.warning(text)
-            warnings.append(text.removeprefix(f"{path} "))
+            warnings.append(text.replace(str(path), path.name))
 
         mesh = sample_mesh(mesh_file.removeprefix(_SAMPLE)) if path is None else load_mesh(path, warn)
         if warnings:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import posixpath
+import re
+import time
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -63,6 +65,7 @@ class SaveMeshNode(io.ComfyNode):
     def execute(cls, mesh: Any, filename_prefix: str, format: str) -> io.NodeOutput:
         """Save every mesh."""
         check_choice(format, _FORMATS, "format")
+        filename_prefix = _with_dates(filename_prefix)
         _check_prefix(filename_prefix, format)
         meshes = read_meshes(mesh)
         progress = Progress(len(meshes))
@@ -83,6 +86,20 @@ def _output() -> Path:
 
 def _posix(folder: Path) -> str:
     return "" if folder == Path() else folder.as_posix()
+
+
+_DATE_PARTS = {"yyyy": "%Y", "yy": "%y", "MM": "%m", "dd": "%d", "hh": "%H", "mm": "%M", "ss": "%S"}
+
+
+def _with_dates(prefix: str) -> str:
+    """The prefix with ``%date:yyyy-MM-dd%`` and the like filled in, which ComfyUI's frontend does for its own nodes."""
+    now = time.localtime()
+
+    def fill(match: re.Match[str]) -> str:
+        parts = "|".join(_DATE_PARTS)
+        return re.sub(parts, lambda part: time.strftime(_DATE_PARTS[part[0]], now), match[1])
+
+    return re.sub("%date:([^%]*)%", fill, prefix)
 
 
 def _check_prefix(prefix: str, suffix: str) -> None:

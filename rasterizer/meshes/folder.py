@@ -45,8 +45,11 @@ class MeshFolder:
             try:
                 return self._file(relative_parts(candidate))
             except (OSError, ValueError) as error:
-                reason = reason or (str(error) if isinstance(error, ValueError) else "is not there")
-        raise FileNotFoundError(f"'{_short(name)}' {reason}; only files in the mesh's own folder are read")
+                # That a name is not allowed says more than that one of its readings is not there.
+                reason = str(error) if isinstance(error, ValueError) and not reason else reason
+        raise FileNotFoundError(
+            f"'{_short(name)}' {reason or 'is not there'}; only files in the mesh's own folder are read"
+        )
 
     def _file(self, parts: tuple[str, ...]) -> bytes:
         # A file that is named many times is held in memory once.

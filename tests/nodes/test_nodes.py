@@ -142,7 +142,9 @@ class TestLoadMesh:
         monkeypatch.setattr(pack.compat, "show_text", lambda text, node_id: shown.append(text))
         *_, info = run(pack, "LoadMesh", mesh_file="a.obj")
         (text,) = shown
-        assert text.startswith("refers to a file that is left out: 'gone.png' is not there; only files in the mesh's")
+        assert text.startswith(
+            "a.obj refers to a file that is left out: 'gone.png' is not there; only files in the mesh's"
+        )
         assert info.endswith(text)
 
     def test_changed_file_has_another_fingerprint(self, pack: SimpleNamespace, folders: SimpleNamespace) -> None:

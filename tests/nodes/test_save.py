@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -131,3 +132,14 @@ def test_a_folder_that_cannot_be(pack: SimpleNamespace, torus: Any, folders: Sim
 def test_places_inside_are_found(pack: SimpleNamespace, torus: Any, folders: SimpleNamespace) -> None:
     for prefix in ("3d/../ring", f"{folders.output}/ring", " ring ", "./ring"):
         assert save(pack, torus, prefix, "glb")[0][0].startswith("ring_0000")
+
+
+def test_dates_are_filled_in_as_by_the_frontend(
+    pack: SimpleNamespace, torus: Any, folders: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moment = time.struct_time((2026, 3, 4, 15, 6, 7, 2, 63, 0))
+    monkeypatch.setattr(time, "localtime", lambda *_: moment)
+    paths, _ = save(pack, torus, "%date:yyyy-MM-dd%/ring %date:hh.mm.ss% %year%", "stl")
+    assert paths == ["2026-03-04/ring 15.06.07 2026_00001_.stl"]
+    with pytest.raises(ValueError, match=r"^filename_prefix: .*15:06.* has a colon"):
+        save(pack, torus, "%date:hh:mm%", "stl")
