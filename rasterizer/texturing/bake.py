@@ -108,7 +108,7 @@ def bake_views(
     mesh = _within_float32(mesh, cameras)
     device = mesh.vertices.device
     check_memory("texture_size", size, mesh, bake_need(images, device).bytes, "use fewer or smaller images")
-    images = images.to(device, torch.float32)
+    images = images.to(device, torch.float32).resolve_neg()  # PyTorch makes no new tensor of a negative view's kind
     report = on_progress or (lambda share: None)
     steps = shares(report, 4)
 

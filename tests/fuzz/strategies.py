@@ -136,7 +136,7 @@ CHANGES: dict[str, Callable[[Tensor], Any]] = {
     "for MKL-DNN": lambda t: t.float().to_mkldnn(),
     "quantized": lambda t: torch.quantize_per_tensor(t.float(), 0.1, 0, torch.quint8),
     "nested": lambda t: torch.nested.nested_tensor([t, t[:1]]),
-    "a negative view": lambda t: torch._neg_view(t),
+    "a negative view": lambda t: torch._neg_view(-t),  # of the same values; what is bool has none
     "of the inference mode": _in_inference,
     "with a gradient": lambda t: t.detach().clone().requires_grad_(),
     "a parameter": lambda t: torch.nn.Parameter(t.detach().clone()),

@@ -306,3 +306,10 @@ def test_masks_of_whole_numbers_weigh_no_more(yes: int) -> None:
     want = bake_views(mesh, images, cameras, 64, masks=masks)
     got = bake_views(mesh, images, cameras, 64, masks=(masks * yes).to(torch.uint8))
     assert torch.equal(got.texture, want.texture) and torch.equal(got.confidence, want.confidence)
+
+
+def test_pictures_that_are_negative_views() -> None:
+    mesh, cameras = sample_mesh("torus"), orbit()
+    images = photograph(mesh, cameras, (64, 64))
+    got = bake_views(mesh, torch._neg_view(-images), cameras, 64)
+    assert torch.equal(got.texture, bake_views(mesh, images, cameras, 64).texture)
