@@ -52,6 +52,10 @@ class Mesh:
         _check("vertex_colors", self.vertex_colors, colors, (rows, (3, 4)), whole=whole)
         for name in ("texture", "metallic_roughness"):
             _check(name, getattr(self, name), "[H, W, 3]", (None, None, (3,)), whole=whole)
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, Tensor) and value.is_neg():  # a view of which PyTorch makes no new tensors
+                object.__setattr__(self, field.name, value.resolve_neg())
 
     def to(self, device: torch.device | str) -> Mesh:
         """The same mesh with every tensor on ``device``."""

@@ -86,7 +86,7 @@ def bake_views(
     Raises:
         ValueError: an argument is unusable, or there is not enough memory for it; the text names it.
     """
-    check_number(exponent, "exponent")
+    exponent = check_number(exponent, "exponent")
     if not 0 < check_number(max_angle, "max_angle") <= 90:
         raise ValueError(f"max_angle: is {max_angle}, expected degrees above 0 and at most 90")
     border = check_integer(border, 0, 1024, "border")

@@ -102,8 +102,9 @@ def _raster(found: Any, given: Arguments) -> None:
     height, width = (int(side) for side in given["resolution"])
     if found.findices.dtype != torch.int32 or found.findices.shape[2:] != (height, width):
         raise Fault("rasterize_mesh gives another shape")
+    absent = {"vertex color", "texture"} | ({"uv"} if found.mesh.uvs is None else set())
     for attribute in shading.ATTRIBUTES:
-        if attribute not in ("vertex color", "texture") and (attribute, found.cameras) != ("depth", ()):
+        if attribute not in absent and (attribute, found.cameras) != ("depth", ()):
             image = shading.attribute_image(found, attribute)
             _tensor(attribute, image, (*found.findices.shape, 3))
 
@@ -128,7 +129,7 @@ def _filled(found: Any, given: Arguments) -> None:
     _tensor("texture", texture, tuple(torch.as_tensor(given["texture"]).shape))
     _tensor("filled", filled, tuple(torch.as_tensor(given["painted"]).shape), torch.bool)
     before = torch.as_tensor(given["texture"]).float()
-    if bool(torch.isfinite(before).all()):
+    if bool((before.abs() < 1e15).all()):  # the squares of colours must fit into float32
         _finite("texture", texture)
         slack = 1e-4 * float(before.abs().max())
         if float(texture.max()) > float(before.max()) + slack or float(texture.min()) < float(before.min()) - slack:

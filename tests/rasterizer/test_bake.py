@@ -308,8 +308,9 @@ def test_masks_of_whole_numbers_weigh_no_more(yes: int) -> None:
     assert torch.equal(got.texture, want.texture) and torch.equal(got.confidence, want.confidence)
 
 
-def test_pictures_that_are_negative_views() -> None:
+def test_negative_views() -> None:
     mesh, cameras = sample_mesh("torus"), orbit()
     images = photograph(mesh, cameras, (64, 64))
-    got = bake_views(mesh, torch._neg_view(-images), cameras, 64)
+    got = bake_views(replace(mesh, uvs=torch._neg_view(-mesh.uvs)), torch._neg_view(-images), cameras, 64, exponent=4)
     assert torch.equal(got.texture, bake_views(mesh, images, cameras, 64).texture)
+    assert not bake_views(mesh, images, cameras, 64, exponent=2**70).painted.all()
