@@ -340,8 +340,9 @@ def _name_functions(module: ModuleType, name: str) -> None:
     Only under a top-level name: what a pack has inside is known by its path.
     """
     for value in vars(module).values():
-        if isinstance(value, FunctionType) and value.__module__ == module.__name__:
-            value.__module__ = name
+        home = getattr(value, "__module__", None) or ""
+        if isinstance(value, FunctionType) and f"{home}.".startswith(f"{module.__name__}."):  # or from a part of it
+            value.__module__ = name + home.removeprefix(module.__name__)
 
 
 def _imported(name: str, module: ModuleType) -> ModuleType:
