@@ -152,7 +152,8 @@ class Lens:
         # What the surface's own plane would show, from the upper left pixel on.
         plane = (depth - slope_x * corner[0] - slope_y * corner[1]).addcmul(x, slope_x).addcmul_(y, slope_y)
         places = (top + y).clamp_(0, self.height - 1).mul_(self.width)
-        places = places.add_((left + x).clamp_(0, self.width - 1)).to(torch.int64).add_(self.base)
+        places = places.add_((left + x).clamp_(0, self.width - 1)).to(torch.int64)
+        places = places.clamp_(0, self.height * self.width - 1).add_(self.base)  # of a vertex that is NaN, too
         deeper = pictures.depth.index_select(0, places.view(-1)).view_as(plane).sub_(plane)
         shown = deeper.abs() <= tolerance
         return places, shown, deeper.mul_(shown)

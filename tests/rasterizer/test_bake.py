@@ -314,3 +314,13 @@ def test_negative_views() -> None:
     got = bake_views(replace(mesh, uvs=torch._neg_view(-mesh.uvs)), torch._neg_view(-images), cameras, 64, exponent=4)
     assert torch.equal(got.texture, bake_views(mesh, images, cameras, 64).texture)
     assert not bake_views(mesh, images, cameras, 64, exponent=2**70).painted.all()
+
+
+def test_a_vertex_that_is_nan_looks_up_no_pixel_outside() -> None:
+    mesh = sample_mesh("torus")
+    vertices = mesh.vertices.clone()
+    vertices[5] = torch.nan
+    broken = replace(mesh, vertices=vertices)
+    cameras = [orbit_camera(0, 0), orbit_camera(90, 20)]
+    baked = bake_views(broken, torch.rand(2, 32, 32, 3), cameras, 64)
+    assert torch.isfinite(baked.texture).all() and torch.isfinite(baked.confidence).all()
