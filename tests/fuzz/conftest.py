@@ -1,8 +1,9 @@
 """The budget of the search for faults, and its account.
 
 ``--fuzz-seconds`` or TORCH_RASTERIZER_FUZZ_SECONDS is for all targets that are run together; without it each has about
-half a second. ``--fuzz-collect`` or TORCH_RASTERIZER_FUZZ_COLLECT=1 goes on after a finding. A JSON file for the
-account is named by TORCH_RASTERIZER_FUZZ_REPORT.
+half a second, and the same inputs each time. Which these are is by chance otherwise, or by TORCH_RASTERIZER_FUZZ_SEED:
+whether a change lands should not be. ``--fuzz-collect`` or TORCH_RASTERIZER_FUZZ_COLLECT=1 goes on after a finding. A
+JSON file for the account is named by TORCH_RASTERIZER_FUZZ_REPORT.
 """
 
 from __future__ import annotations
@@ -40,6 +41,13 @@ def _seconds(config: pytest.Config, targets: int) -> float:
     return _EACH if given in (None, "") else float(given) / targets
 
 
+def _seed(config: pytest.Config) -> int:
+    """Of the first round: by chance where a search was asked for, the same each time beside the other tests."""
+    given = os.environ.get("TORCH_RASTERIZER_FUZZ_SEED")
+    searching = config.getoption("--fuzz-seconds", default=None) or os.environ.get("TORCH_RASTERIZER_FUZZ_SECONDS")
+    return int(given) if given else random.getrandbits(32) if searching else 0
+
+
 def _targets(items: list[pytest.Item]) -> list[pytest.Item]:
     return [item for item in items if "fuzz" in getattr(item, "fixturenames", ())]
 
@@ -56,7 +64,7 @@ def fuzz(request: pytest.FixtureRequest) -> Iterator[Fuzzer]:
     """Runs a property until the target's share of the time is up; on one thread, as suits inputs of a few pixels."""
     config, threads = request.config, torch.get_num_threads()
     first = config.getoption("--fuzz-seed", default=None)
-    account = Account(request.node.name.removeprefix("test_"), random.getrandbits(32) if first is None else first)
+    account = Account(request.node.name.removeprefix("test_"), _seed(config) if first is None else first)
     seconds = _seconds(config, len(_targets(request.session.items)))
     collect = (
         config.getoption("--fuzz-collect", default=False) or os.environ.get("TORCH_RASTERIZER_FUZZ_COLLECT") == "1"
