@@ -12,7 +12,7 @@ from .api import TILE_SIZE, interpolate, rasterize
 from .cameras import Camera, look_frame, orbit_camera, to_camera, to_clip
 from .mesh import Mesh
 from .raster_types import RasterInfo, shares
-from .validation import check_choice, check_integer, check_resolution
+from .validation import as_tensor, check_choice, check_integer, check_resolution
 
 SPACES = ("camera", "uv")
 
@@ -105,6 +105,7 @@ def rasterize_mesh(
     height, width = check_resolution(resolution)
     check_choice(space, SPACES, "space")
     layers = check_integer(layers, 1, 64, "layers")
+    as_tensor(mesh.vertices, "mesh vertices")
     if not (len(mesh.faces) and len(mesh.vertices)):
         found = f"{len(mesh.vertices) or 'no'} vertices and {len(mesh.faces) or 'no'} faces"
         raise ValueError(f"mesh: has {found}, expected faces to draw")

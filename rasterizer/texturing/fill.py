@@ -96,6 +96,7 @@ def fill_texture(
             colors, reached = _from_surface(values, known, texels, gap, step)
         else:
             colors, reached = _from_vertices(texture, painted, gap, method.split()[1])
+        reached = reached & torch.isfinite(colors).all(dim=1)  # not so beside a vertex that is NaN
         index = gap.index[reached]
         result.view(-1, texture.shape[2])[index] = colors[reached]
         has.view(-1)[index] = True

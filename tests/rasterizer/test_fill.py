@@ -168,3 +168,16 @@ def test_meshes_of_any_size(torus: Mesh, texels: Texels, method: str, size: floa
     want, _ = fill_texture(wanted, painted, torus, method)
     found, _ = fill_texture(wanted, painted, replace(torus, vertices=torus.vertices * size), method)
     torch.testing.assert_close(found, want, rtol=0, atol=1e-5)
+
+
+def test_a_vertex_that_is_nan_leaves_the_texture_finite() -> None:
+    mesh = sample_mesh("torus")
+    vertices, colors = mesh.vertices.clone(), torch.rand(64, 64, 3)
+    vertices[len(vertices) // 2] = torch.nan
+    painted = torch.zeros(64, 64, dtype=torch.bool)
+    painted[:20] = True
+    for method in METHODS[1:]:
+        texture, _ = fill_texture(colors, painted, replace(mesh, vertices=vertices), method)
+        assert torch.isfinite(texture).all(), method
+    with pytest.raises(ValueError, match="expected finite positions"):  # it has no place in a grid
+        fill_texture(colors, painted, replace(mesh, vertices=vertices), METHODS[0])
