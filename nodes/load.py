@@ -10,7 +10,7 @@ from comfy_api.latest import io
 
 from ..rasterizer.mesh import Mesh
 from ..rasterizer.mesh_io import SUPPORTED_SUFFIXES, load_mesh, to_trimesh
-from ..rasterizer.safe_names import relative_parts
+from ..rasterizer.safe_names import relative_parts, shortened
 from ..rasterizer.samples import SAMPLES, sample_mesh
 from . import compat
 from .border import write_mesh
@@ -97,7 +97,7 @@ def _resolve(mesh_file: str) -> Path | None:
     """
     if not isinstance(mesh_file, str):
         raise ValueError(f"mesh_file: is {type(mesh_file).__name__}, expected the name of a mesh file or of a sample")
-    shown = mesh_file if len(mesh_file) <= 200 else f"{mesh_file[:200]}..."
+    shown = shortened(mesh_file)
     if mesh_file.startswith(_SAMPLE):
         if mesh_file.removeprefix(_SAMPLE) not in SAMPLES:
             raise ValueError(

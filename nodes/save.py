@@ -15,7 +15,7 @@ from comfy_api.latest import io
 
 from ..rasterizer.mesh import Mesh
 from ..rasterizer.mesh_io import SAVED_SUFFIXES, save_mesh, saved_files
-from ..rasterizer.safe_names import check_new, relative_parts
+from ..rasterizer.safe_names import check_new, relative_parts, shortened
 from ..rasterizer.validation import check_choice
 from . import compat
 from .border import read_meshes
@@ -116,13 +116,9 @@ def _check_prefix(prefix: str, suffix: str) -> None:
         check_new((*parts[:-1], f"{parts[-1]}_{0:05}_.{suffix}"))
     except ValueError as error:
         raise ValueError(
-            f"filename_prefix: {_shown(prefix)} lies outside ComfyUI's output folder, or no file can have that name: "
-            f"it {error}. Choose a folder and a name such as 3d/statue."
+            f"filename_prefix: {shortened(prefix)!r} lies outside ComfyUI's output folder, or no file can have that "
+            f"name: it {error}. Choose a folder and a name such as 3d/statue."
         ) from None
-
-
-def _shown(prefix: str) -> str:
-    return repr(prefix if len(prefix) <= 200 else f"{prefix[:200]}...")
 
 
 def _target(prefix: str, suffix: str, mesh: Mesh) -> Path:
@@ -132,7 +128,7 @@ def _target(prefix: str, suffix: str, mesh: Mesh) -> Path:
         ValueError: it would lie outside the output folder.
     """
     output = _output()
-    outside = f"filename_prefix: {_shown(prefix)} lies outside ComfyUI's output folder, expected a place in it"
+    outside = f"filename_prefix: {shortened(prefix)!r} lies outside ComfyUI's output folder, expected a place in it"
     try:
         # ComfyUI fills in %date% and the like only below, but these bring in no folders above.
         wanted = (output / prefix.strip().replace("\\", "/")).resolve()
@@ -141,7 +137,7 @@ def _target(prefix: str, suffix: str, mesh: Mesh) -> Path:
         folder, name, counter, *_ = folder_paths.get_save_image_path(prefix.strip(), str(output))
     except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle, before Python 3.13
         raise ValueError(
-            f"filename_prefix: {_shown(prefix)} has a folder that cannot be made or read: {error}"
+            f"filename_prefix: {shortened(prefix)!r} has a folder that cannot be made or read: {error}"
         ) from error
     # Its counter looks only at files with this very prefix.
     names = (Path(folder).resolve() / f"{name}_{number:05}_.{suffix}" for number in count(counter))

@@ -32,7 +32,7 @@ from .meshes.off import read_off
 from .meshes.texts import to_utf8
 from .meshes.textures import Textures
 from .obj_file import files_beside, save_obj
-from .safe_names import check_new, relative_parts
+from .safe_names import check_new, relative_parts, shortened
 from .shading import sample_texture
 from .validation import as_array, as_tensor, check_faces
 from .whole_files import write_atomically
@@ -242,7 +242,7 @@ def _check_path(path: Path) -> None:
         if path.name:
             relative_parts(path.name.replace("\\", "_"))
     except ValueError as error:
-        shown = shown if len(shown) <= 200 else f"{shown[:200]}..."
+        shown = shortened(shown)
         raise ValueError(f"mesh file {shown}: the name {error}. Choose another name.") from None
 
 

@@ -17,6 +17,11 @@ def is_reserved(name: str) -> bool:
     return _DEVICE.fullmatch(name.partition(".")[0].strip(" ")) is not None
 
 
+def shortened(name: str) -> str:
+    """A name for a message, of which nobody reads thousands of letters."""
+    return name if len(name) <= 200 else f"{name[:200]}..."
+
+
 def relative_parts(name: str) -> tuple[str, ...]:
     """The folders and the file that a relative name consists of, the same on every system.
 

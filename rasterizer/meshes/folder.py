@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from ..safe_names import relative_parts
+from ..safe_names import relative_parts, shortened
 
 _FLAGS = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY", "O_NOCTTY"))
 
@@ -48,7 +48,7 @@ class MeshFolder:
                 # That a name is not allowed says more than that one of its readings is not there.
                 reason = str(error) if isinstance(error, ValueError) and not reason else reason
         raise FileNotFoundError(
-            f"'{_short(name)}' {reason or 'is not there'}; only files in the mesh's own folder are read"
+            f"'{shortened(name)}' {reason or 'is not there'}; only files in the mesh's own folder are read"
         )
 
     def _file(self, parts: tuple[str, ...]) -> bytes:
@@ -72,10 +72,6 @@ class MeshFolder:
 def _is_reparse_point(status: os.stat_result) -> bool:
     """Whether it is a link of Windows: junctions and mount points are none to Python's ``islink``."""
     return bool(getattr(status, "st_file_attributes", 0) & getattr(stat, "FILE_ATTRIBUTE_REPARSE_POINT", 0))
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 200 else f"{name[:200]}..."
 
 
 def resolver(get: Callable[[str], bytes]) -> Any:

@@ -53,7 +53,8 @@ def check_ply(data: bytes) -> bytes:
     text = any(line.split()[:2] == ["format", "ascii"] for line in header)
     body = len(data) - start
     least = 0
-    for name, count, row in _elements(header):
+    elements = _elements(header)
+    for name, count, row in elements:
         # Text takes a digit and a blank for each number.
         needed = count * (2 * len(row) if text else sum(row))
         if count < 0 or (count and not needed) or least + needed > body + 1:
@@ -64,7 +65,7 @@ def check_ply(data: bytes) -> bytes:
     if text:
         need = sum(data.count(blank, start) for blank in (b" ", b"\n", b"\t")) * _MEMORY_PER_WORD
     else:
-        need = _corners(header, body) * _MEMORY_PER_CORNER
+        need = _corners(header, elements, body) * _MEMORY_PER_CORNER
     check_memory(need, len(data))
     return data
 
@@ -84,8 +85,8 @@ def _elements(header: list[str]) -> list[tuple[str, int, list[int]]]:
     return found
 
 
-def _corners(header: list[str], body: int) -> int:
+def _corners(header: list[str], elements: list[tuple[str, int, list[int]]], body: int) -> int:
     """The most corners of polygons that a binary body can hold beside its vertices."""
-    fixed = sum(count * sum(row) for name, count, row in _elements(header) if name != "face")
+    fixed = sum(count * sum(row) for name, count, row in elements if name != "face")
     sizes = [_PLY_BYTES.get(line.split()[3], 1) for line in header if line.split()[:2] == ["property", "list"]]
     return max(body - fixed, 0) // min(sizes) if sizes else 0
