@@ -12,9 +12,9 @@ from ..rasterizer.api import TILE_SIZE
 from ..rasterizer.backends.registry import backend_names
 from ..rasterizer.cameras import Camera
 from ..rasterizer.colors import parse_color
+from ..rasterizer.contract.types import MODES
 from ..rasterizer.mesh import Mesh
 from ..rasterizer.raster import SPACES, Raster, rasterize_mesh
-from ..rasterizer.raster_types import MODES
 from ..rasterizer.shading import ATTRIBUTES, ENCODINGS, SHADINGS, attribute_image, depth_to_unit
 from . import compat, inspector
 from .border import RasterValue, read_cameras, read_meshes

@@ -13,10 +13,10 @@ from typing import Any
 import folder_paths
 from comfy_api.latest import io
 
+from ..rasterizer.contract.checks import check_choice
 from ..rasterizer.mesh import Mesh
 from ..rasterizer.mesh_io import SAVED_SUFFIXES, save_mesh, saved_files
 from ..rasterizer.safe_names import check_new, relative_parts, shortened
-from ..rasterizer.validation import check_choice
 from . import compat
 from .border import read_meshes
 from .runtime import Progress

@@ -1,4 +1,4 @@
-"""The functions everything else goes through. Conventions are stated in :mod:`rasterizer.arithmetic`."""
+"""The functions everything else goes through. Conventions are stated in :mod:`rasterizer.contract.rule`."""
 
 from __future__ import annotations
 
@@ -12,10 +12,7 @@ from torch import Tensor
 from .backends import registry
 from .backends.eager.interpolate import interpolate as eager_interpolate
 from .backends.eager.resolve import differentiable_barycentrics
-from .device import device_policy, working_device
-from .memory import with_less_memory
-from .raster_types import Fragments, RasterInfo, RasterOptions
-from .validation import (
+from .contract.checks import (
     as_tensor,
     check_faces,
     check_integer,
@@ -27,6 +24,9 @@ from .validation import (
     computed,
     is_set,
 )
+from .contract.types import Fragments, RasterInfo, RasterOptions
+from .device import device_policy, working_device
+from .memory import with_less_memory
 
 TILE_SIZE = 32
 """Default side of the tiled mode's tiles, in pixels."""
@@ -64,7 +64,7 @@ def rasterize(
         on_progress: called now and then with the share done, 0..1; an exception it raises stops the call.
 
     Returns:
-        :class:`~rasterizer.raster_types.Fragments`, on ``pos``'s device: ``findices [H, W]`` int32 (1-based, 0 =
+        :class:`~rasterizer.contract.types.Fragments`, on ``pos``'s device: ``findices [H, W]`` int32 (1-based, 0 =
         background) and ``barycentric [H, W, 3]`` float32, with a leading ``[B]`` if ``pos`` has one. The barycentrics
         are differentiable with respect to ``pos``. Faces with a vertex that is not finite on the screen draw nothing
         and are counted in ``.info.invalid_faces``.

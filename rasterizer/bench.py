@@ -18,11 +18,12 @@ from torch import Tensor
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
-from . import comfy_render, scenes
+from . import comfy_render
 from .api import interpolate, rasterize
 from .backends import native, nvdiffrast
 from .backends.registry import backend_statuses
 from .cameras import look_at
+from .contract import scenes
 from .hierarchy import build_hierarchy
 from .hierarchy.peel import peel
 from .mesh import Mesh

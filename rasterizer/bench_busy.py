@@ -13,9 +13,9 @@ from dataclasses import asdict, dataclass, replace
 
 import torch
 
-from . import scenes
 from .api import rasterize
 from .cameras import Camera
+from .contract import scenes
 from .mesh import Mesh
 from .raster import rasterize_mesh
 from .samples import SAMPLES, sample_mesh

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from .api import TILE_SIZE, interpolate, rasterize
+from .contract.checks import as_tensor, check_device, check_mode, is_set
+from .contract.types import Fragments
 from .device import default_device, platform_name, working_device
-from .raster_types import Fragments
-from .validation import as_tensor, check_device, check_mode, is_set
 
 
 class PyTorchRasterizer:

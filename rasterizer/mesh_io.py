@@ -22,6 +22,7 @@ from .base_color import (
     to_linear,
 )
 from .colors import linear_to_srgb, srgb_to_linear
+from .contract.checks import as_array, as_tensor, check_faces
 from .images import to_pil
 from .mesh import Mesh
 from .meshes.folder import MeshFolder, resolver
@@ -34,7 +35,6 @@ from .meshes.textures import Textures
 from .obj_file import files_beside, save_obj
 from .safe_names import check_new, relative_parts, shortened
 from .shading import sample_texture
-from .validation import as_array, as_tensor, check_faces
 from .whole_files import write_atomically
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from .api import TILE_SIZE, interpolate, rasterize
 from .cameras import Camera, look_frame, orbit_camera, to_camera, to_clip
+from .contract.checks import as_tensor, check_choice, check_integer, check_resolution
+from .contract.types import RasterInfo, shares
 from .mesh import Mesh
-from .raster_types import RasterInfo, shares
-from .validation import as_tensor, check_choice, check_integer, check_resolution
 
 SPACES = ("camera", "uv")
 

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from .cameras import DIAMETER, normalization, to_camera
 from .colors import linear_to_srgb
+from .contract.checks import check_choice
 from .raster import Raster
 from .threads import on_own_threads, share_rows
-from .validation import check_choice
 
 ATTRIBUTES = ("position", "normal", "uv", "vertex color", "texture", "depth", "barycentric", "face id")
 SHADINGS = ("smooth", "flat")

@@ -12,7 +12,7 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-from ..raster_types import RasterInfo, RasterOptions, shares
+from ..contract.types import RasterInfo, RasterOptions, shares
 from .finite import only_finite
 from .presence import broken, stand_in
 from .single_views import takes_single_views

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..raster_types import RasterInfo, RasterOptions, shares
+from ..contract.types import RasterInfo, RasterOptions, shares
 from .finite import only_finite
 from .presence import broken, installed
 from .single_views import takes_single_views

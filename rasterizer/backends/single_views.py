@@ -7,7 +7,7 @@ from functools import wraps
 
 from torch import Tensor
 
-from ..raster_types import RasterInfo, RasterOptions
+from ..contract.types import RasterInfo, RasterOptions
 
 Rasterize = Callable[[Tensor, Tensor, RasterOptions], tuple[Tensor, Tensor, RasterInfo]]
 

@@ -13,7 +13,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from ..raster_types import shares
+from ..contract.types import shares
 from . import gpu
 from .cells import Numbering, centres, coordinates_of, corners, pack, unpack
 from .layers import NEVER, Samples

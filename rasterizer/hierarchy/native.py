@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ..contract.checks import as_tensor, check_integer
 from ..device import double_device
-from ..validation import as_tensor, check_integer
 from .build import Built, build
 from .layers import collect
 

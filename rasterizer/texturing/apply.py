@@ -7,8 +7,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from ..contract.checks import as_tensor, check_choice
 from ..mesh import Mesh
-from ..validation import as_tensor, check_choice
 
 LAYOUTS = ("hunyuan3d", "gltf ORM")
 

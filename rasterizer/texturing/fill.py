@@ -8,12 +8,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ..contract.checks import as_tensor, check_choice
+from ..contract.types import shares
 from ..hierarchy import GridHierarchy, fill_surface
 from ..hierarchy.surface import SurfaceGraph, group_mean
 from ..mesh import Mesh, weld_index
-from ..raster_types import shares
 from ..threads import on_own_threads, share_rows
-from ..validation import as_tensor, check_choice
 from .gutter import spread
 from .need import check_memory, fill_bytes
 from .scale import within_float32

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from ..cameras import Camera
+from ..contract.checks import check_choice
+from ..contract.types import shares
 from ..mesh import Mesh
 from ..raster import rasterize_mesh
-from ..raster_types import shares
 from ..shading import attribute_image
 from ..threads import on_own_threads
-from ..validation import check_choice
 
 STYLES = ("hunyuan3d-2", "hunyuan3d-2.1")
 

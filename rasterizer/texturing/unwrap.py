@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ..contract.checks import as_array, as_tensor, check_faces, check_integer
 from ..mesh import Mesh
-from ..validation import as_array, as_tensor, check_faces, check_integer
 from .job import bound
 from .scratch import scratch_folder
 

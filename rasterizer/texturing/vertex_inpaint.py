@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..validation import as_array
+from ..contract.checks import as_array
 from .ring_fill import fill_by_rings
 from .sweep_fill import fill_by_sweeps
 

@@ -8,9 +8,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from ..contract.checks import check_integer
 from ..mesh import Mesh
 from ..raster import rasterize_mesh
-from ..validation import check_integer
 from .views import View
 
 MOST_EXTRA = 24

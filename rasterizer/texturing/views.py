@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 from ..cameras import Camera, orbit_camera
-from ..validation import check_choice, check_integer, is_finite
+from ..contract.checks import check_choice, check_integer, is_finite
 
 PROJECTIONS = ("orthographic", "perspective")
 

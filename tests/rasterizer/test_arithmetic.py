@@ -9,8 +9,9 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 import rasterizer
-from rasterizer import arithmetic, scenes
-from rasterizer.arithmetic import complement, constant
+from rasterizer.contract import rule as arithmetic
+from rasterizer.contract import scenes
+from rasterizer.contract.rule import complement, constant
 
 
 def _weights(count: int, random: torch.Generator) -> torch.Tensor:

@@ -10,8 +10,9 @@ import pytest
 import torch
 
 import rasterizer
-from rasterizer import scenes, selftest
+from rasterizer import selftest
 from rasterizer.backends import native, registry
+from rasterizer.contract import scenes
 
 CPU = torch.device("cpu")
 POS, TRI = scenes.sphere(200)

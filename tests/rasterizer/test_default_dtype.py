@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 import rasterizer
-from rasterizer import quality, scenes, selftest
+from rasterizer import quality, selftest
 from rasterizer.cameras import orbit_camera, orbit_quaternion, turned
+from rasterizer.contract import scenes
+from rasterizer.contract.reference import rasterize_reference
 from rasterizer.hierarchy import COLORINGS, GridHierarchy, fill_surface, voxel_mesh
 from rasterizer.mesh import Mesh
 from rasterizer.raster import rasterize_mesh
-from rasterizer.reference import rasterize_reference
 from rasterizer.samples import SAMPLES, sample_mesh, trefoil_knot
 from rasterizer.shading import ATTRIBUTES, attribute_image
 from rasterizer.texturing import METHODS, bake_views, fill_texture

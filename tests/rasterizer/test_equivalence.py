@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import rasterizer
-from rasterizer import scenes
+from rasterizer.contract import scenes
+from rasterizer.contract.reference import rasterize_reference
 from rasterizer.device import PORTABLE, force_policy
-from rasterizer.reference import rasterize_reference
 
 SOUPS = {
     "small": scenes.soup(500, 0.05, seed=1),

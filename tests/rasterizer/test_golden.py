@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import rasterizer
-from rasterizer.reference import rasterize_reference
+from rasterizer.contract.reference import rasterize_reference
 
 
 def _layers(golden: dict[str, np.ndarray]):

@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from rasterizer.contract.scenes import grid_faces
 from rasterizer.hierarchy import COLORINGS, GridHierarchy, build_hierarchy, fill_surface, voxel_mesh
 from rasterizer.hierarchy.surface import SurfaceGraph
 from rasterizer.mesh import Mesh
 from rasterizer.raster import rasterize_mesh
 from rasterizer.samples import sample_mesh
-from rasterizer.scenes import grid_faces
 
 
 @pytest.fixture(scope="module")

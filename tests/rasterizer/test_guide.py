@@ -8,7 +8,8 @@ import pytest
 import torch
 
 import rasterizer
-from rasterizer import PyTorchRasterizer, RasterizerWrapper, create_optimized_rasterizer, scenes
+from rasterizer import PyTorchRasterizer, RasterizerWrapper, create_optimized_rasterizer
+from rasterizer.contract import scenes
 from rasterizer.dropin import custom_rasterizer_kernel
 
 V, F = scenes.soup(40, 0.7, seed=5)

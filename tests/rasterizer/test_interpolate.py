@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import rasterizer
-from rasterizer import scenes
+from rasterizer.contract import scenes
 
 POS, TRI = scenes.soup(30, 0.6, seed=7)
 FOUND, WEIGHTS = rasterizer.rasterize(POS, TRI, (40, 50))

@@ -17,12 +17,12 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import rasterizer
-from rasterizer import scenes
 from rasterizer.backends import kernels, registry
 from rasterizer.backends.kernels import cache, interpolation, platforms, program
+from rasterizer.contract import scenes
+from rasterizer.contract.types import RasterOptions
 from rasterizer.device import PORTABLE, force_policy
 from rasterizer.hierarchy import gpu
-from rasterizer.raster_types import RasterOptions
 
 CUDA = torch.device("cuda", 0)
 on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA or ROCm device")

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 import rasterizer
-from rasterizer import scenes
 from rasterizer.backends import native
+from rasterizer.contract import scenes
 
 CPU = torch.device("cpu")
 pytestmark = pytest.mark.skipif(bool(native.reason_against(CPU)), reason=f"native module {native.reason_against(CPU)}")

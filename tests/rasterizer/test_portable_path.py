@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 import rasterizer
-from rasterizer import scenes
+from rasterizer.contract import scenes
 from rasterizer.device import PORTABLE, force_policy
 
 _DATA_DEPENDENT = ("nonzero", "unique", "masked_select", "bincount", "repeat_interleave", "argwhere", "histc")

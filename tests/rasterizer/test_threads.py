@@ -12,8 +12,8 @@ import pytest
 import torch
 
 import rasterizer
-from rasterizer import scenes
 from rasterizer import threads as module
+from rasterizer.contract import scenes
 from rasterizer.raster import rasterize_mesh
 from rasterizer.samples import sample_mesh
 from rasterizer.shading import attribute_image

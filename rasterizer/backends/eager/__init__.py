@@ -18,10 +18,10 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from ...arithmetic import constant, depth_threshold
+from ...contract.rule import constant, depth_threshold
+from ...contract.types import RasterInfo, RasterOptions, shares
 from ...device import DevicePolicy, device_policy
 from ...memory import default_budget
-from ...raster_types import RasterInfo, RasterOptions, shares
 from ...threads import on_own_threads, share, threads_for
 from ..single_views import takes_single_views
 from .boxes import BYTES_PER_TRIANGLE, X0, BlockList, Boxes, count_tiles, cut, touched

@@ -3,7 +3,7 @@
 A *box* is a rectangle of pixels together with the triangle to be evaluated in it. A batch of boxes is a float32 matrix
 with one row per quantity and one column per box, so that every later operation runs along contiguous memory.
 
-Bounds and rejections must never lose a pixel that the rule of :mod:`rasterizer.arithmetic` covers, rounding included.
+Bounds and rejections must never lose a pixel that :mod:`rasterizer.contract.rule` covers, rounding included.
 With ``u = 2**-24``, a computed edge value ``(t1 - t2)`` is off by at most ``4.1 u (|t1| + |t2|)``, a computed beta or
 gamma by ``6.3 u (|t1| + |t2|) / |area|``; the slacks below are about twice what follows from that. Where the area is
 too small for the bound to mean anything, the candidates of the native module are used as they are.
@@ -17,11 +17,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...arithmetic import constant
+from ...contract.rule import constant
 
 # Rows of the matrix: depth and clip w of the corners, corner a, edges, 1/area, pixel bounds [x0, x1) x [y0, y1).
 # At a distance (dx, dy) from corner a, beta is (BX*dx + BY*dy)/area and gamma (GX*dx + GY*dy)/area: with its sign in
-# the factor, each edge difference serves the formula of rasterizer.arithmetic as it is, and x and y go together.
+# the factor, each edge difference serves the formula of rasterizer.contract.rule as it is, and x and y go together.
 ZA, ZB, ZC, WA, WB, WC, AX, AY, BX, GX, BY, GY, INV, X0, Y0, X1, Y1 = range(17)
 ROWS = Y1 + 1
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...arithmetic import DEPTH_STEPS, complement, constant
+from ...contract.rule import DEPTH_STEPS, complement, constant
 from .boxes import AX, BX, INV, WA, X0, X1, ZA
 from .zbuffer import PackedZBuffer, TwoPassZBuffer
 

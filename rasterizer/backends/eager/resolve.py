@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ...arithmetic import complement, perspective
+from ...contract.rule import complement, perspective
 from .boxes import edges
 from .triangles import Corners, Edge, Triangles, corner_weights
 

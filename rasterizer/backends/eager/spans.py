@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...arithmetic import constant
+from ...contract.rule import constant
 from .boxes import AX, AY, WA, X0, X1, Y0, Y1
 from .fragments import Target, draw_runs
 

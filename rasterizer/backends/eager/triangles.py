@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ...arithmetic import constant, screen_columns, to_screen
+from ...contract.rule import constant, screen_columns, to_screen
 from .boxes import AX, INV, ROWS, WA, Boxes, edge_rows, edges, set_up, set_up_rows
 
 _KEPT = INV + 1 - WA

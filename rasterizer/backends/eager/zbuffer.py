@@ -14,7 +14,7 @@ import sys
 import torch
 from torch import Tensor
 
-from ...arithmetic import DEPTH_STEPS, MAX_DEPTH
+from ...contract.rule import DEPTH_STEPS, MAX_DEPTH
 from ...device import DevicePolicy
 
 _EMPTY = int(torch.tensor(-MAX_DEPTH * DEPTH_STEPS, dtype=torch.float32).view(torch.int32))

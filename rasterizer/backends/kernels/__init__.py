@@ -17,9 +17,9 @@ from typing import SupportsInt
 import torch
 from torch import Tensor
 
-from ... import scenes
+from ...contract import scenes
+from ...contract.types import RasterInfo, RasterOptions
 from ...memory import call_when_memory_is_short, default_budget
-from ...raster_types import RasterInfo, RasterOptions
 from .. import eager
 from .interpolation import interpolate as interpolate
 from .platforms import Launch

@@ -1,6 +1,6 @@
 // Rasterization kernels: one source for CUDA (NVRTC) and HIP (hipRTC), no headers, no assumption on the warp size.
 //
-// The rule is that of rasterizer/arithmetic.py, bit for bit: compiled without contraction of multiply-adds, every
+// The rule is that of rasterizer/contract/rule.py, bit for bit: compiled without contraction of multiply-adds, every
 // operation below rounds once. A pixel is one 64-bit word, merged by atomicMin: epoch, depth step, face index.
 //
 //   draw         a thread per triangle: draws small boxes itself and hands larger ones over, medium ones whole, large

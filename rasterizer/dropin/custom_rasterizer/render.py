@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ... import api
-from ...validation import as_tensor
+from ...contract.checks import as_tensor
 from .. import custom_rasterizer_kernel
 from ..arguments import as_float, as_index
 

@@ -1,4 +1,4 @@
-"""The rule of :mod:`rasterizer.arithmetic` written as plainly as possible, one face after another, in NumPy.
+"""The rule of :mod:`rasterizer.contract.rule` written as plainly as possible, one face after another, in NumPy.
 
 It is slow on purpose: nothing is skipped, binned or rejected, so that tests and the self-test can compare every fast
 path with it, number by number with ``==``. The sign of a zero is left open: where an edge runs through a pixel centre,
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .arithmetic import DEPTH_SCALE, DEPTH_STEPS, MAX_DEPTH
+from .rule import DEPTH_SCALE, DEPTH_STEPS, MAX_DEPTH
 
 _one, _half, _depth_scale = np.float32(1), np.float32(0.5), np.float32(DEPTH_SCALE)
 

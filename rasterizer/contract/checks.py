@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .raster_types import MODES
+from .types import MODES
 
 MAX_SIDE = 32768
 """Largest image side: pixel coordinates and their halves stay exact in float32 with room to spare."""

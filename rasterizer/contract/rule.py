@@ -17,7 +17,7 @@ All of it is IEEE float32 with one rounding per operation and no fused multiply-
 evaluated in float64 and rounded once (:func:`complement`). A fragment with ``d >= 8192`` would overflow the native
 module's 32-bit depth step and is never drawn, there or here.
 
-"Bit for bit" means values: -0.0 equals 0.0, see :mod:`rasterizer.reference`.
+"Bit for bit" means values: -0.0 equals 0.0, see :mod:`rasterizer.contract.reference`.
 
 The functions below work on tensors of any shape and, for gradients, in float64 too.
 """
