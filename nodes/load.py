@@ -10,7 +10,7 @@ from comfy_api.latest import io
 
 from ..rasterizer.mesh import Mesh
 from ..rasterizer.mesh_io import SUPPORTED_SUFFIXES, load_mesh, to_trimesh
-from ..rasterizer.safe_names import relative_parts, shortened
+from ..rasterizer.runtime.safe_names import relative_parts, shortened
 from ..rasterizer.samples import SAMPLES, sample_mesh
 from . import compat
 from .border import write_mesh

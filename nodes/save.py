@@ -16,7 +16,7 @@ from comfy_api.latest import io
 from ..rasterizer.contract.checks import check_choice
 from ..rasterizer.mesh import Mesh
 from ..rasterizer.mesh_io import SAVED_SUFFIXES, save_mesh, saved_files
-from ..rasterizer.safe_names import check_new, relative_parts, shortened
+from ..rasterizer.runtime.safe_names import check_new, relative_parts, shortened
 from . import compat
 from .border import read_meshes
 from .runtime import Progress

@@ -25,8 +25,8 @@ from .contract.checks import (
     is_set,
 )
 from .contract.types import Fragments, RasterInfo, RasterOptions
-from .device import device_policy, working_device
-from .memory import with_less_memory
+from .runtime.devices import device_policy, working_device
+from .runtime.memory import with_less_memory
 
 TILE_SIZE = 32
 """Default side of the tiled mode's tiles, in pixels."""

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from .colors import linear_to_srgb, srgb_to_linear
-from .meshes.limits import TEXTURE_PIXELS
 from .meshes.textures import TextureFile, Textures, pixels
+from .runtime.limits import TEXTURE_PIXELS
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -24,12 +24,12 @@ from .api import TILE_SIZE
 from .backends.registry import backend_names
 from .cameras import orbit_camera
 from .contract.types import MODES, shares
-from .device import default_device
 from .images import load_images, save_image
 from .info import backend_info
 from .mesh import Mesh
 from .mesh_io import load_mesh, save_mesh
 from .raster import rasterize_mesh
+from .runtime.devices import default_device
 from .samples import SAMPLES, sample_mesh
 from .shading import ATTRIBUTES, ENCODINGS, SHADINGS, attribute_image
 from .texturing import METHODS, apply_textures, bake_views, fill_texture

@@ -8,7 +8,7 @@ from torch import Tensor
 from .api import TILE_SIZE, interpolate, rasterize
 from .contract.checks import as_tensor, check_device, check_mode, is_set
 from .contract.types import Fragments
-from .device import default_device, platform_name, working_device
+from .runtime.devices import default_device, platform_name, working_device
 
 
 class PyTorchRasterizer:

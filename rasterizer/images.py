@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .meshes.textures import FORMATS, TextureFile
-from .whole_files import write_atomically
+from .runtime.files import write_atomically
 
 _ROWS = 64
 

@@ -33,9 +33,9 @@ from .meshes.off import read_off
 from .meshes.texts import to_utf8
 from .meshes.textures import Textures
 from .obj_file import files_beside, save_obj
-from .safe_names import check_new, relative_parts, shortened
+from .runtime.files import write_atomically
+from .runtime.safe_names import check_new, relative_parts, shortened
 from .shading import sample_texture
-from .whole_files import write_atomically
 
 if TYPE_CHECKING:
     import trimesh
@@ -68,7 +68,7 @@ def load_mesh(path: str | Path, on_warning: Callable[[str], None] | None = None)
     Raises:
         FileNotFoundError: no file at ``path``.
         ValueError: another suffix, an unreadable file, no triangles, coordinates that are NaN or infinite, or more than
-            the limits allow (:mod:`rasterizer.meshes.limits`): reading takes at most 256 MiB, 40 times the size of the
+            the limits allow (:mod:`rasterizer.runtime.limits`): reading takes at most 256 MiB, 40 times the size of the
             file and those it refers to, and 16 bytes for each texel of its pictures, or of the texture where that has
             more, because it repeats them.
     """

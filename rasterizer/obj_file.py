@@ -16,7 +16,7 @@ from .beside import KINDS, is_part, mark, named_by, stems
 from .colors import linear_to_srgb
 from .images import to_pil
 from .mesh import Mesh
-from .whole_files import Write, remove, write_together
+from .runtime.files import Write, remove, write_together
 
 _KEYWORDS = ("map_Kd", "map_Pr", "map_Pm")  # of each of KINDS
 

@@ -12,7 +12,7 @@ from .cameras import DIAMETER, normalization, to_camera
 from .colors import linear_to_srgb
 from .contract.checks import check_choice
 from .raster import Raster
-from .threads import on_own_threads, share_rows
+from .runtime.threads import on_own_threads, share_rows
 
 ATTRIBUTES = ("position", "normal", "uv", "vertex color", "texture", "depth", "barycentric", "face id")
 SHADINGS = ("smooth", "flat")

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from rasterizer import device as device_module
+from rasterizer.runtime import devices as device_module
 from tests import skips
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from ..contract.types import RasterInfo, RasterOptions, shares
+from ..runtime.presence import broken, stand_in
 from .finite import only_finite
-from .presence import broken, stand_in
 from .single_views import takes_single_views
 
 MODULE = "custom_rasterizer_kernel"

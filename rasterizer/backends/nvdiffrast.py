@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from ..contract.types import RasterInfo, RasterOptions, shares
+from ..runtime.presence import broken, installed
 from .finite import only_finite
-from .presence import broken, installed
 from .single_views import takes_single_views
 
 _contexts: dict[torch.device, Any] = {}

@@ -16,10 +16,10 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from ..device import device_name
+from ..runtime.devices import device_name
+from ..runtime.presence import installed
 from . import eager, kernels, native, nvdiffrast
 from .eager.interpolate import interpolate
-from .presence import installed
 from .single_views import Rasterize
 
 log = logging.getLogger("torch_rasterizer")

@@ -7,7 +7,7 @@ from types import ModuleType
 
 import torch
 
-from ..backends.presence import broken
+from ..runtime.presence import broken
 
 __all__ = ["broken", "problem", "renderer_device"]
 

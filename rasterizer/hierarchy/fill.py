@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..contract.checks import as_tensor, check_same_device
-from ..threads import on_own_threads, share_rows
+from ..runtime.threads import on_own_threads, share_rows
 from .grid import GridHierarchy, check_features
 from .surface import SurfaceGraph, group_mean
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from ..contract.checks import as_tensor, check_faces, check_integer, check_same_device
-from ..device import device_policy, double_device
 from ..mesh import Mesh
-from ..threads import on_own_threads, share_rows
+from ..runtime.devices import device_policy, double_device
+from ..runtime.threads import on_own_threads, share_rows
 from .build import build
 from .cells import centres, coordinates_of, pack, unpack
 from .layers import collect

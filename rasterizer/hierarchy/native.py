@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..contract.checks import as_tensor, check_integer
-from ..device import double_device
+from ..runtime.devices import double_device
 from .build import Built, build
 from .layers import collect
 

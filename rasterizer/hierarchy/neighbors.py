@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..device import device_policy
+from ..runtime.devices import device_policy
 from .layers import NEVER, Samples, per_view, pixel_of
 
 FIRST, NEAREST, LAST = -1, 0, 1

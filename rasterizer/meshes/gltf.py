@@ -11,8 +11,8 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
+from ..runtime.limits import FACES, NESTING, PARTS, VERTICES, check_memory
 from .folder import MeshFolder
-from .limits import FACES, NESTING, PARTS, VERTICES, check_memory
 from .textures import Textures
 
 _UNREADABLE_EXTENSIONS = ("KHR_draco_mesh_compression", "EXT_meshopt_compression", "KHR_mesh_quantization")

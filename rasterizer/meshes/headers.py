@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .limits import FACES, VERTICES, check_memory
+from ..runtime.limits import FACES, VERTICES, check_memory
 from .texts import to_utf8
 
 _STL_HEADER, _STL_FACE = 84, 50

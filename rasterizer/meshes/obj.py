@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from .limits import FACES, PARTS, VERTICES, allowed_memory, check_memory
+from ..runtime.limits import FACES, PARTS, VERTICES, allowed_memory, check_memory
 from .texts import to_utf8
 
 _LONGEST_CORNER = 64  # characters of v/vt/vn: what repeats in a fan must not be longer than a number is

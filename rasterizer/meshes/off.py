@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .limits import FACES, VERTICES
+from ..runtime.limits import FACES, VERTICES
 from .texts import to_utf8
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .limits import TEXTURE_SIDE
+from ..runtime.limits import TEXTURE_SIDE
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -17,10 +17,10 @@ from torch import Tensor
 from ..cameras import Camera
 from ..contract.checks import as_tensor, check_integer, check_number, check_resolution
 from ..contract.types import shares
-from ..device import device_policy
 from ..mesh import Mesh
 from ..raster import Raster, rasterize_mesh
-from ..threads import on_own_threads, share_rows
+from ..runtime.devices import device_policy
+from ..runtime.threads import on_own_threads, share_rows
 from .lens import Lens, Pictures, columns, unit
 from .need import BakeNeed, check_memory
 from .scale import LARGEST, SMALLEST, largest_coordinate, within_float32

@@ -13,7 +13,7 @@ from ..contract.types import shares
 from ..hierarchy import GridHierarchy, fill_surface
 from ..hierarchy.surface import SurfaceGraph, group_mean
 from ..mesh import Mesh, weld_index
-from ..threads import on_own_threads, share_rows
+from ..runtime.threads import on_own_threads, share_rows
 from .gutter import spread
 from .need import check_memory, fill_bytes
 from .scale import within_float32

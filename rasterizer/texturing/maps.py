@@ -12,8 +12,8 @@ from ..contract.checks import check_choice
 from ..contract.types import shares
 from ..mesh import Mesh
 from ..raster import rasterize_mesh
+from ..runtime.threads import on_own_threads
 from ..shading import attribute_image
-from ..threads import on_own_threads
 
 STYLES = ("hunyuan3d-2", "hunyuan3d-2.1")
 

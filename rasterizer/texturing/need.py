@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from ..contract.checks import check_faces
-from ..device import device_policy, free_memory
-from ..memory import TooLargeError
 from ..mesh import Mesh
-from ..threads import threads_for
+from ..runtime.devices import device_policy, free_memory
+from ..runtime.memory import TooLargeError
+from ..runtime.threads import threads_for
 
 _FIXED = 64 << 20  # working memory of the rasterizer and of libraries
 _RESERVE = 16  # a sixteenth more than the need: a machine whose last memory is taken raises no error, it kills

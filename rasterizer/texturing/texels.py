@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..mesh import Mesh
 from ..raster import rasterize_mesh
-from ..threads import on_own_threads, share_rows
+from ..runtime.threads import on_own_threads, share_rows
 
 
 @dataclass(frozen=True)

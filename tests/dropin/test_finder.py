@@ -20,7 +20,7 @@ import trimesh
 import rasterizer
 from rasterizer import dropin
 from rasterizer.backends import native
-from rasterizer.backends.presence import installed as is_installed
+from rasterizer.runtime.presence import installed as is_installed
 
 WORKING = """
     import rasterizer

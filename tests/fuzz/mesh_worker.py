@@ -76,7 +76,7 @@ def _count_texels() -> None:
 
 def _allowed(folder: Path, mesh: Any) -> int:
     """Bytes that :func:`rasterizer.mesh_io.load_mesh` promises to do with for the files of a folder."""
-    from rasterizer.meshes.limits import allowed_memory
+    from rasterizer.runtime.limits import allowed_memory
 
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
     textures = (getattr(mesh, name, None) for name in ("texture", "metallic_roughness"))

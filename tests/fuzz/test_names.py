@@ -119,7 +119,7 @@ def _tree(folder: Path) -> dict[str, tuple[int, int]]:
 
 
 def test_relative_parts(fuzz: Fuzzer) -> None:
-    safe_names = pytest.importorskip("rasterizer.safe_names")
+    safe_names = pytest.importorskip("rasterizer.runtime.safe_names")
 
     def check(name: str) -> None:
         try:

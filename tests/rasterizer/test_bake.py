@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from rasterizer.cameras import Camera, look_at, orbit_camera
-from rasterizer.device import force_policy
 from rasterizer.mesh import Mesh
 from rasterizer.quality import averaged
 from rasterizer.raster import rasterize_mesh
+from rasterizer.runtime.devices import force_policy
 from rasterizer.samples import sample_mesh
 from rasterizer.texturing import Texels, bake_views
 from rasterizer.texturing.lens import closest

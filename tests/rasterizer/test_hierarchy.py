@@ -15,8 +15,8 @@ import rasterizer
 from rasterizer.backends import native
 from rasterizer.backends.kernels.platforms import LaunchError
 from rasterizer.backends.kernels.program import Loaded
-from rasterizer.device import PORTABLE, force_policy
 from rasterizer.hierarchy import gpu
+from rasterizer.runtime.devices import PORTABLE, force_policy
 from tests.conftest import GOLDEN, golden_files
 from tests.rasterizer.hierarchy_reference import build_hierarchy_reference
 

@@ -21,8 +21,8 @@ from rasterizer.backends import kernels, registry
 from rasterizer.backends.kernels import cache, interpolation, platforms, program
 from rasterizer.contract import scenes
 from rasterizer.contract.types import RasterOptions
-from rasterizer.device import PORTABLE, force_policy
 from rasterizer.hierarchy import gpu
+from rasterizer.runtime.devices import PORTABLE, force_policy
 
 CUDA = torch.device("cuda", 0)
 on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA or ROCm device")

@@ -10,11 +10,11 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 import rasterizer
-from rasterizer import memory
 from rasterizer.backends import eager
 from rasterizer.contract import scenes
 from rasterizer.contract.types import RasterOptions
 from rasterizer.images import to_pil
+from rasterizer.runtime import memory
 
 SIZE = 384
 FIXED = SIZE * SIZE * (16 + 12 + 13)  # outputs, z-buffer, and what one merge of the two-pass z-buffer copies

@@ -17,7 +17,7 @@ from PIL import Image
 
 from rasterizer.mesh_io import load_mesh
 from rasterizer.meshes.folder import MeshFolder
-from rasterizer.safe_names import is_reserved, relative_parts
+from rasterizer.runtime.safe_names import is_reserved, relative_parts
 
 _seen: list[str] | None = None
 

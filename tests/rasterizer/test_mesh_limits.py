@@ -16,7 +16,7 @@ from packaging.version import Version
 from PIL import Image
 
 from rasterizer.mesh_io import load_mesh
-from rasterizer.meshes import limits
+from rasterizer.runtime import limits
 
 ROOT = Path(__file__).parents[2]
 TRIANGLE = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0]], "<f4").tobytes()

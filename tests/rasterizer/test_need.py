@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from rasterizer import host_memory
 from rasterizer.cameras import orbit_camera
-from rasterizer.memory import TooLargeError, is_out_of_memory
 from rasterizer.mesh import Mesh
+from rasterizer.runtime import host_memory
+from rasterizer.runtime.memory import TooLargeError, is_out_of_memory
 from rasterizer.texturing import METHODS, bake_views, fill_texture
 from rasterizer.texturing.bake import bake_need
 from rasterizer.texturing.need import _FIXED, fill_bytes

@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_leaves
 
 import rasterizer
 from rasterizer.contract import scenes
-from rasterizer.device import PORTABLE, force_policy
+from rasterizer.runtime.devices import PORTABLE, force_policy
 
 _DATA_DEPENDENT = ("nonzero", "unique", "masked_select", "bincount", "repeat_interleave", "argwhere", "histc")
 _INDEXED = {"index_select": (1, 2), "gather": (1, 2), "scatter": (1, 2), "scatter_reduce": (1, 2)}  # dimension, index
@@ -127,7 +127,7 @@ def test_synchronisations_of_the_tiled_mode() -> None:
 
 
 def test_directml_goes_to_the_cpu_with_a_message(caplog: pytest.LogCaptureFixture) -> None:
-    from rasterizer.device import working_device
+    from rasterizer.runtime.devices import working_device
 
     class DirectML:
         type = "privateuseone"

@@ -12,15 +12,15 @@ import pytest
 import torch
 
 import rasterizer
-from rasterizer import threads as module
 from rasterizer.contract import scenes
 from rasterizer.raster import rasterize_mesh
+from rasterizer.runtime import threads as module
+from rasterizer.runtime.threads import share, share_rows
 from rasterizer.samples import sample_mesh
 from rasterizer.shading import attribute_image
 from rasterizer.texturing import bake_views, fill_texture
 from rasterizer.texturing.maps import render_maps
 from rasterizer.texturing.views import PRESETS
-from rasterizer.threads import share, share_rows
 
 POS, TRI = scenes.soup(400, 0.6, seed=11)
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from rasterizer import leftovers
 from rasterizer.images import write_atomically
-from rasterizer.leftovers import remove_leftovers, temporary_name
-from rasterizer.whole_files import write_together
+from rasterizer.runtime import leftovers
+from rasterizer.runtime.files import write_together
+from rasterizer.runtime.leftovers import remove_leftovers, temporary_name
 
 ROOT = Path(__file__).resolve().parents[2]
 

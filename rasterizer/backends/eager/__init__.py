@@ -4,8 +4,8 @@ Triangles are set up in bounded batches (:mod:`.triangles`, :mod:`.boxes`), thei
 chunks (:mod:`.fragments`), merged into an integer z-buffer (:mod:`.zbuffer`), and the winners turned into barycentrics
 (:mod:`.resolve`). All modes evaluate the same arithmetic on different sets of candidates and give the same bits. A GPU
 is given few large pieces, because launches are dear; a CPU pieces that fit its cache, those of a large image shared
-between threads (:mod:`rasterizer.threads`), and instead of square tiles of large triangles runs of pixels in one row
-(:mod:`.spans`).
+between threads (:mod:`rasterizer.runtime.threads`), and instead of square tiles of large triangles runs of pixels in
+one row (:mod:`.spans`).
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from torch import Tensor
 
 from ...contract.rule import constant, depth_threshold
 from ...contract.types import RasterInfo, RasterOptions, shares
-from ...device import DevicePolicy, device_policy
-from ...memory import default_budget
-from ...threads import on_own_threads, share, threads_for
+from ...runtime.devices import DevicePolicy, device_policy
+from ...runtime.memory import default_budget
+from ...runtime.threads import on_own_threads, share, threads_for
 from ..single_views import takes_single_views
 from .boxes import BYTES_PER_TRIANGLE, X0, BlockList, Boxes, count_tiles, cut, touched
 from .fragments import BYTES_PER_BLOCK, BYTES_PER_PIXEL, LEAST_DEPTH, Target, draw

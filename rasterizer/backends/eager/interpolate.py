@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from ...device import device_policy
-from ...threads import on_own_threads, share, share_rows, threads_for
+from ...runtime.devices import device_policy
+from ...runtime.threads import on_own_threads, share, share_rows, threads_for
 
 WORKING_BYTES = 256 << 20
 """Chunks stay below this: what is gathered for a chunk, not for the image, is the temporary."""

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ...contract import scenes
 from ...contract.types import RasterInfo, RasterOptions
-from ...memory import call_when_memory_is_short, default_budget
+from ...runtime.memory import call_when_memory_is_short, default_budget
 from .. import eager
 from .interpolation import interpolate as interpolate
 from .platforms import Launch

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import torch
 
-from .device import free_memory
+from .devices import free_memory
 
 log = logging.getLogger("torch_rasterizer")
 
