@@ -13,8 +13,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..backends.kernels.program import Program, current_stream, parameters_of
 from ..backends.registry import kernels_allowed
+from ..gpu.program import Program, current_stream, parameters_of
 from .cells import Numbering
 from .layers import NEVER, Samples
 from .level import Level

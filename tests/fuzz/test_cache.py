@@ -12,7 +12,7 @@ import pytest
 from hypothesis import assume
 from hypothesis import strategies as st
 
-from rasterizer.backends.kernels.cache import cached
+from rasterizer.gpu.cache import cached
 from tests.fuzz.driver import Fault, Fuzzer
 
 _CODE = b"compiled" * 40

@@ -13,8 +13,8 @@ from torch import Tensor
 
 import rasterizer
 from rasterizer.backends import native
-from rasterizer.backends.kernels.platforms import LaunchError
-from rasterizer.backends.kernels.program import Loaded
+from rasterizer.gpu.platforms import LaunchError
+from rasterizer.gpu.program import Loaded
 from rasterizer.hierarchy import gpu
 from rasterizer.runtime.devices import PORTABLE, force_policy
 from tests.conftest import GOLDEN, golden_files

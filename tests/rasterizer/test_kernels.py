@@ -18,9 +18,10 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 import rasterizer
 from rasterizer.backends import kernels, registry
-from rasterizer.backends.kernels import cache, interpolation, platforms, program
+from rasterizer.backends.kernels import interpolation
 from rasterizer.contract import scenes
 from rasterizer.contract.types import RasterOptions
+from rasterizer.gpu import cache, platforms, program
 from rasterizer.hierarchy import gpu
 from rasterizer.runtime.devices import PORTABLE, force_policy
 

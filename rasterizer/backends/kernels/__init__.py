@@ -19,11 +19,11 @@ from torch import Tensor
 
 from ...contract import scenes
 from ...contract.types import RasterInfo, RasterOptions
+from ...gpu.platforms import Launch
+from ...gpu.program import Loaded, Program, current_stream, parameters_of
 from ...runtime.memory import call_when_memory_is_short, default_budget
 from .. import eager
 from .interpolation import interpolate as interpolate
-from .platforms import Launch
-from .program import Loaded, Program, current_stream, parameters_of
 
 _KEPT_WORDS, _KEPT_QUEUES = 1 << 26, 1 << 25  # bytes of a z-buffer and of queues that are kept for the next call
 _STREAMS = 4  # whose z-buffers are kept at a time

@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ...gpu.program import Program, current_stream, parameters_of
 from ..eager.interpolate import interpolate as by_operators
-from .program import Program, current_stream, parameters_of
 
 _THREADS = 256
 

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from ...images import write_atomically
+from ..runtime.files import write_atomically
 
 log = logging.getLogger("torch_rasterizer")
 
