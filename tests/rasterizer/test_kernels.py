@@ -440,7 +440,7 @@ def again() -> bytes:
 def test_cache_without_a_home_costs_the_compile_time_only(tmp_path: Path) -> None:
     code = """
         from pathlib import Path
-        from rasterizer.backends.kernels import cache
+        from rasterizer.gpu import cache
 
         def home():
             raise RuntimeError("Could not determine home directory.")
