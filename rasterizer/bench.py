@@ -20,7 +20,8 @@ from torch.profiler import ProfilerActivity, profile
 
 from . import comfy_render
 from .api import interpolate, rasterize
-from .backends import native, nvdiffrast
+from .backends.others import custom_rasterizer as native
+from .backends.others import nvdiffrast
 from .backends.registry import backend_statuses
 from .cameras import look_at
 from .contract import scenes

@@ -18,9 +18,12 @@ from torch import Tensor
 
 from ..runtime.devices import device_name
 from ..runtime.presence import installed
-from . import eager, kernels, native, nvdiffrast
+from .eager import rasterize as eager
 from .eager.interpolate import interpolate
-from .single_views import Rasterize
+from .interface import Rasterize
+from .kernels import rasterize as kernels
+from .others import custom_rasterizer as native
+from .others import nvdiffrast
 
 log = logging.getLogger("torch_rasterizer")
 

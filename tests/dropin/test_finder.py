@@ -19,7 +19,7 @@ import trimesh
 
 import rasterizer
 from rasterizer import dropin
-from rasterizer.backends import native
+from rasterizer.backends.others import custom_rasterizer as native
 from rasterizer.runtime.presence import installed as is_installed
 
 WORKING = """

@@ -11,7 +11,8 @@ import torch
 
 import rasterizer
 from rasterizer import selftest
-from rasterizer.backends import native, registry
+from rasterizer.backends import registry
+from rasterizer.backends.others import custom_rasterizer as native
 from rasterizer.contract import scenes
 
 CPU = torch.device("cpu")
@@ -119,7 +120,7 @@ def test_selftest_passes_here(policy: str) -> None:
 
 def test_selftest_notices_a_wrong_pixel(monkeypatch: pytest.MonkeyPatch) -> None:
     def wrong(pos, tri, options):
-        findices, weights, info = rasterizer.backends.eager.rasterize(pos, tri, options)
+        findices, weights, info = rasterizer.backends.eager.rasterize.rasterize(pos, tri, options)
         findices[..., 20, 20] += 1
         return findices, weights, info
 
@@ -137,7 +138,7 @@ def test_version_is_said_once() -> None:
 
 def test_selftest_notices_nan(monkeypatch: pytest.MonkeyPatch) -> None:
     def wrong(pos, tri, options):
-        findices, weights, info = rasterizer.backends.eager.rasterize(pos, tri, options)
+        findices, weights, info = rasterizer.backends.eager.rasterize.rasterize(pos, tri, options)
         return findices, weights * float("nan"), info
 
     monkeypatch.setattr(registry, "BACKENDS", (registry.Backend("torch", 0, lambda device: "", wrong, ""),))

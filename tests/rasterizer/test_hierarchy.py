@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import rasterizer
-from rasterizer.backends import native
+from rasterizer.backends.others import custom_rasterizer as native
 from rasterizer.gpu.platforms import LaunchError
 from rasterizer.gpu.program import Loaded
 from rasterizer.hierarchy import gpu

@@ -17,8 +17,9 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import rasterizer
-from rasterizer.backends import kernels, registry
-from rasterizer.backends.kernels import interpolation
+from rasterizer.backends import registry
+from rasterizer.backends.kernels import interpolate as interpolation
+from rasterizer.backends.kernels import rasterize as kernels
 from rasterizer.contract import scenes
 from rasterizer.contract.types import RasterOptions
 from rasterizer.gpu import cache, platforms, program

@@ -10,7 +10,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 import rasterizer
-from rasterizer.backends import eager
+from rasterizer.backends.eager import rasterize as eager
 from rasterizer.contract import scenes
 from rasterizer.contract.types import RasterOptions
 from rasterizer.images import to_pil

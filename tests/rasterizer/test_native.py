@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import rasterizer
-from rasterizer.backends import native
+from rasterizer.backends.others import custom_rasterizer as native
 from rasterizer.contract import scenes
 
 CPU = torch.device("cpu")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..contract.rule import to_screen
+from ...contract.rule import to_screen
 
 
 def only_finite(pos: Tensor, tri: Tensor, width: int, height: int) -> tuple[Tensor, Tensor, int]:

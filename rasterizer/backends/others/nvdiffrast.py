@@ -15,10 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..contract.types import RasterInfo, RasterOptions, shares
-from ..runtime.presence import broken, installed
+from ...contract.types import RasterInfo, RasterOptions, shares
+from ...runtime.presence import broken, installed
+from ..interface import takes_single_views
 from .finite import only_finite
-from .single_views import takes_single_views
 
 _contexts: dict[torch.device, Any] = {}
 

@@ -15,7 +15,7 @@ _THREADS = 256
 
 
 class _Params(ctypes.Structure):
-    """``struct Params`` of interpolation.cu, field for field."""
+    """``struct Params`` of interpolate.cu, field for field."""
 
     _fields_ = [
         *((name, ctypes.c_void_p) for name in ("col", "findices", "barycentric", "tri", "out")),
@@ -42,7 +42,7 @@ def _self_test(device: torch.device) -> None:
 
 
 PROGRAM = Program(
-    Path(__file__).with_name("interpolation.cu"), ("interpolate",), lambda device: _self_test(device), "interpolating"
+    Path(__file__).with_name("interpolate.cu"), ("interpolate",), lambda device: _self_test(device), "interpolating"
 )
 
 

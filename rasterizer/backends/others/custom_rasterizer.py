@@ -12,10 +12,10 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-from ..contract.types import RasterInfo, RasterOptions, shares
-from ..runtime.presence import broken, stand_in
+from ...contract.types import RasterInfo, RasterOptions, shares
+from ...runtime.presence import broken, stand_in
+from ..interface import takes_single_views
 from .finite import only_finite
-from .single_views import takes_single_views
 
 MODULE = "custom_rasterizer_kernel"
 """Name of the native module."""

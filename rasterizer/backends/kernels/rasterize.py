@@ -1,0 +1,337 @@
+"""GPU kernels compiled on the user's machine by the run-time compiler that PyTorch brings (NVRTC or hipRTC).
+
+``rasterize.cu`` holds the kernels and their design. Everything stays on the current stream and nothing here waits for the
+device. Before first use on a device the kernels are compared with the eager path; on any failure the eager path is used
+and one log line says why.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import SupportsInt
+
+import torch
+from torch import Tensor
+
+from ...contract import scenes
+from ...contract.types import RasterInfo, RasterOptions
+from ...gpu.platforms import Launch
+from ...gpu.program import Loaded, Program, current_stream, parameters_of
+from ...runtime.memory import call_when_memory_is_short, default_budget
+from ..eager import rasterize as eager
+from .interpolate import interpolate as interpolate
+
+_KEPT_WORDS, _KEPT_QUEUES = 1 << 26, 1 << 25  # bytes of a z-buffer and of queues that are kept for the next call
+_STREAMS = 4  # whose z-buffers are kept at a time
+_FREE_WORDS = 1 << 28  # a z-buffer up to this size is made without asking how much memory is free
+_COUNTERS = 8  # words before a z-buffer
+_FACE_BITS = 24  # of a word in a kept z-buffer; meshes with more faces get one of their own
+_EPOCHS = 1 << (64 - 31 - _FACE_BITS)
+_RECORD, _REGION = 64, 4  # bytes of an entry of each queue, as in rasterize.cu
+_THREADS, _TILE, _RUN, _PARTS = 256, 16, 8, 256  # as in rasterize.cu
+
+# Entries of each queue at most. Full queues cost time, not pixels.
+_RECORDS = 1 << 20
+_REGIONS = 1 << 21
+
+
+class _Params(ctypes.Structure):
+    """``struct Params`` of rasterize.cu, field for field."""
+
+    _fields_ = [
+        *((name, ctypes.c_void_p) for name in ("pos", "tri", "prior", "words", "records", "queue")),
+        *((name, ctypes.c_void_p) for name in ("invalid", "findices", "barycentric")),
+        *((n, ctypes.c_uint32) for n in ("epoch_high", "epoch_mask", "step_right", "step_left", "face_mask")),
+        *((name, ctypes.c_uint32) for name in ("total", "pixels", "faces", "vertices")),
+        *((name, ctypes.c_int32) for name in ("width", "height")),
+        *((name, ctypes.c_float) for name in ("last_x", "last_y")),
+        *((name, ctypes.c_int32) for name in ("tri_is_64", "small_box", "look_first")),
+        *((name, ctypes.c_uint32) for name in ("record_capacity", "region_capacity", "parts")),
+        ("truncation", ctypes.c_float),
+    ]
+
+
+def _self_test(device: torch.device) -> None:
+    """Compare the kernels with the eager path on scenes that reach every branch.
+
+    Raises:
+        RuntimeError: a pixel differs.
+    """
+    for name, (pos, tri) in {
+        "small": scenes.soup(300, 0.1, seed=1, behind=0.1),
+        "medium": scenes.soup(60, 0.6, seed=2),
+        "large": scenes.soup(12, 2.5, seed=3),
+        "many": scenes.soup(_MANY, 0.05, seed=4),
+    }.items():
+        clip, faces = pos[None].to(device), tri.to(device)
+        options = RasterOptions((350, 370) if len(tri) >= _MANY else (150, 170))
+        want, weights, _ = eager.rasterize(clip, faces, options)
+        found, got, _ = _run(clip, faces, options)
+        wrong = int((found != want).sum())
+        if wrong or not torch.allclose(got, weights, rtol=0, atol=2e-7, equal_nan=True):
+            error = float((got - weights).abs().max())
+            raise RuntimeError(
+                f"self-test '{name}': {wrong} of {want.numel()} pixels wrong, weights off by {error:.1e}"
+            )
+
+
+PROGRAM = Program(
+    Path(__file__).with_name("rasterize.cu"),
+    ("draw", "draw_shared", "regions", "resolve"),
+    lambda device: _self_test(device),
+    "rasterizing",
+)
+"""The rasterizer's kernels; one of the first two runs."""
+
+reason_against = PROGRAM.reason_against
+
+
+def rasterize(pos: Tensor, tri: Tensor, options: RasterOptions) -> tuple[Tensor, Tensor, RasterInfo]:
+    """As :func:`rasterizer.backends.eager.rasterize.rasterize`; falls back to it when a launch fails."""
+    return PROGRAM.attempt(pos.device, lambda: _run(pos, tri, options), lambda: eager.rasterize(pos, tri, options))
+
+
+def _run(pos: Tensor, tri: Tensor, options: RasterOptions) -> tuple[Tensor, Tensor, RasterInfo]:
+    """Rasterize views in groups whose z-buffers fit the budget; usually that is all of them at once. A budget that is
+    given holds the queues, too: it is so when memory has run out without."""
+    pos, tri = _aligned(pos), _faces(tri)
+    prior = None if options.depth_prior is None else options.depth_prior.contiguous()
+    plan = _plan_of(pos, tri, options)
+    options.on_progress(0.0)
+    if plan.together and (not options.budget or plan.memory + 8 * plan.pixels <= options.budget):
+        findices, barycentric, invalid = _launch(plan, pos, tri, prior, options)
+        return findices, barycentric, plan.info(invalid)
+    findices, barycentric = plan.results()
+    views, height, width = findices.shape if pos.ndim == 3 else (1, *findices.shape)
+    group = max(1, min(65535, (2**31 - 1) // max(height * width, len(tri))))
+    words = options.budget // 2 or default_budget(pos.device)
+    group = max(1, min(group, views, words // (height * width * 8)))
+    invalid = []
+    for start in range(0, views, group):
+        options.on_progress(start / views)
+        some, results = pos, (findices, barycentric)
+        if pos.ndim == 3:
+            part = slice(start, start + group)
+            some, results = pos[part], (findices[part], barycentric[part])
+        part_prior = None if prior is None else prior[start : start + group]
+        invalid.append(_launch(_plan_of(some, tri, options), some, tri, part_prior, options, results)[2])
+    return findices, barycentric, plan.info(_Sum(invalid))
+
+
+class _Count:
+    """A number that a call leaves on the device, so that nobody waits for it who does not read it."""
+
+    def __init__(self, numbers: Tensor, place: int) -> None:
+        self._numbers, self._place = numbers, place
+
+    def __int__(self) -> int:
+        return int(self._numbers[self._place])
+
+
+class _Sum(list[_Count]):
+    """The same for several calls."""
+
+    def __int__(self) -> int:
+        return sum(map(int, self))
+
+
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    """What follows from the sizes of a call alone."""
+
+    template: bytes  # of _Params
+    pixels: int  # of all views
+    faces: int
+    records: int  # bytes of them, before the other queue
+    memory: int  # bytes of both queues
+    together: bool  # whether the views are few and small enough for one launch
+    image: Tensor  # shaped like the results, but of one element each
+    weights: Tensor
+    device: str
+    draw: Launch
+    regions: Launch
+    resolve: Launch
+
+    def results(self) -> tuple[Tensor, Tensor]:
+        """Face indices and barycentrics to be written; made from others, which takes half the time."""
+        return (
+            torch.empty_like(self.image, memory_format=torch.contiguous_format),
+            torch.empty_like(self.weights, memory_format=torch.contiguous_format),
+        )
+
+    def info(self, invalid: SupportsInt) -> RasterInfo:
+        return RasterInfo("kernels", "", "", self.device, invalid)
+
+
+def _plan_of(pos: Tensor, tri: Tensor, options: RasterOptions) -> _Plan:
+    program = PROGRAM.on(pos.device.index)
+    sizes = pos.shape, tri.shape[0], options.resolution
+    return _plan(program, pos.device, *sizes, tri.dtype == torch.int64, options.budget)
+
+
+@lru_cache(maxsize=64)
+def _plan(
+    program: Loaded,
+    device: torch.device,
+    shape: tuple[int, ...],
+    faces: int,
+    resolution: tuple[int, int],
+    tri_is_64: bool,
+    budget: int,
+) -> _Plan:
+    (*batch, vertices, _), (height, width) = shape, resolution
+    views = math.prod(batch)
+    total, pixels = views * faces, views * height * width
+    tiles = (height // _TILE + 1) * (width // _TILE + 1)
+    parts = min(_PARTS, -(-tiles // _RUN), max(1, (2**32 - 2) // total))
+    room = budget // 4 or 1 << 62
+    records, regions = min(total, _RECORDS, room // _RECORD), min(total * parts, _REGIONS, room // _REGION)
+    image = torch.empty((), dtype=torch.int32, device=device)
+    if type(image) is not Tensor:
+        raise RuntimeError(
+            f"rasterize: is called under a mode that makes {type(image).__name__}, which holds no pixels"
+        )
+    shared = _is_shared(total, pixels)
+    params = _Params(
+        total=total,
+        pixels=pixels,
+        faces=faces,
+        vertices=vertices,
+        width=width,
+        height=height,
+        last_x=width - 1,
+        last_y=height - 1,
+        tri_is_64=tri_is_64,
+        small_box=_small_box(total, shared),
+        look_first=total > 4 * pixels,  # a pixel gets so many fragments that most of them lose
+        record_capacity=records,
+        region_capacity=regions,
+        parts=parts,
+    )
+    return _Plan(
+        template=bytes(params),
+        pixels=pixels,
+        faces=faces,
+        records=records * _RECORD,
+        memory=records * _RECORD + regions * _REGION,
+        # Kernels count in 32 bits, and no grid is deeper than 65535 blocks.
+        together=views <= 65535 and max(total, pixels) < 2**31 and pixels * 8 <= _FREE_WORDS,
+        image=image.expand(*batch, height, width),
+        weights=torch.empty((), dtype=torch.float32, device=device).expand(*batch, height, width, 3),
+        device=str(device),
+        draw=program.launcher("draw_shared" if shared else "draw", -(-total // _THREADS), _THREADS),
+        regions=program.launcher("regions", 8 * program.processors, _THREADS),
+        resolve=program.launcher("resolve", (-(-width // _THREADS), height, views), _THREADS),
+    )
+
+
+_MANY = 40_000
+"""Triangles that fill a device when each has a thread. Boxes of fewer are handed over when they are quite small."""
+
+
+def _is_shared(triangles: int, pixels: int) -> bool:
+    """Whether four threads draw a triangle: worth it where most have more than a few pixels."""
+    return triangles >= _MANY and pixels >= 3 * triangles
+
+
+def _small_box(triangles: int, shared: bool) -> int:
+    """Pixels of a box that is not handed over."""
+    if triangles < _MANY:
+        return 4
+    if triangles < 150_000:
+        return 16
+    return 160 if shared else 64
+
+
+def _launch(
+    plan: _Plan,
+    pos: Tensor,
+    tri: Tensor,
+    prior: Tensor | None,
+    options: RasterOptions,
+    results: tuple[Tensor, Tensor] | None = None,
+) -> tuple[Tensor, Tensor, _Count]:
+    """Rasterize views together; returns face indices, barycentrics (``results``, if given), and invalid faces."""
+    number = pos.device.index
+    stream = current_stream(number)
+    buffers, kept = _buffers((number, stream), plan, pos.device)
+    params, arguments, place = buffers.params, buffers.arguments, buffers.epoch
+    params.pos, params.tri = pos.data_ptr(), tri.data_ptr()
+    params.prior = None if prior is None else prior.data_ptr()
+    params.epoch_high, params.invalid = place << (buffers.face_bits - 1), buffers.first_invalid + 4 * place
+    params.truncation = options.occlusion_truncation
+    plan.draw(stream, arguments)
+    plan.regions(stream, arguments)
+    # While the device is at work.
+    findices, barycentric = results or plan.results()
+    params.findices, params.barycentric = findices.data_ptr(), barycentric.data_ptr()
+    plan.resolve(stream, arguments)
+    if kept is not None:
+        if plan.memory > _KEPT_QUEUES:
+            buffers.plan = buffers.queues = None
+        if len(_kept) >= _STREAMS:
+            _kept.clear()
+        _kept[kept] = buffers
+    return findices, barycentric, _Count(buffers.invalid, place)
+
+
+class _Buffers:
+    """What calls work in, and the parameters of the last one. Words carry the epoch of the call that wrote them: see
+    rasterize.cu. Epochs count down to 0."""
+
+    def __init__(self, pixels: int, epochs: int, face_bits: int, device: torch.device) -> None:
+        self.words = torch.full((pixels + _COUNTERS,), -1, dtype=torch.int64, device=device)
+        self.invalid = torch.empty(epochs, dtype=torch.int32, device=device)  # a number for each call
+        self.first_invalid = self.invalid.data_ptr()
+        self.epoch, self.face_bits = epochs - 1, face_bits
+        self.plan: _Plan | None = None
+        self.queues: Tensor | None = None
+
+    def prepare(self, plan: _Plan) -> None:
+        """Set what is the same for all calls of a plan."""
+        if self.queues is None or self.queues.shape[0] < plan.memory:
+            self.queues = torch.empty(plan.memory, dtype=torch.uint8, device=self.words.device)
+        self.plan, self.params = plan, _Params.from_buffer_copy(plan.template)
+        params, bits = self.params, self.face_bits
+        params.words = self.words.data_ptr() + 8 * _COUNTERS
+        params.records = self.queues.data_ptr()
+        params.queue = params.records + plan.records
+        params.epoch_mask, params.face_mask = -1 << (bits - 1), (1 << bits) - 1
+        params.step_right, params.step_left = 32 - bits, 1 << bits
+        self.arguments = parameters_of(params)
+
+
+_kept: dict[tuple[int, int], _Buffers] = {}  # by device and stream, whose order of work keeps calls apart
+call_when_memory_is_short(_kept.clear)
+
+
+def _buffers(key: tuple[int, int], plan: _Plan, device: torch.device) -> tuple[_Buffers, tuple[int, int] | None]:
+    """Buffers for one call, and the key to keep them under once everything is launched, or None.
+
+    Whoever uses kept ones takes them away, so that no other thread draws into them. A captured graph would draw in the
+    same epoch each time it is replayed, and gets buffers that it clears itself.
+    """
+    if 8 * plan.pixels > _KEPT_WORDS or plan.faces > 1 << _FACE_BITS or torch.cuda.is_current_stream_capturing():
+        buffers, key = _Buffers(plan.pixels, 1, 32, device), None
+    else:
+        buffers = _kept.pop(key, None)
+        if buffers is None or buffers.epoch == 0 or buffers.words.shape[0] < plan.pixels + _COUNTERS:
+            buffers = _Buffers(plan.pixels, _EPOCHS, _FACE_BITS, device)
+        buffers.epoch -= 1
+    if buffers.plan is not plan:
+        buffers.prepare(plan)
+    return buffers, key
+
+
+def _aligned(pos: Tensor) -> Tensor:
+    """Contiguous and on a 16-byte boundary, as the kernels read whole vertices."""
+    pos = pos.contiguous()
+    return pos if pos.data_ptr() % 16 == 0 else pos.clone()
+
+
+def _faces(tri: Tensor) -> Tensor:
+    return (tri if tri.dtype in (torch.int32, torch.int64) else tri.to(torch.int32)).contiguous()

@@ -1,0 +1,1 @@
+"""Other people's rasterizers, where they are installed, called bare."""
