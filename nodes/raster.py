@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from comfy_api.latest import io
 
-from ..rasterizer.api import TILE_SIZE
 from ..rasterizer.backends.registry import backend_names
 from ..rasterizer.cameras import Camera
 from ..rasterizer.colors import parse_color
 from ..rasterizer.contract.types import MODES
 from ..rasterizer.mesh import Mesh
+from ..rasterizer.ops.rasterize import TILE_SIZE
 from ..rasterizer.raster import SPACES, Raster, rasterize_mesh
 from ..rasterizer.shading import ATTRIBUTES, ENCODINGS, SHADINGS, attribute_image, depth_to_unit
 from . import compat, inspector

@@ -19,7 +19,6 @@ from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 from . import comfy_render
-from .api import interpolate, rasterize
 from .backends.others import custom_rasterizer as native
 from .backends.others import nvdiffrast
 from .backends.registry import backend_statuses
@@ -28,6 +27,7 @@ from .contract import scenes
 from .hierarchy import build_hierarchy
 from .hierarchy.peel import peel
 from .mesh import Mesh
+from .ops.rasterize import interpolate, rasterize
 from .raster import rasterize_mesh
 from .samples import trefoil_knot
 from .shading import attribute_image

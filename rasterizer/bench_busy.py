@@ -13,10 +13,10 @@ from dataclasses import asdict, dataclass, replace
 
 import torch
 
-from .api import rasterize
 from .cameras import Camera
 from .contract import scenes
 from .mesh import Mesh
+from .ops.rasterize import rasterize
 from .raster import rasterize_mesh
 from .samples import SAMPLES, sample_mesh
 from .shading import attribute_image

@@ -20,7 +20,6 @@ import torch
 from tqdm import tqdm
 
 from . import bench, demo, dropin, selftest
-from .api import TILE_SIZE
 from .backends.registry import backend_names
 from .cameras import orbit_camera
 from .contract.types import MODES, shares
@@ -28,6 +27,7 @@ from .images import load_images, save_image
 from .info import backend_info
 from .mesh import Mesh
 from .mesh_io import load_mesh, save_mesh
+from .ops.rasterize import TILE_SIZE
 from .raster import rasterize_mesh
 from .runtime.devices import default_device
 from .samples import SAMPLES, sample_mesh

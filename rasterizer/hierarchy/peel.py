@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..api import interpolate, rasterize
 from ..mesh import Mesh
+from ..ops.rasterize import interpolate, rasterize
 from ..raster import EMPTY_LAYER, uv_to_clip
 from .layers import image_axes
 

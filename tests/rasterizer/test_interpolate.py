@@ -141,7 +141,7 @@ def test_memory_that_runs_out(gradient: bool, monkeypatch: pytest.MonkeyPatch) -
         return interpolate(*arguments)
 
     monkeypatch.setattr(registry, "interpolation", lambda device: short)
-    monkeypatch.setattr("rasterizer.api.eager_interpolate", short)
+    monkeypatch.setattr("rasterizer.ops.rasterize.eager_interpolate", short)
     col = torch.randn(len(POS), 3, requires_grad=gradient)
     image = rasterizer.interpolate(col, FOUND, WEIGHTS, TRI)
     torch.testing.assert_close(image, _plain(col), rtol=1e-5, atol=1e-5)
@@ -150,7 +150,7 @@ def test_memory_that_runs_out(gradient: bool, monkeypatch: pytest.MonkeyPatch) -
 
 def test_on_the_device_that_works(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    monkeypatch.setattr("rasterizer.api.working_device", lambda device: asked.append(device) or device)
+    monkeypatch.setattr("rasterizer.ops.rasterize.working_device", lambda device: asked.append(device) or device)
     rasterizer.interpolate(POS, FOUND, WEIGHTS, TRI)
     assert asked == [torch.device("cpu")]
 

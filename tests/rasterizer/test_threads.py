@@ -31,7 +31,7 @@ def share_small_images(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_PIXELS", 1000)
 
 
-def _draw(threads: int) -> rasterizer.api.Fragments:
+def _draw(threads: int) -> rasterizer.ops.rasterize.Fragments:
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:

@@ -1,8 +1,8 @@
 """GPU kernels compiled on the user's machine by the run-time compiler that PyTorch brings (NVRTC or hipRTC).
 
-``rasterize.cu`` holds the kernels and their design. Everything stays on the current stream and nothing here waits for the
-device. Before first use on a device the kernels are compared with the eager path; on any failure the eager path is used
-and one log line says why.
+``rasterize.cu`` holds the kernels and their design. Everything stays on the current stream and nothing here waits for
+the device. Before first use on a device the kernels are compared with the eager path; on any failure the eager path is
+used and one log line says why.
 """
 
 from __future__ import annotations

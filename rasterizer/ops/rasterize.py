@@ -9,10 +9,10 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from .backends import registry
-from .backends.eager.interpolate import interpolate as eager_interpolate
-from .backends.eager.resolve import differentiable_barycentrics
-from .contract.checks import (
+from ..backends import registry
+from ..backends.eager.interpolate import interpolate as eager_interpolate
+from ..backends.eager.resolve import differentiable_barycentrics
+from ..contract.checks import (
     as_tensor,
     check_faces,
     check_integer,
@@ -24,9 +24,9 @@ from .contract.checks import (
     computed,
     is_set,
 )
-from .contract.types import Fragments, RasterInfo, RasterOptions
-from .runtime.devices import device_policy, working_device
-from .runtime.memory import with_less_memory
+from ..contract.types import Fragments, RasterInfo, RasterOptions
+from ..runtime.devices import device_policy, working_device
+from ..runtime.memory import with_less_memory
 
 TILE_SIZE = 32
 """Default side of the tiled mode's tiles, in pixels."""

@@ -1,0 +1,1 @@
+"""The public primitives: they check arguments, choose a backend, and are differentiable."""
