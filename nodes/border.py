@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from ..rasterizer.cameras import Camera, look_at, normalization, orbit_camera, orbit_quaternion, turned
+from ..rasterizer.cameras.camera import Camera, look_at, normalization, orbit_camera, orbit_quaternion, turned
+from ..rasterizer.cameras.views import View
 from ..rasterizer.hierarchy import GridHierarchy
 from ..rasterizer.mesh import Mesh
 from ..rasterizer.mesh_io import from_trimesh
 from ..rasterizer.raster import Raster
-from ..rasterizer.texturing.views import View
 from .compat import new_mesh
 
 T = TypeVar("T")

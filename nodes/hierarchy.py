@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from comfy_api.latest import io
 
-from ..rasterizer.cameras import orbit_camera
+from ..rasterizer.cameras.camera import orbit_camera
 from ..rasterizer.hierarchy import COLORINGS, GridHierarchy, voxel_mesh
 from ..rasterizer.hierarchy.report import describe
 from ..rasterizer.mesh import Mesh

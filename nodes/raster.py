@@ -9,7 +9,7 @@ import torch
 from comfy_api.latest import io
 
 from ..rasterizer.backends.registry import backend_names
-from ..rasterizer.cameras import Camera
+from ..rasterizer.cameras.camera import Camera
 from ..rasterizer.colors import parse_color
 from ..rasterizer.contract.types import MODES
 from ..rasterizer.mesh import Mesh

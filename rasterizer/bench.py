@@ -22,7 +22,7 @@ from . import comfy_render
 from .backends.others import custom_rasterizer as native
 from .backends.others import nvdiffrast
 from .backends.registry import backend_statuses
-from .cameras import look_at
+from .cameras.camera import look_at
 from .contract import scenes
 from .hierarchy import build_hierarchy
 from .hierarchy.peel import peel

@@ -13,7 +13,8 @@ from dataclasses import asdict, dataclass, replace
 
 import torch
 
-from .cameras import Camera
+from .cameras.camera import Camera
+from .cameras.views import PRESETS
 from .contract import scenes
 from .mesh import Mesh
 from .ops.rasterize import rasterize
@@ -22,7 +23,6 @@ from .samples import SAMPLES, sample_mesh
 from .shading import attribute_image
 from .texturing import bake_views, fill_texture
 from .texturing.maps import render_maps
-from .texturing.views import PRESETS
 
 _SIZE = 1024
 _REPEATS = 3

@@ -21,7 +21,8 @@ from tqdm import tqdm
 
 from . import bench, demo, dropin, selftest
 from .backends.registry import backend_names
-from .cameras import orbit_camera
+from .cameras.camera import orbit_camera
+from .cameras.views import PRESETS, turntable, with_lens
 from .contract.types import MODES, shares
 from .images import load_images, save_image
 from .info import backend_info
@@ -34,7 +35,6 @@ from .samples import SAMPLES, sample_mesh
 from .shading import ATTRIBUTES, ENCODINGS, SHADINGS, attribute_image
 from .texturing import METHODS, apply_textures, bake_views, fill_texture
 from .texturing.unwrap import unwrap_uv
-from .texturing.views import PRESETS, turntable, with_lens
 from .version import __version__
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp")

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from .cameras import Camera, orbit_camera
+from .cameras.camera import Camera, orbit_camera
 from .images import contact_sheet, save_image, write_atomically
 from .info import backend_info
 from .mesh import Mesh

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from .cameras import Camera, normalization
+from .cameras.camera import Camera, normalization
+from .cameras.views import PRESETS
 from .mesh import Mesh, weld_index
 from .quality_peers import PeerBake, find_peers, their_layout
 from .raster import rasterize_mesh
@@ -24,7 +25,6 @@ from .samples import sample_mesh, trefoil_knot
 from .shading import sample_texture
 from .texturing import Baked, Texels, bake_views, fill_texture, spread
 from .texturing.unwrap import unwrap_uv
-from .texturing.views import PRESETS
 
 _EXPONENT = 4.0  # what Hunyuan3D's pipelines use
 _SAMPLES_PER_EDGE = 8

@@ -19,11 +19,11 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-from .cameras import Camera, look_frame, to_camera
+from .cameras.camera import Camera, look_frame, to_camera
+from .cameras.views import View
 from .mesh import Mesh
 from .raster import Raster, rasterize_mesh
 from .texturing import Texels, inpaint_vertices
-from .texturing.views import View
 
 _EXPONENT = 4.0  # what Hunyuan3D's pipelines use
 _LEAST_COSINE = math.cos(math.radians(75))

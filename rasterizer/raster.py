@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from .cameras import Camera, look_frame, orbit_camera, to_camera, to_clip
+from .cameras.camera import Camera, look_frame, orbit_camera, to_camera, to_clip
 from .contract.checks import as_tensor, check_choice, check_integer, check_resolution
 from .contract.types import RasterInfo, shares
 from .mesh import Mesh

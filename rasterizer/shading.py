@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from .cameras import DIAMETER, normalization, to_camera
+from .cameras.camera import DIAMETER, normalization, to_camera
 from .colors import linear_to_srgb
 from .contract.checks import check_choice
 from .raster import Raster

@@ -14,7 +14,7 @@ from numbers import Real
 import torch
 from torch import Tensor
 
-from ..cameras import Camera
+from ..cameras.camera import Camera
 from ..contract.checks import as_tensor, check_integer, check_number, check_resolution
 from ..contract.types import shares
 from ..mesh import Mesh

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..cameras import Camera, normalization
+from ..cameras.camera import Camera, normalization
 from ..mesh import Mesh
 
 _STEEPEST = 20.0  # largest slope that tolerances follow; a steeper surface is hardly seen

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from ..cameras import Camera
+from ..cameras.camera import Camera
 from ..contract.checks import check_choice
 from ..contract.types import shares
 from ..mesh import Mesh

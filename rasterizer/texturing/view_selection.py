@@ -8,10 +8,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from ..cameras.views import View
 from ..contract.checks import check_integer
 from ..mesh import Mesh
 from ..raster import rasterize_mesh
-from .views import View
 
 MOST_EXTRA = 24
 """Candidates there are: every 30 degrees around, 20 degrees up and down."""

@@ -16,7 +16,7 @@ import torch
 import trimesh
 from PIL import Image
 
-from rasterizer.cameras import orbit_camera
+from rasterizer.cameras.camera import orbit_camera
 from rasterizer.mesh_io import load_mesh
 from rasterizer.raster import Raster, rasterize_mesh
 from rasterizer.samples import sample_mesh

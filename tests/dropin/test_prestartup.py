@@ -81,7 +81,7 @@ def test_a_pack_that_comes_first_and_the_pack_itself_share_one_library(pack: Cal
         ours = load(ROOT)
         import custom_rasterizer
         from importlib import import_module
-        import_module(f"{{NAME}}.rasterizer.cameras")
+        import_module(f"{{NAME}}.rasterizer.cameras.camera")
         print(json.dumps([other.MeshRender.__init__.__defaults__[-1], early, libraries(), custom_rasterizer.__name__,
             ours.__file__, len([f for f in sys.meta_path if hasattr(f, "is_torch_rasterizer")])]))
         """,

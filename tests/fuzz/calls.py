@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 
 import rasterizer
-from rasterizer import cameras, shading
+from rasterizer import shading
+from rasterizer.cameras import camera as cameras
+from rasterizer.cameras.views import View, custom_views, turntable, with_lens
 from rasterizer.hierarchy import fill_surface, voxel_mesh
 from rasterizer.mesh import Mesh
 from rasterizer.mesh_io import SAVED_SUFFIXES, load_mesh, save_mesh
@@ -21,7 +23,6 @@ from rasterizer.texturing import METHODS, apply_textures, bake_views, fill_textu
 from rasterizer.texturing.maps import render_maps
 from rasterizer.texturing.unwrap import unwrap_uv
 from rasterizer.texturing.view_selection import add_views
-from rasterizer.texturing.views import View, custom_views, turntable, with_lens
 from tests.fuzz.driver import Fault
 from tests.fuzz.strategies import sheet
 

@@ -10,7 +10,7 @@ import torch
 from hypothesis import strategies as st
 from torch import Tensor
 
-from rasterizer.cameras import orbit_camera, to_clip
+from rasterizer.cameras.camera import orbit_camera, to_clip
 from rasterizer.mesh import Mesh
 
 COORDINATES = st.one_of(

@@ -9,7 +9,7 @@ from hypothesis import assume
 from hypothesis import strategies as st
 from torch import Tensor
 
-from rasterizer.cameras import orbit_camera
+from rasterizer.cameras.camera import orbit_camera
 from rasterizer.mesh import Mesh
 from rasterizer.texturing import METHODS, apply_textures, bake_views, fill_texture
 from tests.fuzz.driver import Fault, Fuzzer

@@ -112,12 +112,15 @@ def pack() -> SimpleNamespace:
     _load(PACKAGE, ROOT / "__init__.py", submodule_search_locations=[str(ROOT)])
     nodes = importlib.import_module(f"{PACKAGE}.nodes")
     part = {
-        name: importlib.import_module(f"{PACKAGE}.{name}")
-        for name in ("nodes.border", "nodes.compat", "rasterizer.cameras", "rasterizer.mesh", "rasterizer.samples")
+        "border": "nodes.border",
+        "compat": "nodes.compat",
+        "cameras": "rasterizer.cameras.camera",
+        "mesh": "rasterizer.mesh",
+        "samples": "rasterizer.samples",
     }
     return SimpleNamespace(
         nodes={cls.GET_SCHEMA().node_id.removeprefix("TorchRaster"): cls for cls in nodes.NODES},
-        **{name.partition(".")[2]: module for name, module in part.items()},
+        **{name: importlib.import_module(f"{PACKAGE}.{module}") for name, module in part.items()},
         management=importlib.import_module("comfy.model_management"),
     )
 

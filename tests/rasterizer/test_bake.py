@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from rasterizer.cameras import Camera, look_at, orbit_camera
+from rasterizer.cameras.camera import Camera, look_at, orbit_camera
 from rasterizer.mesh import Mesh
 from rasterizer.quality import averaged
 from rasterizer.raster import rasterize_mesh

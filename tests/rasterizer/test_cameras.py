@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from rasterizer.cameras import DIAMETER, Camera, look_at, normalization, orbit_camera, to_clip, turned
+from rasterizer.cameras.camera import DIAMETER, Camera, look_at, normalization, orbit_camera, to_clip, turned
 from rasterizer.mesh import Mesh
 from rasterizer.raster import rasterize_mesh, uv_to_clip
 from rasterizer.samples import sample_mesh

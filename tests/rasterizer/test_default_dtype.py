@@ -10,7 +10,8 @@ from torch import Tensor
 
 import rasterizer
 from rasterizer import quality, selftest
-from rasterizer.cameras import orbit_camera, orbit_quaternion, turned
+from rasterizer.cameras.camera import orbit_camera, orbit_quaternion, turned
+from rasterizer.cameras.views import turntable
 from rasterizer.contract import scenes
 from rasterizer.contract.reference import rasterize_reference
 from rasterizer.hierarchy import COLORINGS, GridHierarchy, fill_surface, voxel_mesh
@@ -21,7 +22,6 @@ from rasterizer.shading import ATTRIBUTES, attribute_image
 from rasterizer.texturing import METHODS, bake_views, fill_texture
 from rasterizer.texturing.maps import render_maps
 from rasterizer.texturing.view_selection import add_views
-from rasterizer.texturing.views import turntable
 
 DTYPES = [torch.float64, torch.float16, torch.bfloat16]
 SOUPS = {"small": scenes.soup(400, 0.1, seed=1), "large": scenes.soup(30, 2.5, seed=2, behind=0.1)}

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from rasterizer.cameras import normalization, orbit_camera
+from rasterizer.cameras.camera import normalization, orbit_camera
+from rasterizer.cameras.views import PRESETS
 from rasterizer.mesh import Mesh
 from rasterizer.raster import rasterize_mesh
 from rasterizer.samples import sample_mesh
 from rasterizer.texturing.maps import Maps, render_maps
-from rasterizer.texturing.views import PRESETS
 from tests.conftest import GOLDEN
 
 SIX = [view.camera() for view in PRESETS["hunyuan3d-2"]]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from rasterizer.cameras import orbit_camera
+from rasterizer.cameras.camera import orbit_camera
 from rasterizer.mesh import Mesh
 from rasterizer.runtime import host_memory
 from rasterizer.runtime.memory import TooLargeError, is_out_of_memory

@@ -11,7 +11,7 @@ import torch
 import trimesh
 from PIL import Image
 
-from rasterizer.cameras import orbit_camera
+from rasterizer.cameras.camera import orbit_camera
 from rasterizer.mesh import Mesh
 from rasterizer.mesh_io import SAVED_SUFFIXES, from_trimesh, load_mesh, save_mesh, to_trimesh
 from rasterizer.raster import rasterize_mesh

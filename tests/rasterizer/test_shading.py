@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from rasterizer.cameras import orbit_camera
+from rasterizer.cameras.camera import orbit_camera
 from rasterizer.colors import linear_to_srgb
 from rasterizer.mesh import Mesh
 from rasterizer.raster import Raster, rasterize_mesh

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import rasterizer
+from rasterizer.cameras.views import PRESETS
 from rasterizer.contract import scenes
 from rasterizer.raster import rasterize_mesh
 from rasterizer.runtime import threads as module
@@ -20,7 +21,6 @@ from rasterizer.samples import sample_mesh
 from rasterizer.shading import attribute_image
 from rasterizer.texturing import bake_views, fill_texture
 from rasterizer.texturing.maps import render_maps
-from rasterizer.texturing.views import PRESETS
 
 POS, TRI = scenes.soup(400, 0.6, seed=11)
 

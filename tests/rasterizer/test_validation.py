@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import rasterizer
-from rasterizer.cameras import orbit_camera
+from rasterizer.cameras.camera import orbit_camera
 from rasterizer.mesh import Mesh
 from rasterizer.mesh_io import save_mesh
 from rasterizer.texturing import apply_textures, bake_views, fill_texture

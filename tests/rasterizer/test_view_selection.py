@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from rasterizer.cameras.views import PRESETS, View, with_lens
 from rasterizer.samples import sample_mesh, trefoil_knot
 from rasterizer.texturing import bake_views
 from rasterizer.texturing.view_selection import add_views
-from rasterizer.texturing.views import PRESETS, View, with_lens
 
 SIX = PRESETS["hunyuan3d-2.1"]
 

@@ -7,8 +7,8 @@ import re
 import numpy as np
 import pytest
 
-from rasterizer.cameras import orbit_camera, orbit_quaternion, turned
-from rasterizer.texturing.views import PRESETS, View, custom_views, turntable, with_lens
+from rasterizer.cameras.camera import orbit_camera, orbit_quaternion, turned
+from rasterizer.cameras.views import PRESETS, View, custom_views, turntable, with_lens
 
 
 @pytest.mark.parametrize("name", PRESETS)

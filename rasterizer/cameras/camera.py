@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from .contract.checks import is_finite
+from ..contract.checks import is_finite
 
 DIAMETER = 1.15
 """Diameter of the sphere that a normalised mesh fits into."""

@@ -1,6 +1,6 @@
 """Views to texture a mesh from: Hunyuan3D's own sets, a turntable, or lists typed by hand.
 
-A :class:`View` holds what :func:`rasterizer.cameras.orbit_camera` is called with; the formulas are there.
+A :class:`View` holds what :func:`rasterizer.cameras.camera.orbit_camera` is called with; the formulas are there.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
-from ..cameras import Camera, orbit_camera
 from ..contract.checks import check_choice, check_integer, is_finite
+from .camera import Camera, orbit_camera
 
 PROJECTIONS = ("orthographic", "perspective")
 

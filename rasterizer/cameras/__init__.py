@@ -1,0 +1,1 @@
+"""Cameras: where they stand, what they project, and the usual sets of views."""
