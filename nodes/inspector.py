@@ -32,7 +32,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..rasterizer.images import write_atomically
+from ..rasterizer.pictures.files import write_atomically
 from ..rasterizer.raster import Raster
 from . import compat
 from .border import RasterValue

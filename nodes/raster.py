@@ -10,10 +10,10 @@ from comfy_api.latest import io
 
 from ..rasterizer.backends.registry import backend_names
 from ..rasterizer.cameras.camera import Camera
-from ..rasterizer.colors import parse_color
 from ..rasterizer.contract.types import MODES
 from ..rasterizer.mesh import Mesh
 from ..rasterizer.ops.rasterize import TILE_SIZE
+from ..rasterizer.pictures.colors import parse_color
 from ..rasterizer.raster import SPACES, Raster, rasterize_mesh
 from ..rasterizer.shading import ATTRIBUTES, ENCODINGS, SHADINGS, attribute_image, depth_to_unit
 from . import compat, inspector

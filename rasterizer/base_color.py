@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from .colors import linear_to_srgb, srgb_to_linear
 from .meshes.textures import TextureFile, Textures, pixels
+from .pictures.colors import linear_to_srgb, srgb_to_linear
 from .runtime.limits import TEXTURE_PIXELS
 
 if TYPE_CHECKING:
@@ -204,7 +204,7 @@ def _pack(sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def to_linear(srgb: np.ndarray) -> np.ndarray:
-    """:func:`~rasterizer.colors.srgb_to_linear` of an array."""
+    """:func:`~rasterizer.pictures.colors.srgb_to_linear` of an array."""
     return srgb_to_linear(torch.from_numpy(np.asarray(srgb, np.float64))).numpy()
 
 

@@ -24,11 +24,11 @@ from .backends.registry import backend_names
 from .cameras.camera import orbit_camera
 from .cameras.views import PRESETS, turntable, with_lens
 from .contract.types import MODES, shares
-from .images import load_images, save_image
 from .info import backend_info
 from .mesh import Mesh
 from .mesh_io import load_mesh, save_mesh
 from .ops.rasterize import TILE_SIZE
+from .pictures.files import load_images, save_image
 from .raster import rasterize_mesh
 from .runtime.devices import default_device
 from .samples import SAMPLES, sample_mesh
@@ -305,7 +305,7 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def _color(text: str) -> tuple[float, float, float]:
-    from .colors import parse_color
+    from .pictures.colors import parse_color
 
     try:
         return parse_color(text)

@@ -10,10 +10,10 @@ import torch
 from tqdm import tqdm
 
 from .cameras.camera import Camera, orbit_camera
-from .images import contact_sheet, save_image, write_atomically
 from .info import backend_info
 from .mesh import Mesh
 from .mesh_io import save_mesh
+from .pictures.files import contact_sheet, save_image, write_atomically
 from .quality import psnr
 from .raster import rasterize_mesh
 from .samples import SAMPLES, sample_mesh

@@ -21,9 +21,7 @@ from .base_color import (
     to_bytes,
     to_linear,
 )
-from .colors import linear_to_srgb, srgb_to_linear
 from .contract.checks import as_array, as_tensor, check_faces
-from .images import to_pil
 from .mesh import Mesh
 from .meshes.folder import MeshFolder, resolver
 from .meshes.gltf import prepare_gltf
@@ -33,6 +31,8 @@ from .meshes.off import read_off
 from .meshes.texts import to_utf8
 from .meshes.textures import Textures
 from .obj_file import files_beside, save_obj
+from .pictures.colors import linear_to_srgb, srgb_to_linear
+from .pictures.files import to_pil
 from .runtime.files import write_atomically
 from .runtime.safe_names import check_new, relative_parts, shortened
 from .shading import sample_texture

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from .cameras.camera import DIAMETER, normalization, to_camera
-from .colors import linear_to_srgb
 from .contract.checks import check_choice
+from .pictures.colors import linear_to_srgb
 from .raster import Raster
 from .runtime.threads import on_own_threads, share_rows
 

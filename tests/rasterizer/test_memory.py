@@ -13,7 +13,7 @@ import rasterizer
 from rasterizer.backends.eager import rasterize as eager
 from rasterizer.contract import scenes
 from rasterizer.contract.types import RasterOptions
-from rasterizer.images import to_pil
+from rasterizer.pictures.files import to_pil
 from rasterizer.runtime import memory
 
 SIZE = 384

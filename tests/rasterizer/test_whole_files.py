@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from rasterizer.images import write_atomically
+from rasterizer.pictures.files import write_atomically
 from rasterizer.runtime import leftovers
 from rasterizer.runtime.files import write_together
 from rasterizer.runtime.leftovers import remove_leftovers, temporary_name
@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 HOLD = """
 import sys, time
 from pathlib import Path
-from rasterizer.images import write_atomically
+from rasterizer.pictures.files import write_atomically
 
 def write(temporary):
     temporary.write_bytes(b"half")

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .meshes.textures import FORMATS, TextureFile
-from .runtime.files import write_atomically
+from ..meshes.textures import FORMATS, TextureFile
+from ..runtime.files import write_atomically
 
 _ROWS = 64
 
