@@ -9,8 +9,8 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..rasterizer.mesh import Mesh
-from ..rasterizer.mesh_io import to_trimesh
+from ..rasterizer.meshes.files import to_trimesh
+from ..rasterizer.meshes.mesh import Mesh
 from ..rasterizer.texturing.apply import LAYOUTS, apply_textures
 from . import compat
 from .border import is_trimesh, read_meshes, write_mesh

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from comfy_api.latest import io
 
-from ..rasterizer.mesh import Mesh
+from ..rasterizer.meshes.mesh import Mesh
 from ..rasterizer.texturing import METHODS, Baked, bake_views, fill_texture
 from ..rasterizer.texturing.bake import bake_need
 from ..rasterizer.texturing.need import fill_bytes

@@ -19,8 +19,8 @@ from torch.nn.utils.rnn import pad_sequence
 from ..rasterizer.cameras.camera import Camera, look_at, normalization, orbit_camera, orbit_quaternion, turned
 from ..rasterizer.cameras.views import View
 from ..rasterizer.hierarchy import GridHierarchy
-from ..rasterizer.mesh import Mesh
-from ..rasterizer.mesh_io import from_trimesh
+from ..rasterizer.meshes.files import from_trimesh
+from ..rasterizer.meshes.mesh import Mesh
 from ..rasterizer.raster import Raster
 from .compat import new_mesh
 

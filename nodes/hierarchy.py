@@ -11,7 +11,7 @@ from comfy_api.latest import io
 from ..rasterizer.cameras.camera import orbit_camera
 from ..rasterizer.hierarchy import COLORINGS, GridHierarchy, voxel_mesh
 from ..rasterizer.hierarchy.report import describe
-from ..rasterizer.mesh import Mesh
+from ..rasterizer.meshes.mesh import Mesh
 from ..rasterizer.raster import rasterize_mesh
 from ..rasterizer.shading import attribute_image
 from . import compat

@@ -8,10 +8,10 @@ from pathlib import Path
 import folder_paths
 from comfy_api.latest import io
 
-from ..rasterizer.mesh import Mesh
-from ..rasterizer.mesh_io import SUPPORTED_SUFFIXES, load_mesh, to_trimesh
+from ..rasterizer.meshes.files import SUPPORTED_SUFFIXES, load_mesh, to_trimesh
+from ..rasterizer.meshes.mesh import Mesh
+from ..rasterizer.meshes.sample_meshes import SAMPLES, sample_mesh
 from ..rasterizer.runtime.safe_names import relative_parts, shortened
-from ..rasterizer.samples import SAMPLES, sample_mesh
 from . import compat
 from .border import write_mesh
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from comfy_api.latest import io
 
-from ..rasterizer.mesh import Mesh
+from ..rasterizer.meshes.mesh import Mesh
 from ..rasterizer.texturing.maps import STYLES, Maps, render_maps
 from . import compat
 from .border import read_cameras, read_meshes, uv_advice

@@ -11,7 +11,7 @@ from comfy_api.latest import io
 from ..rasterizer.backends.registry import backend_names
 from ..rasterizer.cameras.camera import Camera
 from ..rasterizer.contract.types import MODES
-from ..rasterizer.mesh import Mesh
+from ..rasterizer.meshes.mesh import Mesh
 from ..rasterizer.ops.rasterize import TILE_SIZE
 from ..rasterizer.pictures.colors import parse_color
 from ..rasterizer.raster import SPACES, Raster, rasterize_mesh

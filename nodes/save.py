@@ -14,8 +14,8 @@ import folder_paths
 from comfy_api.latest import io
 
 from ..rasterizer.contract.checks import check_choice
-from ..rasterizer.mesh import Mesh
-from ..rasterizer.mesh_io import SAVED_SUFFIXES, save_mesh, saved_files
+from ..rasterizer.meshes.files import SAVED_SUFFIXES, save_mesh, saved_files
+from ..rasterizer.meshes.mesh import Mesh
 from ..rasterizer.runtime.safe_names import check_new, relative_parts, shortened
 from . import compat
 from .border import read_meshes

@@ -6,7 +6,7 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..rasterizer.mesh_io import to_trimesh
+from ..rasterizer.meshes.files import to_trimesh
 from ..rasterizer.texturing.unwrap import MANY_FACES, advice, unwrap_uv
 from . import compat
 from .border import is_trimesh, read_meshes, write_mesh

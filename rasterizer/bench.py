@@ -26,10 +26,10 @@ from .cameras.camera import look_at
 from .contract import scenes
 from .hierarchy import build_hierarchy
 from .hierarchy.peel import peel
-from .mesh import Mesh
+from .meshes.mesh import Mesh
+from .meshes.sample_meshes import trefoil_knot
 from .ops.rasterize import interpolate, rasterize
 from .raster import rasterize_mesh
-from .samples import trefoil_knot
 from .shading import attribute_image
 
 CASES: dict[str, tuple[Callable[[], scenes.Scene], int]] = {

@@ -16,10 +16,10 @@ import torch
 from .cameras.camera import Camera
 from .cameras.views import PRESETS
 from .contract import scenes
-from .mesh import Mesh
+from .meshes.mesh import Mesh
+from .meshes.sample_meshes import SAMPLES, sample_mesh
 from .ops.rasterize import rasterize
 from .raster import rasterize_mesh
-from .samples import SAMPLES, sample_mesh
 from .shading import attribute_image
 from .texturing import bake_views, fill_texture
 from .texturing.maps import render_maps

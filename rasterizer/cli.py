@@ -25,13 +25,13 @@ from .cameras.camera import orbit_camera
 from .cameras.views import PRESETS, turntable, with_lens
 from .contract.types import MODES, shares
 from .info import backend_info
-from .mesh import Mesh
-from .mesh_io import load_mesh, save_mesh
+from .meshes.files import load_mesh, save_mesh
+from .meshes.mesh import Mesh
+from .meshes.sample_meshes import SAMPLES, sample_mesh
 from .ops.rasterize import TILE_SIZE
 from .pictures.files import load_images, save_image
 from .raster import rasterize_mesh
 from .runtime.devices import default_device
-from .samples import SAMPLES, sample_mesh
 from .shading import ATTRIBUTES, ENCODINGS, SHADINGS, attribute_image
 from .texturing import METHODS, apply_textures, bake_views, fill_texture
 from .texturing.unwrap import unwrap_uv

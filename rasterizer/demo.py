@@ -11,12 +11,12 @@ from tqdm import tqdm
 
 from .cameras.camera import Camera, orbit_camera
 from .info import backend_info
-from .mesh import Mesh
-from .mesh_io import save_mesh
+from .meshes.files import save_mesh
+from .meshes.mesh import Mesh
+from .meshes.sample_meshes import SAMPLES, sample_mesh
 from .pictures.files import contact_sheet, save_image, write_atomically
 from .quality import psnr
 from .raster import rasterize_mesh
-from .samples import SAMPLES, sample_mesh
 from .shading import attribute_image
 from .texturing import bake_views, fill_texture
 

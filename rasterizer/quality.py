@@ -18,10 +18,10 @@ from torch.nn.functional import avg_pool2d
 
 from .cameras.camera import Camera, normalization
 from .cameras.views import PRESETS
-from .mesh import Mesh, weld_index
+from .meshes.mesh import Mesh, weld_index
+from .meshes.sample_meshes import sample_mesh, trefoil_knot
 from .quality_peers import PeerBake, find_peers, their_layout
 from .raster import rasterize_mesh
-from .samples import sample_mesh, trefoil_knot
 from .shading import sample_texture
 from .texturing import Baked, Texels, bake_views, fill_texture, spread
 from .texturing.unwrap import unwrap_uv

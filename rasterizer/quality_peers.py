@@ -21,7 +21,7 @@ from torch import Tensor
 
 from .cameras.camera import Camera, look_frame, to_camera
 from .cameras.views import View
-from .mesh import Mesh
+from .meshes.mesh import Mesh
 from .raster import Raster, rasterize_mesh
 from .texturing import Texels, inpaint_vertices
 

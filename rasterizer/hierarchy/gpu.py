@@ -75,7 +75,7 @@ def _self_test(device: torch.device) -> None:
     Raises:
         RuntimeError: an output differs.
     """
-    from ..samples import trefoil_knot  # these need this module
+    from ..meshes.sample_meshes import trefoil_knot  # these need this module
     from .build import build
     from .layers import collect
     from .peel import peel

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..contract.checks import as_tensor, check_faces, check_integer, check_same_device
-from ..mesh import Mesh
+from ..meshes.mesh import Mesh
 from ..runtime.devices import device_policy, double_device
 from ..runtime.threads import on_own_threads, share_rows
 from .build import build

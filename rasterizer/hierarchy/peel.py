@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..mesh import Mesh
+from ..meshes.mesh import Mesh
 from ..ops.rasterize import interpolate, rasterize
 from ..raster import EMPTY_LAYER, uv_to_clip
 from .layers import image_axes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..mesh import Mesh
+from ..meshes.mesh import Mesh
 from .grid import GridHierarchy
 
 COLORINGS = ("coarser cell", "normal", "position")

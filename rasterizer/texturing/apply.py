@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..contract.checks import as_tensor, check_choice
-from ..mesh import Mesh
+from ..meshes.mesh import Mesh
 
 LAYOUTS = ("hunyuan3d", "gltf ORM")
 

@@ -12,7 +12,7 @@ from ..contract.checks import as_tensor, check_choice
 from ..contract.types import shares
 from ..hierarchy import GridHierarchy, fill_surface
 from ..hierarchy.surface import SurfaceGraph, group_mean
-from ..mesh import Mesh, weld_index
+from ..meshes.mesh import Mesh, weld_index
 from ..runtime.threads import on_own_threads, share_rows
 from .gutter import spread
 from .need import check_memory, fill_bytes

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..cameras.camera import Camera, normalization
-from ..mesh import Mesh
+from ..meshes.mesh import Mesh
 
 _STEEPEST = 20.0  # largest slope that tolerances follow; a steeper surface is hardly seen
 _APART = 0.7  # pixels between a texel and the place its colour is taken from, at which a view no longer counts

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..cameras.camera import Camera
 from ..contract.checks import check_choice
 from ..contract.types import shares
-from ..mesh import Mesh
+from ..meshes.mesh import Mesh
 from ..raster import rasterize_mesh
 from ..runtime.threads import on_own_threads
 from ..shading import attribute_image

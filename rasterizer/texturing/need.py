@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..contract.checks import check_faces
-from ..mesh import Mesh
+from ..meshes.mesh import Mesh
 from ..runtime.devices import device_policy, free_memory
 from ..runtime.memory import TooLargeError
 from ..runtime.threads import threads_for

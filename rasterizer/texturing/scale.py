@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import torch
 
-from ..mesh import Mesh
+from ..meshes.mesh import Mesh
 
 SMALLEST, LARGEST = 2.0**-40, 2.0**60
 """Coordinates at which normals and distances still have all their digits."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..mesh import Mesh
+from ..meshes.mesh import Mesh
 from ..raster import rasterize_mesh
 from ..runtime.threads import on_own_threads, share_rows
 

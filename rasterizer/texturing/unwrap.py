@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from ..contract.checks import as_array, as_tensor, check_faces, check_integer
-from ..mesh import Mesh
+from ..meshes.mesh import Mesh
 from .job import bound
 from .scratch import scratch_folder
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..cameras.views import View
 from ..contract.checks import check_integer
-from ..mesh import Mesh
+from ..meshes.mesh import Mesh
 from ..raster import rasterize_mesh
 
 MOST_EXTRA = 24

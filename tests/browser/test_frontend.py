@@ -14,8 +14,8 @@ import pytest
 import torch
 import trimesh
 
+from rasterizer.meshes.sample_meshes import sample_mesh
 from rasterizer.raster import rasterize_mesh
-from rasterizer.samples import sample_mesh
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOWS = sorted((ROOT / "example_workflows").glob("*.json"))

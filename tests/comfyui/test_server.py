@@ -17,9 +17,9 @@ import trimesh
 from PIL import Image
 
 from rasterizer.cameras.camera import orbit_camera
-from rasterizer.mesh_io import load_mesh
+from rasterizer.meshes.files import load_mesh
+from rasterizer.meshes.sample_meshes import sample_mesh
 from rasterizer.raster import Raster, rasterize_mesh
-from rasterizer.samples import sample_mesh
 from rasterizer.shading import attribute_image
 
 ROOT = Path(__file__).resolve().parents[2]

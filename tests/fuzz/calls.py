@@ -16,8 +16,8 @@ from rasterizer import shading
 from rasterizer.cameras import camera as cameras
 from rasterizer.cameras.views import View, custom_views, turntable, with_lens
 from rasterizer.hierarchy import fill_surface, voxel_mesh
-from rasterizer.mesh import Mesh
-from rasterizer.mesh_io import SAVED_SUFFIXES, load_mesh, save_mesh
+from rasterizer.meshes.files import SAVED_SUFFIXES, load_mesh, save_mesh
+from rasterizer.meshes.mesh import Mesh
 from rasterizer.raster import rasterize_mesh
 from rasterizer.texturing import METHODS, apply_textures, bake_views, fill_texture
 from rasterizer.texturing.maps import render_maps

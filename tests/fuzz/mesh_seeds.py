@@ -18,8 +18,8 @@ import torch
 import trimesh
 from PIL import Image
 
-from rasterizer.mesh import Mesh
-from rasterizer.mesh_io import save_mesh, to_trimesh
+from rasterizer.meshes.files import save_mesh, to_trimesh
+from rasterizer.meshes.mesh import Mesh
 from tests.fuzz.strategies import sheet
 
 Files = dict[str, bytes]

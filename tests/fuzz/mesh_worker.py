@@ -75,7 +75,7 @@ def _count_texels() -> None:
 
 
 def _allowed(folder: Path, mesh: Any) -> int:
-    """Bytes that :func:`rasterizer.mesh_io.load_mesh` promises to do with for the files of a folder."""
+    """Bytes that :func:`rasterizer.meshes.files.load_mesh` promises to do with for the files of a folder."""
     from rasterizer.runtime.limits import allowed_memory
 
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
@@ -86,7 +86,7 @@ def _allowed(folder: Path, mesh: Any) -> int:
 
 def _load(path: Path) -> Any:
     """The mesh, or what is wrong with how a file is refused; empty if nothing."""
-    from rasterizer.mesh_io import load_mesh
+    from rasterizer.meshes.files import load_mesh
     from tests.fuzz.driver import key_of
 
     try:

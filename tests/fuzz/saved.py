@@ -8,8 +8,8 @@ from pathlib import Path
 
 import torch
 
-from rasterizer.mesh import Mesh
-from rasterizer.mesh_io import load_mesh
+from rasterizer.meshes.files import load_mesh
+from rasterizer.meshes.mesh import Mesh
 from tests.fuzz.driver import Fault
 from tests.fuzz.strategies import sheet
 

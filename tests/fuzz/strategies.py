@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from rasterizer.cameras.camera import orbit_camera, to_clip
-from rasterizer.mesh import Mesh
+from rasterizer.meshes.mesh import Mesh
 
 COORDINATES = st.one_of(
     st.floats(-2, 2, width=32),

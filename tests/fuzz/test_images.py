@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from rasterizer.cameras.camera import orbit_camera
-from rasterizer.mesh import Mesh
+from rasterizer.meshes.mesh import Mesh
 from rasterizer.texturing import METHODS, apply_textures, bake_views, fill_texture
 from tests.fuzz.driver import Fault, Fuzzer
 from tests.fuzz.strategies import DTYPES, ORDERS, sheet

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 
-from rasterizer.mesh_io import SAVED_SUFFIXES, save_mesh
+from rasterizer.meshes.files import SAVED_SUFFIXES, save_mesh
 from tests.fuzz.driver import Fault, Fuzzer
 from tests.fuzz.saved import marked, which
 

@@ -129,7 +129,7 @@ def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
 
 @pytest.mark.parametrize("kind", seeds())
 def test_what_is_damaged_was_whole(worker: Worker, kind: str, tmp_path: Path) -> None:
-    from rasterizer.mesh_io import load_mesh
+    from rasterizer.meshes.files import load_mesh
 
     for name, content in seeds()[kind].items():
         (tmp_path / name).parent.mkdir(exist_ok=True)

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import assume
 from hypothesis import strategies as st
 
-from rasterizer.mesh_io import SAVED_SUFFIXES, load_mesh, save_mesh
+from rasterizer.meshes.files import SAVED_SUFFIXES, load_mesh, save_mesh
 from tests.fuzz.driver import Fault, Fuzzer
 from tests.fuzz.saved import marked, which
 

@@ -115,8 +115,8 @@ def pack() -> SimpleNamespace:
         "border": "nodes.border",
         "compat": "nodes.compat",
         "cameras": "rasterizer.cameras.camera",
-        "mesh": "rasterizer.mesh",
-        "samples": "rasterizer.samples",
+        "mesh": "rasterizer.meshes.mesh",
+        "samples": "rasterizer.meshes.sample_meshes",
     }
     return SimpleNamespace(
         nodes={cls.GET_SCHEMA().node_id.removeprefix("TorchRaster"): cls for cls in nodes.NODES},

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from rasterizer.cameras.camera import Camera, look_at, orbit_camera
-from rasterizer.mesh import Mesh
+from rasterizer.meshes.mesh import Mesh
+from rasterizer.meshes.sample_meshes import sample_mesh
 from rasterizer.quality import averaged
 from rasterizer.raster import rasterize_mesh
 from rasterizer.runtime.devices import force_policy
-from rasterizer.samples import sample_mesh
 from rasterizer.texturing import Texels, bake_views
 from rasterizer.texturing.lens import closest
 from tests.conftest import POLICIES

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from rasterizer.cameras.camera import DIAMETER, Camera, look_at, normalization, orbit_camera, to_clip, turned
-from rasterizer.mesh import Mesh
+from rasterizer.meshes.mesh import Mesh
+from rasterizer.meshes.sample_meshes import sample_mesh
 from rasterizer.raster import rasterize_mesh, uv_to_clip
-from rasterizer.samples import sample_mesh
 from rasterizer.shading import attribute_image
 
 AXES = torch.tensor([[1.0, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0], [0, 0, 1], [0, 0, -1]])

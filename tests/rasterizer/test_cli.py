@@ -15,8 +15,8 @@ import torch
 from PIL import Image
 
 from rasterizer import bench, cli, quality
-from rasterizer.mesh_io import load_mesh
-from rasterizer.samples import sample_mesh
+from rasterizer.meshes.files import load_mesh
+from rasterizer.meshes.sample_meshes import sample_mesh
 
 ROOT = Path(__file__).parents[2]
 

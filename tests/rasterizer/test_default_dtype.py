@@ -15,9 +15,9 @@ from rasterizer.cameras.views import turntable
 from rasterizer.contract import scenes
 from rasterizer.contract.reference import rasterize_reference
 from rasterizer.hierarchy import COLORINGS, GridHierarchy, fill_surface, voxel_mesh
-from rasterizer.mesh import Mesh
+from rasterizer.meshes.mesh import Mesh
+from rasterizer.meshes.sample_meshes import SAMPLES, sample_mesh, trefoil_knot
 from rasterizer.raster import rasterize_mesh
-from rasterizer.samples import SAMPLES, sample_mesh, trefoil_knot
 from rasterizer.shading import ATTRIBUTES, attribute_image
 from rasterizer.texturing import METHODS, bake_views, fill_texture
 from rasterizer.texturing.maps import render_maps

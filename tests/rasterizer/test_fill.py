@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from rasterizer.mesh import Mesh
-from rasterizer.samples import sample_mesh
+from rasterizer.meshes.mesh import Mesh
+from rasterizer.meshes.sample_meshes import sample_mesh
 from rasterizer.texturing import METHODS, Texels, fill_texture, spread
 
 SIZE = 192

@@ -13,9 +13,9 @@ from torch import Tensor
 from rasterizer.contract.scenes import grid_faces
 from rasterizer.hierarchy import COLORINGS, GridHierarchy, build_hierarchy, fill_surface, voxel_mesh
 from rasterizer.hierarchy.surface import SurfaceGraph
-from rasterizer.mesh import Mesh
+from rasterizer.meshes.mesh import Mesh
+from rasterizer.meshes.sample_meshes import sample_mesh
 from rasterizer.raster import rasterize_mesh
-from rasterizer.samples import sample_mesh
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,9 @@ import torch
 
 from rasterizer.cameras.camera import normalization, orbit_camera
 from rasterizer.cameras.views import PRESETS
-from rasterizer.mesh import Mesh
+from rasterizer.meshes.mesh import Mesh
+from rasterizer.meshes.sample_meshes import sample_mesh
 from rasterizer.raster import rasterize_mesh
-from rasterizer.samples import sample_mesh
 from rasterizer.texturing.maps import Maps, render_maps
 from tests.conftest import GOLDEN
 

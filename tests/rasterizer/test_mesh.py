@@ -8,9 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rasterizer.mesh import Mesh
+from rasterizer.meshes.mesh import Mesh
+from rasterizer.meshes.sample_meshes import SAMPLES, sample_mesh
 from rasterizer.raster import rasterize_mesh
-from rasterizer.samples import SAMPLES, sample_mesh
 from rasterizer.texturing import apply_textures
 from rasterizer.texturing.maps import STYLES, render_maps
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rasterizer.mesh_io import load_mesh
+from rasterizer.meshes.files import load_mesh
 from rasterizer.meshes.folder import MeshFolder
 from rasterizer.runtime.safe_names import is_reserved, relative_parts
 

@@ -16,9 +16,9 @@ from PIL import Image
 from trimesh.visual import ColorVisuals, TextureVisuals
 from trimesh.visual.material import PBRMaterial, SimpleMaterial
 
-from rasterizer.mesh import Mesh
-from rasterizer.mesh_io import SUPPORTED_SUFFIXES, from_trimesh, load_mesh, to_trimesh
-from rasterizer.samples import sample_mesh
+from rasterizer.meshes.files import SUPPORTED_SUFFIXES, from_trimesh, load_mesh, to_trimesh
+from rasterizer.meshes.mesh import Mesh
+from rasterizer.meshes.sample_meshes import sample_mesh
 
 # Texels of a 2 x 2 image: top left, top right, bottom left, bottom right.
 RED, GREEN, BLUE, GREY = (255, 0, 0), (0, 255, 0), (0, 0, 255), (128, 128, 128)
@@ -535,7 +535,7 @@ class TestTrimesh:
 
 def test_importing_the_module_imports_neither_trimesh_nor_pillow():
     code = (
-        "import importlib, sys; before = set(sys.modules); importlib.import_module('rasterizer.mesh_io');"
+        "import importlib, sys; before = set(sys.modules); importlib.import_module('rasterizer.meshes.files');"
         "sys.exit(', '.join({'trimesh', 'PIL'} & (set(sys.modules) - before)))"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[2])

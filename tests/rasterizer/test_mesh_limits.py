@@ -15,7 +15,7 @@ import trimesh
 from packaging.version import Version
 from PIL import Image
 
-from rasterizer.mesh_io import load_mesh
+from rasterizer.meshes.files import load_mesh
 from rasterizer.runtime import limits
 
 ROOT = Path(__file__).parents[2]
@@ -178,7 +178,7 @@ def test_a_promise_that_the_file_does_not_hold(tmp_path, name):
 MEASURE = """
 import sys
 import numpy, PIL.Image, torch, trimesh
-from rasterizer.mesh_io import load_mesh
+from rasterizer.meshes.files import load_mesh
 warm, *paths = sys.argv[1:]
 load_mesh(warm)
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from rasterizer.cameras.camera import orbit_camera
-from rasterizer.mesh import Mesh
+from rasterizer.meshes.mesh import Mesh
 from rasterizer.runtime import host_memory
 from rasterizer.runtime.memory import TooLargeError, is_out_of_memory
 from rasterizer.texturing import METHODS, bake_views, fill_texture

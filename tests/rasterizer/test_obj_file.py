@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from rasterizer.beside import KINDS, stems
-from rasterizer.mesh import Mesh
-from rasterizer.mesh_io import load_mesh, save_mesh, saved_files
+from rasterizer.meshes.beside import KINDS, stems
+from rasterizer.meshes.files import load_mesh, save_mesh, saved_files
+from rasterizer.meshes.mesh import Mesh
 
 
 def square(seed: int) -> Mesh:
@@ -140,7 +140,7 @@ def test_what_a_killed_process_left_goes_at_the_next_save(tmp_path: Path, monkey
     path = tmp_path / "mesh.obj"
     save_mesh(A, path)
     with monkeypatch.context() as patch:
-        patch.setattr("rasterizer.obj_file.remove", lambda names: None)
+        patch.setattr("rasterizer.meshes.obj_file.remove", lambda names: None)
         save_mesh(B, path)
     assert shows(path, B) and len(names(tmp_path)) == 9
     save_mesh(A, path)

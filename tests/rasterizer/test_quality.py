@@ -13,10 +13,10 @@ import torch
 from rasterizer import quality
 from rasterizer.cameras.camera import look_frame
 from rasterizer.cameras.views import PRESETS, View
-from rasterizer.mesh import Mesh
+from rasterizer.meshes.mesh import Mesh
+from rasterizer.meshes.sample_meshes import sample_mesh
 from rasterizer.quality_peers import _sample, back_sample, find_peers, their_layout
 from rasterizer.raster import rasterize_mesh
-from rasterizer.samples import sample_mesh
 from rasterizer.texturing import Texels
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "back_sample_torus.npz"

@@ -12,10 +12,10 @@ import trimesh
 from PIL import Image
 
 from rasterizer.cameras.camera import orbit_camera
-from rasterizer.mesh import Mesh
-from rasterizer.mesh_io import SAVED_SUFFIXES, from_trimesh, load_mesh, save_mesh, to_trimesh
+from rasterizer.meshes.files import SAVED_SUFFIXES, from_trimesh, load_mesh, save_mesh, to_trimesh
+from rasterizer.meshes.mesh import Mesh
+from rasterizer.meshes.sample_meshes import sample_mesh
 from rasterizer.raster import rasterize_mesh
-from rasterizer.samples import sample_mesh
 from rasterizer.shading import attribute_image
 from rasterizer.texturing.apply import apply_textures
 

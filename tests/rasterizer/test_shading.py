@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from rasterizer.cameras.camera import orbit_camera
-from rasterizer.mesh import Mesh
+from rasterizer.meshes.mesh import Mesh
+from rasterizer.meshes.sample_meshes import sample_mesh
 from rasterizer.pictures.colors import linear_to_srgb
 from rasterizer.raster import Raster, rasterize_mesh
-from rasterizer.samples import sample_mesh
 from rasterizer.shading import ATTRIBUTES, attribute_image, face_colors, sample_texture
 
 

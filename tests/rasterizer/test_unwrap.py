@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from rasterizer.mesh import Mesh
+from rasterizer.meshes.mesh import Mesh
+from rasterizer.meshes.sample_meshes import sample_mesh, trefoil_knot
 from rasterizer.raster import rasterize_mesh
-from rasterizer.samples import sample_mesh, trefoil_knot
 from rasterizer.texturing import unwrap
 from rasterizer.texturing.unwrap import advice, unwrap_uv
 

@@ -17,8 +17,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from rasterizer.mesh import Mesh
-from rasterizer.samples import trefoil_knot
+from rasterizer.meshes.mesh import Mesh
+from rasterizer.meshes.sample_meshes import trefoil_knot
 from rasterizer.texturing import job, scratch, unwrap
 from rasterizer.texturing.unwrap import unwrap_uv
 
@@ -48,7 +48,7 @@ def start_parent(worker: Path) -> tuple[subprocess.Popen[str], int]:
     """A process that waits for a worker at work, and the worker's id."""
     code = f"""
         from pathlib import Path
-        from rasterizer.samples import trefoil_knot
+        from rasterizer.meshes.sample_meshes import trefoil_knot
         from rasterizer.texturing import unwrap
 
         start = unwrap.subprocess.Popen

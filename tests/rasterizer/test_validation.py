@@ -12,8 +12,8 @@ import torch
 
 import rasterizer
 from rasterizer.cameras.camera import orbit_camera
-from rasterizer.mesh import Mesh
-from rasterizer.mesh_io import save_mesh
+from rasterizer.meshes.files import save_mesh
+from rasterizer.meshes.mesh import Mesh
 from rasterizer.texturing import apply_textures, bake_views, fill_texture
 
 POS = torch.tensor([[-1.0, -1.0, 0.0, 1.0], [1.0, -1.0, 0.0, 1.0], [0.0, 1.0, 0.0, 1.0]])

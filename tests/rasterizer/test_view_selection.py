@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from rasterizer.cameras.views import PRESETS, View, with_lens
-from rasterizer.samples import sample_mesh, trefoil_knot
+from rasterizer.meshes.sample_meshes import sample_mesh, trefoil_knot
 from rasterizer.texturing import bake_views
 from rasterizer.texturing.view_selection import add_views
 

@@ -12,30 +12,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from .base_color import (
-    WHITE,
-    Part,
-    merge_textures,
-    read_base_color,
-    read_metallic_roughness,
-    to_bytes,
-    to_linear,
-)
-from .contract.checks import as_array, as_tensor, check_faces
+from ..contract.checks import as_array, as_tensor, check_faces
+from ..pictures.colors import linear_to_srgb, srgb_to_linear
+from ..pictures.files import to_pil
+from ..runtime.files import write_atomically
+from ..runtime.safe_names import check_new, relative_parts, shortened
+from ..shading import sample_texture
+from .folder import MeshFolder, resolver
+from .gltf import prepare_gltf
+from .headers import check_ply, check_stl
+from .materials import WHITE, Part, merge_textures, read_base_color, read_metallic_roughness, to_bytes, to_linear
 from .mesh import Mesh
-from .meshes.folder import MeshFolder, resolver
-from .meshes.gltf import prepare_gltf
-from .meshes.headers import check_ply, check_stl
-from .meshes.obj import prepare_obj
-from .meshes.off import read_off
-from .meshes.texts import to_utf8
-from .meshes.textures import Textures
+from .obj import prepare_obj
 from .obj_file import files_beside, save_obj
-from .pictures.colors import linear_to_srgb, srgb_to_linear
-from .pictures.files import to_pil
-from .runtime.files import write_atomically
-from .runtime.safe_names import check_new, relative_parts, shortened
-from .shading import sample_texture
+from .off import read_off
+from .texts import to_utf8
+from .textures import Textures
 
 if TYPE_CHECKING:
     import trimesh

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor
 
-from .contract.checks import as_tensor, check_faces
+from ..contract.checks import as_tensor, check_faces
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,11 +12,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..pictures.colors import linear_to_srgb
+from ..pictures.files import to_pil
+from ..runtime.files import Write, remove, write_together
 from .beside import KINDS, is_part, mark, named_by, stems
 from .mesh import Mesh
-from .pictures.colors import linear_to_srgb
-from .pictures.files import to_pil
-from .runtime.files import Write, remove, write_together
 
 _KEYWORDS = ("map_Kd", "map_Pr", "map_Pm")  # of each of KINDS
 

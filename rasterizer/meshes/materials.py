@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from .meshes.textures import TextureFile, Textures, pixels
-from .pictures.colors import linear_to_srgb, srgb_to_linear
-from .runtime.limits import TEXTURE_PIXELS
+from ..pictures.colors import linear_to_srgb, srgb_to_linear
+from ..runtime.limits import TEXTURE_PIXELS
+from .textures import TextureFile, Textures, pixels
 
 if TYPE_CHECKING:
     from PIL import Image
