@@ -21,7 +21,7 @@ from ..rasterizer.cameras.views import View
 from ..rasterizer.hierarchy import GridHierarchy
 from ..rasterizer.meshes.files import from_trimesh
 from ..rasterizer.meshes.mesh import Mesh
-from ..rasterizer.raster import Raster
+from ..rasterizer.rendering.raster import Raster
 from .compat import new_mesh
 
 T = TypeVar("T")

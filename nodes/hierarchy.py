@@ -12,8 +12,8 @@ from ..rasterizer.cameras.camera import orbit_camera
 from ..rasterizer.hierarchy import COLORINGS, GridHierarchy, voxel_mesh
 from ..rasterizer.hierarchy.report import describe
 from ..rasterizer.meshes.mesh import Mesh
-from ..rasterizer.raster import rasterize_mesh
-from ..rasterizer.shading import attribute_image
+from ..rasterizer.rendering.attributes import attribute_image
+from ..rasterizer.rendering.raster import rasterize_mesh
 from . import compat
 from .border import HierarchyValue, read_cameras, read_meshes
 from .runtime import Progress, compute, result_device

@@ -33,7 +33,7 @@ import torch
 from torch import Tensor
 
 from ..rasterizer.pictures.files import write_atomically
-from ..rasterizer.raster import Raster
+from ..rasterizer.rendering.raster import Raster
 from . import compat
 from .border import RasterValue
 

@@ -8,7 +8,7 @@ import torch
 from comfy_api.latest import io
 
 from ..rasterizer.meshes.mesh import Mesh
-from ..rasterizer.texturing.maps import STYLES, Maps, render_maps
+from ..rasterizer.rendering.maps import STYLES, Maps, render_maps
 from . import compat
 from .border import read_cameras, read_meshes, uv_advice
 from .runtime import Progress, compute, result_device

@@ -14,8 +14,8 @@ from ..rasterizer.contract.types import MODES
 from ..rasterizer.meshes.mesh import Mesh
 from ..rasterizer.ops.rasterize import TILE_SIZE
 from ..rasterizer.pictures.colors import parse_color
-from ..rasterizer.raster import SPACES, Raster, rasterize_mesh
-from ..rasterizer.shading import ATTRIBUTES, ENCODINGS, SHADINGS, attribute_image, depth_to_unit
+from ..rasterizer.rendering.attributes import ATTRIBUTES, ENCODINGS, SHADINGS, attribute_image, depth_to_unit
+from ..rasterizer.rendering.raster import SPACES, Raster, rasterize_mesh
 from . import compat, inspector
 from .border import RasterValue, read_cameras, read_meshes
 from .runtime import Progress, compute, result_device

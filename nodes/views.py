@@ -8,7 +8,7 @@ from comfy_api.latest import io
 
 from ..rasterizer.cameras.views import PRESETS, PROJECTIONS, custom_views, turntable, with_lens
 from ..rasterizer.contract.checks import check_choice, check_integer
-from ..rasterizer.texturing.view_selection import MOST_EXTRA, add_views
+from ..rasterizer.rendering.choose_views import MOST_EXTRA, add_views
 from . import compat
 from .border import read_meshes, uv_advice, write_cameras, write_hunyuan_cameras
 from .runtime import Progress, compute

@@ -29,8 +29,8 @@ from .hierarchy.peel import peel
 from .meshes.mesh import Mesh
 from .meshes.sample_meshes import trefoil_knot
 from .ops.rasterize import interpolate, rasterize
-from .raster import rasterize_mesh
-from .shading import attribute_image
+from .rendering.attributes import attribute_image
+from .rendering.raster import rasterize_mesh
 
 CASES: dict[str, tuple[Callable[[], scenes.Scene], int]] = {
     "sphere 5 k, 512²": (lambda: scenes.sphere(5_000), 512),

@@ -19,10 +19,10 @@ from .contract import scenes
 from .meshes.mesh import Mesh
 from .meshes.sample_meshes import SAMPLES, sample_mesh
 from .ops.rasterize import rasterize
-from .raster import rasterize_mesh
-from .shading import attribute_image
+from .rendering.attributes import attribute_image
+from .rendering.maps import render_maps
+from .rendering.raster import rasterize_mesh
 from .texturing import bake_views, fill_texture
-from .texturing.maps import render_maps
 
 _SIZE = 1024
 _REPEATS = 3

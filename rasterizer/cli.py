@@ -30,9 +30,9 @@ from .meshes.mesh import Mesh
 from .meshes.sample_meshes import SAMPLES, sample_mesh
 from .ops.rasterize import TILE_SIZE
 from .pictures.files import load_images, save_image
-from .raster import rasterize_mesh
+from .rendering.attributes import ATTRIBUTES, ENCODINGS, SHADINGS, attribute_image
+from .rendering.raster import rasterize_mesh
 from .runtime.devices import default_device
-from .shading import ATTRIBUTES, ENCODINGS, SHADINGS, attribute_image
 from .texturing import METHODS, apply_textures, bake_views, fill_texture
 from .texturing.unwrap import unwrap_uv
 from .version import __version__

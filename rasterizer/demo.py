@@ -16,8 +16,8 @@ from .meshes.mesh import Mesh
 from .meshes.sample_meshes import SAMPLES, sample_mesh
 from .pictures.files import contact_sheet, save_image, write_atomically
 from .quality import psnr
-from .raster import rasterize_mesh
-from .shading import attribute_image
+from .rendering.attributes import attribute_image
+from .rendering.raster import rasterize_mesh
 from .texturing import bake_views, fill_texture
 
 VIEWS = {"front": (0, 0), "right": (90, 0), "back": (180, 0), "left": (270, 0), "top": (0, 90), "bottom": (180, -90)}

@@ -21,8 +21,8 @@ from .cameras.views import PRESETS
 from .meshes.mesh import Mesh, weld_index
 from .meshes.sample_meshes import sample_mesh, trefoil_knot
 from .quality_peers import PeerBake, find_peers, their_layout
-from .raster import rasterize_mesh
-from .shading import sample_texture
+from .rendering.attributes import sample_texture
+from .rendering.raster import rasterize_mesh
 from .texturing import Baked, Texels, bake_views, fill_texture, spread
 from .texturing.unwrap import unwrap_uv
 

@@ -22,7 +22,7 @@ from torch import Tensor
 from .cameras.camera import Camera, look_frame, to_camera
 from .cameras.views import View
 from .meshes.mesh import Mesh
-from .raster import Raster, rasterize_mesh
+from .rendering.raster import Raster, rasterize_mesh
 from .texturing import Texels, inpaint_vertices
 
 _EXPONENT = 4.0  # what Hunyuan3D's pipelines use

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..meshes.mesh import Mesh
 from ..ops.rasterize import interpolate, rasterize
-from ..raster import EMPTY_LAYER, uv_to_clip
+from ..rendering.raster import EMPTY_LAYER, uv_to_clip
 from .layers import image_axes
 
 log = logging.getLogger("torch_rasterizer")

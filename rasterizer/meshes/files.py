@@ -15,9 +15,9 @@ import torch
 from ..contract.checks import as_array, as_tensor, check_faces
 from ..pictures.colors import linear_to_srgb, srgb_to_linear
 from ..pictures.files import to_pil
+from ..rendering.attributes import sample_texture
 from ..runtime.files import write_atomically
 from ..runtime.safe_names import check_new, relative_parts, shortened
-from ..shading import sample_texture
 from .folder import MeshFolder, resolver
 from .gltf import prepare_gltf
 from .headers import check_ply, check_stl

@@ -18,7 +18,7 @@ from ..cameras.camera import Camera
 from ..contract.checks import as_tensor, check_integer, check_number, check_resolution
 from ..contract.types import shares
 from ..meshes.mesh import Mesh
-from ..raster import Raster, rasterize_mesh
+from ..rendering.raster import Raster, rasterize_mesh
 from ..runtime.devices import device_policy
 from ..runtime.threads import on_own_threads, share_rows
 from .lens import Lens, Pictures, columns, unit

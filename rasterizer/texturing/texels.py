@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..meshes.mesh import Mesh
-from ..raster import rasterize_mesh
+from ..rendering.raster import rasterize_mesh
 from ..runtime.threads import on_own_threads, share_rows
 
 

@@ -15,7 +15,7 @@ import torch
 import trimesh
 
 from rasterizer.meshes.sample_meshes import sample_mesh
-from rasterizer.raster import rasterize_mesh
+from rasterizer.rendering.raster import rasterize_mesh
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOWS = sorted((ROOT / "example_workflows").glob("*.json"))
@@ -158,7 +158,7 @@ class TestInspector:
         assert "pinned" not in found.locator(".readout").inner_text()
 
     def test_face_colours_are_those_of_the_output(self, frontend: Any, ran: SimpleNamespace) -> None:
-        from rasterizer.shading import face_colors
+        from rasterizer.rendering.attributes import face_colors
 
         node = ran.nodes["TorchRasterRasterize"]
         found = panel(frontend, node, "inspector")

@@ -19,8 +19,8 @@ from PIL import Image
 from rasterizer.cameras.camera import orbit_camera
 from rasterizer.meshes.files import load_mesh
 from rasterizer.meshes.sample_meshes import sample_mesh
-from rasterizer.raster import Raster, rasterize_mesh
-from rasterizer.shading import attribute_image
+from rasterizer.rendering.attributes import attribute_image
+from rasterizer.rendering.raster import Raster, rasterize_mesh
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "example_workflows" / "01_rasterize_and_inspect.json"

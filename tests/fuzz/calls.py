@@ -12,17 +12,17 @@ import torch
 from torch import Tensor
 
 import rasterizer
-from rasterizer import shading
 from rasterizer.cameras import camera as cameras
 from rasterizer.cameras.views import View, custom_views, turntable, with_lens
 from rasterizer.hierarchy import fill_surface, voxel_mesh
 from rasterizer.meshes.files import SAVED_SUFFIXES, load_mesh, save_mesh
 from rasterizer.meshes.mesh import Mesh
-from rasterizer.raster import rasterize_mesh
+from rasterizer.rendering import attributes as shading
+from rasterizer.rendering.choose_views import add_views
+from rasterizer.rendering.maps import render_maps
+from rasterizer.rendering.raster import rasterize_mesh
 from rasterizer.texturing import METHODS, apply_textures, bake_views, fill_texture
-from rasterizer.texturing.maps import render_maps
 from rasterizer.texturing.unwrap import unwrap_uv
-from rasterizer.texturing.view_selection import add_views
 from tests.fuzz.driver import Fault
 from tests.fuzz.strategies import sheet
 

@@ -11,8 +11,8 @@ import torch
 from rasterizer.cameras.camera import DIAMETER, Camera, look_at, normalization, orbit_camera, to_clip, turned
 from rasterizer.meshes.mesh import Mesh
 from rasterizer.meshes.sample_meshes import sample_mesh
-from rasterizer.raster import rasterize_mesh, uv_to_clip
-from rasterizer.shading import attribute_image
+from rasterizer.rendering.attributes import attribute_image
+from rasterizer.rendering.raster import rasterize_mesh, uv_to_clip
 
 AXES = torch.tensor([[1.0, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0], [0, 0, 1], [0, 0, -1]])
 

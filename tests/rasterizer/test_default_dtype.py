@@ -17,11 +17,11 @@ from rasterizer.contract.reference import rasterize_reference
 from rasterizer.hierarchy import COLORINGS, GridHierarchy, fill_surface, voxel_mesh
 from rasterizer.meshes.mesh import Mesh
 from rasterizer.meshes.sample_meshes import SAMPLES, sample_mesh, trefoil_knot
-from rasterizer.raster import rasterize_mesh
-from rasterizer.shading import ATTRIBUTES, attribute_image
+from rasterizer.rendering.attributes import ATTRIBUTES, attribute_image
+from rasterizer.rendering.choose_views import add_views
+from rasterizer.rendering.maps import render_maps
+from rasterizer.rendering.raster import rasterize_mesh
 from rasterizer.texturing import METHODS, bake_views, fill_texture
-from rasterizer.texturing.maps import render_maps
-from rasterizer.texturing.view_selection import add_views
 
 DTYPES = [torch.float64, torch.float16, torch.bfloat16]
 SOUPS = {"small": scenes.soup(400, 0.1, seed=1), "large": scenes.soup(30, 2.5, seed=2, behind=0.1)}
@@ -141,7 +141,7 @@ def test_attributes(attribute: str, set_default) -> None:
 
 
 def test_more_views(set_default, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rasterizer.texturing.view_selection._SIZE", 64)
+    monkeypatch.setattr("rasterizer.rendering.choose_views._SIZE", 64)
     views = turntable(1)
     same(lambda: [torch.tensor([view.azimuth], dtype=torch.float64) for view in add_views(KNOT, views, 2)], set_default)
 

@@ -15,7 +15,7 @@ from rasterizer.hierarchy import COLORINGS, GridHierarchy, build_hierarchy, fill
 from rasterizer.hierarchy.surface import SurfaceGraph
 from rasterizer.meshes.mesh import Mesh
 from rasterizer.meshes.sample_meshes import sample_mesh
-from rasterizer.raster import rasterize_mesh
+from rasterizer.rendering.raster import rasterize_mesh
 
 
 @pytest.fixture(scope="module")

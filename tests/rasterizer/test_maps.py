@@ -12,8 +12,8 @@ from rasterizer.cameras.camera import normalization, orbit_camera
 from rasterizer.cameras.views import PRESETS
 from rasterizer.meshes.mesh import Mesh
 from rasterizer.meshes.sample_meshes import sample_mesh
-from rasterizer.raster import rasterize_mesh
-from rasterizer.texturing.maps import Maps, render_maps
+from rasterizer.rendering.maps import Maps, render_maps
+from rasterizer.rendering.raster import rasterize_mesh
 from tests.conftest import GOLDEN
 
 SIX = [view.camera() for view in PRESETS["hunyuan3d-2"]]

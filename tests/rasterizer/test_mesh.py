@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from rasterizer.meshes.mesh import Mesh
 from rasterizer.meshes.sample_meshes import SAMPLES, sample_mesh
-from rasterizer.raster import rasterize_mesh
+from rasterizer.rendering.maps import STYLES, render_maps
+from rasterizer.rendering.raster import rasterize_mesh
 from rasterizer.texturing import apply_textures
-from rasterizer.texturing.maps import STYLES, render_maps
 
 SQUARE = torch.tensor([[0.0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]])
 TWO_FACES = torch.tensor([[0, 1, 2], [0, 2, 3]], dtype=torch.int32)

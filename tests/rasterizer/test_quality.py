@@ -16,7 +16,7 @@ from rasterizer.cameras.views import PRESETS, View
 from rasterizer.meshes.mesh import Mesh
 from rasterizer.meshes.sample_meshes import sample_mesh
 from rasterizer.quality_peers import _sample, back_sample, find_peers, their_layout
-from rasterizer.raster import rasterize_mesh
+from rasterizer.rendering.raster import rasterize_mesh
 from rasterizer.texturing import Texels
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "back_sample_torus.npz"

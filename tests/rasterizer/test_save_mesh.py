@@ -15,8 +15,8 @@ from rasterizer.cameras.camera import orbit_camera
 from rasterizer.meshes.files import SAVED_SUFFIXES, from_trimesh, load_mesh, save_mesh, to_trimesh
 from rasterizer.meshes.mesh import Mesh
 from rasterizer.meshes.sample_meshes import sample_mesh
-from rasterizer.raster import rasterize_mesh
-from rasterizer.shading import attribute_image
+from rasterizer.rendering.attributes import attribute_image
+from rasterizer.rendering.raster import rasterize_mesh
 from rasterizer.texturing.apply import apply_textures
 
 VIEWS = [orbit_camera(20, 10), orbit_camera(200, -30)]

@@ -12,8 +12,8 @@ from rasterizer.cameras.camera import orbit_camera
 from rasterizer.meshes.mesh import Mesh
 from rasterizer.meshes.sample_meshes import sample_mesh
 from rasterizer.pictures.colors import linear_to_srgb
-from rasterizer.raster import Raster, rasterize_mesh
-from rasterizer.shading import ATTRIBUTES, attribute_image, face_colors, sample_texture
+from rasterizer.rendering.attributes import ATTRIBUTES, attribute_image, face_colors, sample_texture
+from rasterizer.rendering.raster import Raster, rasterize_mesh
 
 
 @pytest.fixture(scope="module")

@@ -15,12 +15,12 @@ import rasterizer
 from rasterizer.cameras.views import PRESETS
 from rasterizer.contract import scenes
 from rasterizer.meshes.sample_meshes import sample_mesh
-from rasterizer.raster import rasterize_mesh
+from rasterizer.rendering.attributes import attribute_image
+from rasterizer.rendering.maps import render_maps
+from rasterizer.rendering.raster import rasterize_mesh
 from rasterizer.runtime import threads as module
 from rasterizer.runtime.threads import share, share_rows
-from rasterizer.shading import attribute_image
 from rasterizer.texturing import bake_views, fill_texture
-from rasterizer.texturing.maps import render_maps
 
 POS, TRI = scenes.soup(400, 0.6, seed=11)
 

@@ -14,7 +14,7 @@ import torch
 
 from rasterizer.meshes.mesh import Mesh
 from rasterizer.meshes.sample_meshes import sample_mesh, trefoil_knot
-from rasterizer.raster import rasterize_mesh
+from rasterizer.rendering.raster import rasterize_mesh
 from rasterizer.texturing import unwrap
 from rasterizer.texturing.unwrap import advice, unwrap_uv
 

@@ -7,8 +7,8 @@ import torch
 
 from rasterizer.cameras.views import PRESETS, View, with_lens
 from rasterizer.meshes.sample_meshes import sample_mesh, trefoil_knot
+from rasterizer.rendering.choose_views import add_views
 from rasterizer.texturing import bake_views
-from rasterizer.texturing.view_selection import add_views
 
 SIX = PRESETS["hunyuan3d-2.1"]
 

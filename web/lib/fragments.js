@@ -126,7 +126,7 @@ export class Picture {
   }
 }
 
-/** The colour that the node's output `face_ids` gives a face (see `face_colors` in rasterizer/shading.py). */
+/** The colour that the node's output `face_ids` gives a face (see `face_colors` in rasterizer/rendering/attributes.py). */
 function faceColor(face) {
   if (!face) return 0xff000000;
   const channel = (step) => 25.5 + 0.9 * ((Math.imul(face, step) >>> 8) & 255);

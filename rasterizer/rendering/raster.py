@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from .cameras.camera import Camera, look_frame, orbit_camera, to_camera, to_clip
-from .contract.checks import as_tensor, check_choice, check_integer, check_resolution
-from .contract.types import RasterInfo, shares
-from .meshes.mesh import Mesh
-from .ops.rasterize import TILE_SIZE, interpolate, rasterize
+from ..cameras.camera import Camera, look_frame, orbit_camera, to_camera, to_clip
+from ..contract.checks import as_tensor, check_choice, check_integer, check_resolution
+from ..contract.types import RasterInfo, shares
+from ..meshes.mesh import Mesh
+from ..ops.rasterize import TILE_SIZE, interpolate, rasterize
 
 SPACES = ("camera", "uv")
 

@@ -8,11 +8,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from .cameras.camera import DIAMETER, normalization, to_camera
-from .contract.checks import check_choice
-from .pictures.colors import linear_to_srgb
+from ..cameras.camera import DIAMETER, normalization, to_camera
+from ..contract.checks import check_choice
+from ..pictures.colors import linear_to_srgb
+from ..runtime.threads import on_own_threads, share_rows
 from .raster import Raster
-from .runtime.threads import on_own_threads, share_rows
 
 ATTRIBUTES = ("position", "normal", "uv", "vertex color", "texture", "depth", "barycentric", "face id")
 SHADINGS = ("smooth", "flat")
@@ -31,7 +31,7 @@ def attribute_image(
     """One attribute as an image per view and layer, made view by view.
 
     Args:
-        raster: what :func:`rasterizer.raster.rasterize_mesh` returned.
+        raster: what :func:`rasterizer.rendering.raster.rasterize_mesh` returned.
         attribute: one of :data:`ATTRIBUTES`.
         shading: ``smooth`` interpolates vertex normals (welded by position), ``flat`` takes the face's.
         encoding: how positions and normals become colours.

@@ -11,9 +11,9 @@ from ..cameras.camera import Camera
 from ..contract.checks import check_choice
 from ..contract.types import shares
 from ..meshes.mesh import Mesh
-from ..raster import rasterize_mesh
 from ..runtime.threads import on_own_threads
-from ..shading import attribute_image
+from .attributes import attribute_image
+from .raster import rasterize_mesh
 
 STYLES = ("hunyuan3d-2", "hunyuan3d-2.1")
 
@@ -22,7 +22,7 @@ _SHADING = {"hunyuan3d-2": "smooth", "hunyuan3d-2.1": "flat"}
 
 @dataclass(frozen=True)
 class Maps:
-    """Maps of ``V`` views, float32 in 0..1; the encodings are those of :func:`rasterizer.shading.attribute_image`.
+    """Maps of ``V`` views, float32 in 0..1, encoded as by :func:`rasterizer.rendering.attributes.attribute_image`.
 
     Attributes:
         normal, position: ``[V, H, W, 3]``, white where nothing was drawn.

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..cameras.views import View
 from ..contract.checks import check_integer
 from ..meshes.mesh import Mesh
-from ..raster import rasterize_mesh
+from .raster import rasterize_mesh
 
 MOST_EXTRA = 24
 """Candidates there are: every 30 degrees around, 20 degrees up and down."""

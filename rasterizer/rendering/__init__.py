@@ -1,0 +1,1 @@
+"""A mesh through cameras: fragments, attribute pictures, maps."""
