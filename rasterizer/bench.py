@@ -25,7 +25,7 @@ from .backends.registry import backend_statuses
 from .cameras.camera import look_at
 from .contract import scenes
 from .hierarchy import build_hierarchy
-from .hierarchy.peel import peel
+from .hierarchy.axis_views import peel
 from .meshes.mesh import Mesh
 from .meshes.sample_meshes import trefoil_knot
 from .ops.rasterize import interpolate, rasterize

@@ -10,7 +10,8 @@ import torch
 
 from .contract import scenes
 from .contract.reference import rasterize_reference
-from .hierarchy import build_hierarchy, gpu
+from .hierarchy import build_hierarchy
+from .hierarchy import kernels as gpu
 from .ops.rasterize import interpolate, rasterize
 
 _SCENES = {

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..contract.checks import as_tensor, check_same_device
 from ..runtime.threads import on_own_threads, share_rows
 from .grid import GridHierarchy, check_features
-from .surface import SurfaceGraph, group_mean
+from .surface_graph import SurfaceGraph, group_mean
 
 _STEPS = 32  # of relaxation a level: with half of a knot unknown, within 5 of 255 of the solution, 0.6 on average
 

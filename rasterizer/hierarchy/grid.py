@@ -12,11 +12,11 @@ from ..contract.checks import as_tensor, check_faces, check_integer, check_same_
 from ..meshes.mesh import Mesh
 from ..runtime.devices import device_policy, double_device
 from ..runtime.threads import on_own_threads, share_rows
-from .build import build
+from .axis_views import peel
 from .cells import centres, coordinates_of, pack, unpack
-from .layers import collect
-from .native import check_levels, moved
-from .peel import peel
+from .native_lists import check_levels, moved
+from .operators import build
+from .surface_samples import collect
 
 
 @dataclass(frozen=True, eq=False)

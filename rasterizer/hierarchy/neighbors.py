@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..runtime.devices import device_policy
-from .layers import NEVER, Samples, per_view, pixel_of
+from .surface_samples import NEVER, Samples, per_view, pixel_of
 
 FIRST, NEAREST, LAST = -1, 0, 1
 """Which layer of a neighbouring pixel is the neighbour: the first, the one nearest in depth, or the last."""

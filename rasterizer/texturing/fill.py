@@ -11,7 +11,7 @@ from torch import Tensor
 from ..contract.checks import as_tensor, check_choice
 from ..contract.types import shares
 from ..hierarchy import GridHierarchy, fill_surface
-from ..hierarchy.surface import SurfaceGraph, group_mean
+from ..hierarchy.surface_graph import SurfaceGraph, group_mean
 from ..meshes.mesh import Mesh, weld_index
 from ..runtime.threads import on_own_threads, share_rows
 from .gutter import spread

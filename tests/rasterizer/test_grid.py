@@ -12,7 +12,7 @@ from torch import Tensor
 
 from rasterizer.contract.scenes import grid_faces
 from rasterizer.hierarchy import COLORINGS, GridHierarchy, build_hierarchy, fill_surface, voxel_mesh
-from rasterizer.hierarchy.surface import SurfaceGraph
+from rasterizer.hierarchy.surface_graph import SurfaceGraph
 from rasterizer.meshes.mesh import Mesh
 from rasterizer.meshes.sample_meshes import sample_mesh
 from rasterizer.rendering.raster import rasterize_mesh

@@ -23,7 +23,7 @@ from rasterizer.backends.kernels import rasterize as kernels
 from rasterizer.contract import scenes
 from rasterizer.contract.types import RasterOptions
 from rasterizer.gpu import cache, platforms, program
-from rasterizer.hierarchy import gpu
+from rasterizer.hierarchy import kernels as gpu
 from rasterizer.runtime.devices import PORTABLE, force_policy
 
 CUDA = torch.device("cuda", 0)

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from ..contract.types import shares
-from . import gpu
+from . import kernels as gpu
 from .cells import Numbering, centres, coordinates_of, corners, pack, unpack
-from .layers import NEVER, Samples
 from .level import Level
 from .neighbors import NEAREST, Cells, Images, corner_flags, layer_rules, neighborhoods
+from .surface_samples import NEVER, Samples
 
 _SANE = 1 << 20  # a coordinate beyond this means a position far outside the cube, or NaN
 _TABLES = 1 << 28  # bytes of depth tables, beyond which levels are linked one by one

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from ..contract.checks import as_tensor, check_integer
 from ..runtime.devices import double_device
-from .build import Built, build
-from .layers import collect
+from .operators import Built, build
+from .surface_samples import collect
 
 log = logging.getLogger("torch_rasterizer")
 

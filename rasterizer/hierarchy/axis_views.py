@@ -12,7 +12,7 @@ from torch import Tensor
 from ..meshes.mesh import Mesh
 from ..ops.rasterize import interpolate, rasterize
 from ..rendering.raster import EMPTY_LAYER, uv_to_clip
-from .layers import image_axes
+from .surface_samples import image_axes
 
 log = logging.getLogger("torch_rasterizer")
 

@@ -72,7 +72,7 @@ def collect(
 
     ``kernels`` says whether GPU kernels do it; None means where they can.
     """
-    from . import gpu  # which needs this module
+    from . import kernels as gpu  # which needs this module
 
     device = positions[0].device
     if kernels is None and gpu.usable(device):

@@ -1,6 +1,6 @@
 """The hierarchy as GPU kernels, where PyTorch's operators cost more to launch than to run.
 
-``hierarchy.cu`` has a kernel for what takes PyTorch a dozen operators. Results are the same to the last bit.
+``kernels.cu`` has a kernel for what takes PyTorch a dozen operators. Results are the same to the last bit.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from torch import Tensor
 from ..backends.registry import kernels_allowed
 from ..gpu.program import Program, current_stream, parameters_of
 from .cells import Numbering
-from .layers import NEVER, Samples
 from .level import Level
+from .surface_samples import NEVER, Samples
 
-_LEVELS = 16  # as in hierarchy.cu
+_LEVELS = 16  # as in kernels.cu
 _THREADS = 256
 
 
 class _Images(ctypes.Structure):
-    """``struct Images`` of hierarchy.cu, field for field."""
+    """``struct Images`` of kernels.cu, field for field."""
 
     _fields_ = [
         ("positions", ctypes.c_void_p * 3),
@@ -37,7 +37,7 @@ class _Images(ctypes.Structure):
 
 
 class _Keys(ctypes.Structure):
-    """``struct Keys`` of hierarchy.cu, field for field."""
+    """``struct Keys`` of kernels.cu, field for field."""
 
     _fields_ = [
         *((name, ctypes.c_void_p) for name in ("ordered", "order", "marks", "sums", "number", "first", "distinct")),
@@ -47,7 +47,7 @@ class _Keys(ctypes.Structure):
 
 
 class _Level(ctypes.Structure):
-    """``struct Level`` of hierarchy.cu, field for field."""
+    """``struct Level`` of kernels.cu, field for field."""
 
     _fields_ = [
         *((name, ctypes.c_void_p) for name in ("of_sample", "first", "cells", "dims", "points", "down", "rules")),
@@ -58,7 +58,7 @@ class _Level(ctypes.Structure):
 
 
 class _Params(ctypes.Structure):
-    """``struct Params`` of hierarchy.cu, field for field."""
+    """``struct Params`` of kernels.cu, field for field."""
 
     _fields_ = [
         ("level", _Level * _LEVELS),
@@ -76,9 +76,9 @@ def _self_test(device: torch.device) -> None:
         RuntimeError: an output differs.
     """
     from ..meshes.sample_meshes import trefoil_knot  # these need this module
-    from .build import build
-    from .layers import collect
-    from .peel import peel
+    from .axis_views import peel
+    from .operators import build
+    from .surface_samples import collect
 
     mesh = trefoil_knot(60, 12)
     layers = peel(mesh, mesh.vertices * (0.9 / mesh.vertices.abs().amax()), 16, 12)
@@ -94,7 +94,7 @@ def _self_test(device: torch.device) -> None:
 
 
 PROGRAM = Program(
-    Path(__file__).with_name("hierarchy.cu"),
+    Path(__file__).with_name("kernels.cu"),
     (
         *("survey", "gather", "mark", "rank", "spread", "halve", "represent", "vote", "elect", "belong", "judge"),
         *("hit", "lack", "adopt", "look"),
@@ -125,7 +125,7 @@ def _integers(device: torch.device, *shape: int) -> Tensor:
 
 
 def collect(positions: Sequence[Tensor], normals: Sequence[Tensor]) -> Samples:
-    """:func:`rasterizer.hierarchy.layers.collect` of views of one size that are not empty, without features."""
+    """:func:`rasterizer.hierarchy.surface_samples.collect` of views of one size, not empty, without features."""
     device = positions[0].device
     positions, normals = [view.contiguous() for view in positions], [view.contiguous() for view in normals]
     layers = [len(view) for view in positions]
