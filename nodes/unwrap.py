@@ -7,7 +7,7 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..rasterizer.meshes.files import to_trimesh
-from ..rasterizer.texturing.unwrap import MANY_FACES, advice, unwrap_uv
+from ..rasterizer.texturing.unwrap.unwrap import MANY_FACES, advice, unwrap_uv
 from . import compat
 from .border import is_trimesh, read_meshes, write_mesh
 from .runtime import Progress, result_device

@@ -34,7 +34,7 @@ from .rendering.attributes import ATTRIBUTES, ENCODINGS, SHADINGS, attribute_ima
 from .rendering.raster import rasterize_mesh
 from .runtime.devices import default_device
 from .texturing import METHODS, apply_textures, bake_views, fill_texture
-from .texturing.unwrap import unwrap_uv
+from .texturing.unwrap.unwrap import unwrap_uv
 from .version import __version__
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp")

@@ -24,7 +24,7 @@ from .quality_peers import PeerBake, find_peers, their_layout
 from .rendering.attributes import sample_texture
 from .rendering.raster import rasterize_mesh
 from .texturing import Baked, Texels, bake_views, fill_texture, spread
-from .texturing.unwrap import unwrap_uv
+from .texturing.unwrap.unwrap import unwrap_uv
 
 _EXPONENT = 4.0  # what Hunyuan3D's pipelines use
 _SAMPLES_PER_EDGE = 8

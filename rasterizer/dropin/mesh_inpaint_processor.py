@@ -13,7 +13,7 @@ import torch
 def meshVerticeInpaint(
     texture: Any, mask: Any, vtx_pos: Any, vtx_uv: Any, pos_idx: Any, uv_idx: Any, method: str = "smooth"
 ) -> tuple[np.ndarray, np.ndarray]:
-    """:func:`rasterizer.texturing.vertex_inpaint.inpaint_vertices`, arrays out, anything in.
+    """:func:`rasterizer.texturing.fill.vertices.inpaint.inpaint_vertices`, arrays out, anything in.
 
     Args:
         texture: ``[H, W, C]``, in any range of values.
@@ -29,7 +29,7 @@ def meshVerticeInpaint(
     Raises:
         ValueError: an unknown method, or an argument that is unusable; the text names it.
     """
-    from ..texturing.vertex_inpaint import inpaint_vertices  # packs import this module when ComfyUI starts
+    from ..texturing.fill.vertices.inpaint import inpaint_vertices  # packs import this module when ComfyUI starts
 
     return _arrays(inpaint_vertices(_array(texture), _flat(mask), vtx_pos, vtx_uv, pos_idx, uv_idx, method))
 
@@ -37,7 +37,7 @@ def meshVerticeInpaint(
 def meshVerticeColor(
     texture: Any, mask: Any, vtx_pos: Any, vtx_uv: Any, pos_idx: Any, uv_idx: Any, method: str = "smooth"
 ) -> tuple[np.ndarray, np.ndarray]:
-    """:func:`rasterizer.texturing.vertex_inpaint.vertex_colors`, arrays out, anything in.
+    """:func:`rasterizer.texturing.fill.vertices.inpaint.vertex_colors`, arrays out, anything in.
 
     Args:
         texture, mask, vtx_pos, vtx_uv, pos_idx, uv_idx, method: as for :func:`meshVerticeInpaint`.
@@ -48,7 +48,7 @@ def meshVerticeColor(
     Raises:
         ValueError: as there.
     """
-    from ..texturing.vertex_inpaint import vertex_colors
+    from ..texturing.fill.vertices.inpaint import vertex_colors
 
     return _arrays(vertex_colors(_array(texture), _flat(mask), vtx_pos, vtx_uv, pos_idx, uv_idx, method))
 

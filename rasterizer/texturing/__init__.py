@@ -1,11 +1,11 @@
 """Textures of a mesh: baked from views, and carried to where nothing was painted."""
 
 from .apply import apply_textures
-from .bake import Baked, bake_views
-from .fill import METHODS, fill_texture
-from .gutter import spread
+from .bake.blend import Baked, bake_views
+from .fill.methods import METHODS, fill_texture
+from .fill.plane import spread
+from .fill.vertices.inpaint import inpaint_vertices, vertex_colors
 from .texels import Texels
-from .vertex_inpaint import inpaint_vertices, vertex_colors
 
 __all__ = [
     "METHODS",

@@ -22,7 +22,7 @@ from rasterizer.rendering.choose_views import add_views
 from rasterizer.rendering.maps import render_maps
 from rasterizer.rendering.raster import rasterize_mesh
 from rasterizer.texturing import METHODS, apply_textures, bake_views, fill_texture
-from rasterizer.texturing.unwrap import unwrap_uv
+from rasterizer.texturing.unwrap.unwrap import unwrap_uv
 from tests.fuzz.driver import Fault
 from tests.fuzz.strategies import sheet
 

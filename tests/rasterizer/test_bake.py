@@ -17,7 +17,7 @@ from rasterizer.quality import averaged
 from rasterizer.rendering.raster import rasterize_mesh
 from rasterizer.runtime.devices import force_policy
 from rasterizer.texturing import Texels, bake_views
-from rasterizer.texturing.lens import closest
+from rasterizer.texturing.bake.view import closest
 from tests.conftest import POLICIES
 
 SIZE = 256

@@ -16,7 +16,7 @@ from rasterizer.meshes.mesh import Mesh
 from rasterizer.runtime import host_memory
 from rasterizer.runtime.memory import TooLargeError, is_out_of_memory
 from rasterizer.texturing import METHODS, bake_views, fill_texture
-from rasterizer.texturing.bake import bake_need
+from rasterizer.texturing.bake.blend import bake_need
 from rasterizer.texturing.need import _FIXED, fill_bytes
 from tests.rasterizer.test_memory import _peak
 
@@ -51,7 +51,7 @@ def idle(monkeypatch: pytest.MonkeyPatch) -> None:
     def started(*_: object, **__: object) -> None:
         pytest.fail("the work was begun")
 
-    for module in ("bake", "texels"):
+    for module in ("bake.blend", "texels"):
         monkeypatch.setattr(f"rasterizer.texturing.{module}.rasterize_mesh", started)
 
 

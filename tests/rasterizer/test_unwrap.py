@@ -15,8 +15,8 @@ import torch
 from rasterizer.meshes.mesh import Mesh
 from rasterizer.meshes.sample_meshes import sample_mesh, trefoil_knot
 from rasterizer.rendering.raster import rasterize_mesh
-from rasterizer.texturing import unwrap
-from rasterizer.texturing.unwrap import advice, unwrap_uv
+from rasterizer.texturing.unwrap import unwrap
+from rasterizer.texturing.unwrap.unwrap import advice, unwrap_uv
 
 needs_xatlas = pytest.mark.skipif(importlib.util.find_spec("xatlas") is None, reason="xatlas is not installed")
 

@@ -19,11 +19,11 @@ import torch
 
 from rasterizer.meshes.mesh import Mesh
 from rasterizer.meshes.sample_meshes import trefoil_knot
-from rasterizer.texturing import job, scratch, unwrap
-from rasterizer.texturing.unwrap import unwrap_uv
+from rasterizer.texturing.unwrap import job, scratch, unwrap
+from rasterizer.texturing.unwrap.unwrap import unwrap_uv
 
 ROOT = Path(__file__).parents[2]
-WORKER = ROOT / "rasterizer" / "texturing" / "unwrap_worker.py"
+WORKER = ROOT / "rasterizer" / "texturing" / "unwrap" / "worker.py"
 
 needs_xatlas = pytest.mark.skipif(importlib.util.find_spec("xatlas") is None, reason="xatlas is not installed")
 on_linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
@@ -49,7 +49,7 @@ def start_parent(worker: Path) -> tuple[subprocess.Popen[str], int]:
     code = f"""
         from pathlib import Path
         from rasterizer.meshes.sample_meshes import trefoil_knot
-        from rasterizer.texturing import unwrap
+        from rasterizer.texturing.unwrap import unwrap
 
         start = unwrap.subprocess.Popen
 

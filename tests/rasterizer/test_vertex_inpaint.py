@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from rasterizer.texturing import inpaint_vertices, sweep_schedule, vertex_colors
+from rasterizer.texturing import inpaint_vertices, vertex_colors
+from rasterizer.texturing.fill.vertices import schedule as sweep_schedule
 
 INPUTS = ("texture", "mask", "vtx_pos", "vtx_uv", "pos_idx", "uv_idx")
 METHODS = ("smooth", "forward")

@@ -8,17 +8,17 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..contract.checks import as_tensor, check_choice
-from ..contract.types import shares
-from ..hierarchy import GridHierarchy, fill_surface
-from ..hierarchy.surface_graph import SurfaceGraph, group_mean
-from ..meshes.mesh import Mesh, weld_index
-from ..runtime.threads import on_own_threads, share_rows
-from .gutter import spread
-from .need import check_memory, fill_bytes
-from .scale import within_float32
-from .texels import Texels
-from .vertex_inpaint import vertex_colors
+from ...contract.checks import as_tensor, check_choice
+from ...contract.types import shares
+from ...hierarchy import GridHierarchy, fill_surface
+from ...hierarchy.surface_graph import SurfaceGraph, group_mean
+from ...meshes.mesh import Mesh, weld_index
+from ...runtime.threads import on_own_threads, share_rows
+from ..need import check_memory, fill_bytes
+from ..scale import within_float32
+from ..texels import Texels
+from .plane import spread
+from .vertices.inpaint import vertex_colors
 
 METHODS = ("surface", "vertex smooth", "vertex forward", "dilate")
 """Ways to fill."""

@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..contract.checks import as_array
-from .ring_fill import fill_by_rings
-from .sweep_fill import fill_by_sweeps
+from ....contract.checks import as_array
+from .rings import fill_by_rings
+from .sweeps import fill_by_sweeps
 
 METHODS = ("smooth", "forward")
 

@@ -1,4 +1,4 @@
-"""Runs xatlas in a process of its own: ``python unwrap_worker.py INPUT.npz OUTPUT.npz PARENT``.
+"""Runs xatlas in a process of its own: ``python worker.py INPUT.npz OUTPUT.npz PARENT``.
 
 xatlas holds Python's interpreter lock from its first to its last moment, and cannot be stopped; as a process it stops
 nobody, and can be ended. This file is run by its path and imports nothing of the pack, whose module name only ComfyUI

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..cameras.camera import Camera, normalization
-from ..meshes.mesh import Mesh
+from ...cameras.camera import Camera, normalization
+from ...meshes.mesh import Mesh
 
 _STEEPEST = 20.0  # largest slope that tolerances follow; a steeper surface is hardly seen
 _APART = 0.7  # pixels between a texel and the place its colour is taken from, at which a view no longer counts

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..runtime.threads import on_own_threads, share_rows
+from ...runtime.threads import on_own_threads, share_rows
 
 _RINGS = 8  # texels around the known ones that take the mean of their neighbours, before coarser averages take over
 

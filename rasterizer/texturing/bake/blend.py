@@ -14,17 +14,17 @@ from numbers import Real
 import torch
 from torch import Tensor
 
-from ..cameras.camera import Camera
-from ..contract.checks import as_tensor, check_integer, check_number, check_resolution
-from ..contract.types import shares
-from ..meshes.mesh import Mesh
-from ..rendering.raster import Raster, rasterize_mesh
-from ..runtime.devices import device_policy
-from ..runtime.threads import on_own_threads, share_rows
-from .lens import Lens, Pictures, columns, unit
-from .need import BakeNeed, check_memory
-from .scale import LARGEST, SMALLEST, largest_coordinate, within_float32
-from .texels import Texels
+from ...cameras.camera import Camera
+from ...contract.checks import as_tensor, check_integer, check_number, check_resolution
+from ...contract.types import shares
+from ...meshes.mesh import Mesh
+from ...rendering.raster import Raster, rasterize_mesh
+from ...runtime.devices import device_policy
+from ...runtime.threads import on_own_threads, share_rows
+from ..need import BakeNeed, check_memory
+from ..scale import LARGEST, SMALLEST, largest_coordinate, within_float32
+from ..texels import Texels
+from .view import Lens, Pictures, columns, unit
 
 _BREAK = 8.0  # pixels that depth must jump, beyond what slopes make, for a pixel to hold the colour of two surfaces
 _CHUNK = 1 << 22  # texels at once at most: some 300 bytes each

@@ -28,8 +28,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .sweep_schedule import schedule_sweeps
-from .vertex_graph import VertexGraph, group, members
+from .graph import VertexGraph, group, members
+from .schedule import schedule_sweeps
 
 _NEVER = 1 << 62
 

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..contract.checks import as_array, as_tensor, check_faces, check_integer
-from ..meshes.mesh import Mesh
+from ...contract.checks import as_array, as_tensor, check_faces, check_integer
+from ...meshes.mesh import Mesh
 from .job import bound
 from .scratch import scratch_folder
 
@@ -26,7 +26,7 @@ log = logging.getLogger("torch_rasterizer")
 MANY_FACES = 100_000
 """Above this :func:`unwrap_uv` warns that it takes long."""
 
-_WORKER = Path(__file__).with_name("unwrap_worker.py")
+_WORKER = Path(__file__).with_name("worker.py")
 _POLL_SECONDS = 0.1
 _ELSEWHERE = (
     "Or unwrap elsewhere: ComfyUI's Unwrap Mesh (from about 0.30), a UV Wrap node of the Hunyuan3D packs, or Blender."

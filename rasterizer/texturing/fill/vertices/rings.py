@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from .vertex_graph import VertexGraph, members
+from .graph import VertexGraph, members
 
 
 def fill_by_rings(

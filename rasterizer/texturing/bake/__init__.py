@@ -1,0 +1,1 @@
+"""Views of a mesh, to its texture."""

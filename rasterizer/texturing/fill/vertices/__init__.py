@@ -1,0 +1,1 @@
+"""Filling over the vertices of a mesh, as Hunyuan3D does."""

@@ -1,0 +1,1 @@
+"""UVs by xatlas, in a process of its own."""
