@@ -155,7 +155,7 @@ class DropInFinder:
             if module is None or name.rpartition(".")[2] not in _LAST_PARTS:
                 continue
             if (_is_renderer(name) or name.endswith(_SLOW)) and _without_compiled_inpaint(module):
-                module.meshVerticeInpaint = self.part("mesh_inpaint_processor").meshVerticeInpaint
+                module.meshVerticeInpaint = self.part("modules.mesh_inpaint_processor").meshVerticeInpaint
                 self.decide(f"{name}.meshVerticeInpaint", True, "that module was imported before this pack")
             folder = os.path.dirname(getattr(module, "__file__", None) or "")
             if patching() and (_is_renderer(name) or _is_nodes_with_hard_coded_device(name, [folder])):
@@ -327,7 +327,7 @@ def _respec(spec: ModuleSpec, loader: _Wrapped) -> ModuleSpec:
 
 def _stand_in(finder: DropInFinder, name: str, reason: str) -> ModuleType:
     part = name if name == "custom_rasterizer.render" else name.rpartition(".")[2]
-    module = finder.part(part)
+    module = finder.part(f"modules.{part}")
     module.__dropin__ = reason  # how others tell it from the real one
     if part == name:
         _name_functions(module, name)
@@ -367,7 +367,8 @@ def _is_file(module: object, folder: str) -> bool:
 
 def _is_inpaint(name: str) -> bool:
     """Whether it is an inpaint module inside a pack, other than that of this one."""
-    return name.endswith((".mesh_inpaint_processor", _SLOW)) and not name.endswith(".dropin.mesh_inpaint_processor")
+    ours = name.endswith(".dropin.modules.mesh_inpaint_processor")
+    return name.endswith((".mesh_inpaint_processor", _SLOW)) and not ours
 
 
 def _is_renderer(name: str) -> bool:

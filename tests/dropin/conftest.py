@@ -66,7 +66,7 @@ def process(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, t
             del sys.modules[name]
     sys.modules.update(before)
     for name in ("custom_rasterizer", "custom_rasterizer.render", *finder_module.TOP_LEVEL):
-        vars(sys.modules.get(f"rasterizer.dropin.{name}", ModuleType("none"))).pop("__dropin__", None)
+        vars(sys.modules.get(f"rasterizer.dropin.modules.{name}", ModuleType("none"))).pop("__dropin__", None)
 
 
 @pytest.fixture

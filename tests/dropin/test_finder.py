@@ -41,8 +41,8 @@ class TestNothingInstalled:
     @pytest.mark.parametrize("name", dropin.finder.TOP_LEVEL)
     def test_top_level_names(self, finder: object, name: str, said: Callable) -> None:
         module = importlib.import_module(name)
-        assert module is sys.modules[f"rasterizer.dropin.{name}"]
-        assert module.__spec__.name == f"rasterizer.dropin.{name}"
+        assert module is sys.modules[f"rasterizer.dropin.modules.{name}"]
+        assert module.__spec__.name == f"rasterizer.dropin.modules.{name}"
         importlib.import_module(name)
         assert said(name) == [f"Torch Rasterizer: {name} is provided by this pack: not installed"]
 
@@ -140,7 +140,7 @@ class TestInstalled:
             custom_rasterizer="import custom_rasterizer_kernel\nrasterize = 1\ninterpolate = 1",
         )
         package = importlib.import_module("custom_rasterizer")
-        assert package is sys.modules["rasterizer.dropin.custom_rasterizer"]
+        assert package is sys.modules["rasterizer.dropin.modules.custom_rasterizer"]
         assert _draws(importlib.import_module("custom_rasterizer_kernel"))
         (line,) = said("custom_rasterizer_kernel is provided by this pack")
         where = f"cuda:{torch.cuda.current_device()}" if torch.cuda.is_available() else "cpu"
@@ -156,14 +156,14 @@ class TestInstalled:
         (folder / "render.py").write_text("import custom_rasterizer_kernel\nrasterize = interpolate = 1")
         (folder / "io_glb.py").write_text("import no_such_pygltflib")
         package = importlib.import_module("custom_rasterizer")
-        assert package is sys.modules["rasterizer.dropin.custom_rasterizer"]
+        assert package is sys.modules["rasterizer.dropin.modules.custom_rasterizer"]
         assert importlib.import_module("custom_rasterizer.render") is package.render
         assert sys.modules["custom_rasterizer_kernel"].__file__.startswith(str(folder.parent))
 
     def test_force(self, finder: object, installed: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("TORCH_RASTERIZER_DROPIN", "force")
         installed(custom_rasterizer_kernel=WORKING, mesh_processor="A = 3")
-        assert importlib.import_module("custom_rasterizer_kernel").__name__.startswith("rasterizer.dropin.")
+        assert importlib.import_module("custom_rasterizer_kernel").__name__.startswith("rasterizer.dropin.modules.")
         assert importlib.import_module("mesh_processor").A == 3
         assert native.reason_against(torch.device("cpu")) == "forced by TORCH_RASTERIZER_DROPIN"
 
@@ -226,7 +226,10 @@ class TestInstalled:
         )
         assert isinstance(importlib.import_module("custom_rasterizer_kernel"), SimpleNamespace)
         assert len(said("custom_rasterizer_kernel is the installed one, which works")) == 1
-        assert importlib.import_module("mesh_inpaint_processor").__name__ == "rasterizer.dropin.mesh_inpaint_processor"
+        assert (
+            importlib.import_module("mesh_inpaint_processor").__name__
+            == "rasterizer.dropin.modules.mesh_inpaint_processor"
+        )
         assert len(said("installed but without meshVerticeInpaint")) == 1
 
     def test_unknown_mode_is_said_and_taken_as_auto(
@@ -263,7 +266,7 @@ class TestPacks:
     def test_slow_python_inpaint_is_overtaken(self, finder: object, pack: Callable, load: Callable) -> None:
         module = load(pack("H20"))
         render = importlib.import_module(f"{module.__name__}.hy3dgen.texgen.differentiable_renderer.mesh_render")
-        assert render.meshVerticeInpaint is sys.modules["rasterizer.dropin.mesh_processor"].meshVerticeInpaint
+        assert render.meshVerticeInpaint is sys.modules["rasterizer.dropin.modules.mesh_processor"].meshVerticeInpaint
         (name,) = [name for name in finder.decisions if name.endswith(".mesh_processor")]
         assert finder.decisions[name] == (True, "the one there is not compiled")
 
@@ -298,14 +301,14 @@ class TestPacks:
         )
         library.write_bytes(b"for another system")
         render = importlib.import_module(f"{load(folder).__name__}.hy3dgen.texgen.differentiable_renderer.mesh_render")
-        assert render.meshVerticeInpaint is sys.modules["rasterizer.dropin.mesh_processor"].meshVerticeInpaint
+        assert render.meshVerticeInpaint is sys.modules["rasterizer.dropin.modules.mesh_processor"].meshVerticeInpaint
         (line,) = said("mesh_processor is provided")
         assert "installed but broken (ImportError: " in line
 
     def test_relative_inpaint_import(self, finder: object, pack: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.syspath_prepend(str(pack("H21")))
         module = importlib.import_module("DifferentiableRenderer.MeshRender")
-        inpaint = sys.modules["rasterizer.dropin.mesh_inpaint_processor"]
+        inpaint = sys.modules["rasterizer.dropin.modules.mesh_inpaint_processor"]
         assert module.meshVerticeInpaint is inpaint.meshVerticeInpaint
         assert sys.modules["DifferentiableRenderer.mesh_inpaint_processor"] is inpaint
 
@@ -327,7 +330,10 @@ class TestPacks:
         assert not hasattr(module, "meshVerticeInpaint") or kind == "H20"
         dropin.install()
         dropin.finder.active().repair()
-        assert module.meshVerticeInpaint is sys.modules["rasterizer.dropin.mesh_inpaint_processor"].meshVerticeInpaint
+        assert (
+            module.meshVerticeInpaint
+            is sys.modules["rasterizer.dropin.modules.mesh_inpaint_processor"].meshVerticeInpaint
+        )
         assert len(said(f"{end}.meshVerticeInpaint is provided by this pack: that module was imported before")) == 1
         if not torch.cuda.is_available():
             assert module.MeshRender().device == "cpu"

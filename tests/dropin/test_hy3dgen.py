@@ -60,8 +60,8 @@ def _compare(name: str, found: object, want: np.ndarray) -> None:
 
 
 def test_it_runs_on_our_modules(mesh_render: ModuleType, render: object) -> None:
-    assert render.raster is sys.modules["rasterizer.dropin.custom_rasterizer"]
-    assert mesh_render.meshVerticeInpaint is sys.modules["rasterizer.dropin.mesh_processor"].meshVerticeInpaint
+    assert render.raster is sys.modules["rasterizer.dropin.modules.custom_rasterizer"]
+    assert mesh_render.meshVerticeInpaint is sys.modules["rasterizer.dropin.modules.mesh_processor"].meshVerticeInpaint
     assert render.device == "cpu"
 
 

@@ -93,7 +93,7 @@ def test_a_pack_that_comes_first_and_the_pack_itself_share_one_library(pack: Cal
         "cpu",
         library,
         library,
-        f"{name}.rasterizer.dropin.custom_rasterizer",
+        f"{name}.rasterizer.dropin.modules.custom_rasterizer",
         str(ROOT / "__init__.py"),
         1,
     ]
@@ -111,7 +111,7 @@ def test_without_the_prestartup_script_the_pack_itself_repairs(pack: Callable[[s
         CUDA_VISIBLE_DEVICES="",
     )
     name = str(ROOT).replace(".", "_x_")
-    assert found == [False, f"{name}.rasterizer.dropin.mesh_inpaint_processor", "cpu"]
+    assert found == [False, f"{name}.rasterizer.dropin.modules.mesh_inpaint_processor", "cpu"]
 
 
 def test_the_pack_alone_imports_nothing_heavy() -> None:

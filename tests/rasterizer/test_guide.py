@@ -10,7 +10,7 @@ import torch
 import rasterizer
 from rasterizer import PyTorchRasterizer, RasterizerWrapper, create_optimized_rasterizer
 from rasterizer.contract import scenes
-from rasterizer.dropin import custom_rasterizer_kernel
+from rasterizer.dropin.modules import custom_rasterizer_kernel
 
 V, F = scenes.soup(40, 0.7, seed=5)
 D = torch.zeros(0)

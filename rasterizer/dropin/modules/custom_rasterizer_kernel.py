@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
-from .. import hierarchy
-from ..ops import rasterize as api
+from ... import hierarchy
+from ...ops import rasterize as api
 from .arguments import as_float, as_index
 
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ...contract.checks import as_tensor
-from ...ops import rasterize as api
+from ....contract.checks import as_tensor
+from ....ops import rasterize as api
 from .. import custom_rasterizer_kernel
 from ..arguments import as_float, as_index
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..contract.checks import as_tensor
+from ...contract.checks import as_tensor
 
 
 def as_float(values: Any, name: str) -> Tensor:

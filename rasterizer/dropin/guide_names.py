@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .contract.checks import as_tensor, check_device, check_mode, is_set
-from .contract.types import Fragments
-from .ops.rasterize import TILE_SIZE, interpolate, rasterize
-from .runtime.devices import default_device, platform_name, working_device
+from ..contract.checks import as_tensor, check_device, check_mode, is_set
+from ..contract.types import Fragments
+from ..ops.rasterize import TILE_SIZE, interpolate, rasterize
+from ..runtime.devices import default_device, platform_name, working_device
 
 
 class PyTorchRasterizer:

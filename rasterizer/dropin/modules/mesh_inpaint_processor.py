@@ -29,7 +29,7 @@ def meshVerticeInpaint(
     Raises:
         ValueError: an unknown method, or an argument that is unusable; the text names it.
     """
-    from ..texturing.fill.vertices.inpaint import inpaint_vertices  # packs import this module when ComfyUI starts
+    from ...texturing.fill.vertices.inpaint import inpaint_vertices  # packs import this module when ComfyUI starts
 
     return _arrays(inpaint_vertices(_array(texture), _flat(mask), vtx_pos, vtx_uv, pos_idx, uv_idx, method))
 
@@ -48,7 +48,7 @@ def meshVerticeColor(
     Raises:
         ValueError: as there.
     """
-    from ..texturing.fill.vertices.inpaint import vertex_colors
+    from ...texturing.fill.vertices.inpaint import vertex_colors
 
     return _arrays(vertex_colors(_array(texture), _flat(mask), vtx_pos, vtx_uv, pos_idx, uv_idx, method))
 

@@ -1,0 +1,11 @@
+"""``custom_rasterizer``, as Hunyuan3D's packs use it.
+
+The native package's file readers (``LoadGlb``, ``LoadObj``) are left out: nothing calls them.
+"""
+
+from .. import custom_rasterizer_kernel
+from . import render
+from .render import interpolate, rasterize, torch
+
+# The native package star-imports its submodule, so that what that imports is visible too.
+__all__ = ["custom_rasterizer_kernel", "interpolate", "rasterize", "render", "torch"]
