@@ -9,8 +9,8 @@ from typing import Any
 import comfy.model_management as management
 from comfy_api.latest import io, ui
 
-from ..rasterizer import bench, selftest
-from ..rasterizer.info import ENVIRONMENT, BackendInfo, Fact, backend_info
+from ..rasterizer.diagnostics import selftest, speed
+from ..rasterizer.diagnostics.info import ENVIRONMENT, BackendInfo, Fact, backend_info
 from . import compat
 from .runtime import Progress
 
@@ -73,10 +73,10 @@ class BackendInfoNode(io.ComfyNode):
             parts.append("\n".join([f"{head.name}: {head.text}", *(f"  {row.name}: {row.text}" for row in failed)]))
         if benchmark:
             rows = []
-            for measured in bench.measure(device, bench.QUICK, repeats=3):
+            for measured in speed.measure(device, speed.QUICK, repeats=3):
                 rows += measured
-                progress(len({row.case for row in rows}) / len(bench.QUICK))
-            table = bench.markdown(rows)
+                progress(len({row.case for row in rows}) / len(speed.QUICK))
+            table = speed.markdown(rows)
             parts.append(table)
         text = "\n\n".join(parts)
         shown = {**ui.PreviewText(text).as_dict(), KEY: [_report(info, results, table)]}

@@ -10,9 +10,9 @@ The rule is stated in :mod:`rasterizer.contract.rule`; it is that of Hunyuan3D's
 """
 
 from .contract.types import Fragments, RasterInfo
+from .diagnostics.info import BackendInfo, backend_info
 from .dropin.guide_names import PyTorchRasterizer, RasterizerWrapper, create_optimized_rasterizer
 from .hierarchy import GridHierarchy, build_hierarchy, build_hierarchy_with_feat, fill_surface
-from .info import BackendInfo, backend_info
 from .ops.rasterize import barycentrics, interpolate, rasterize, rasterize_image
 from .version import __version__
 

@@ -19,12 +19,13 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from . import bench, demo, dropin, selftest
+from . import demo, dropin
 from .backends.registry import backend_names
 from .cameras.camera import orbit_camera
 from .cameras.views import PRESETS, turntable, with_lens
 from .contract.types import MODES, shares
-from .info import backend_info
+from .diagnostics import selftest, speed
+from .diagnostics.info import backend_info
 from .meshes.files import load_mesh, save_mesh
 from .meshes.mesh import Mesh
 from .meshes.sample_meshes import SAMPLES, sample_mesh
@@ -124,7 +125,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--case",
         action="append",
-        choices=bench.ALL,
+        choices=speed.ALL,
         metavar="CASE",
         help="only this one; repeatable",
     )
@@ -246,7 +247,7 @@ def _selftest(options: argparse.Namespace) -> int:
 def _bench(options: argparse.Namespace) -> None:
     device = _device(options)
     if options.quality:
-        from . import quality
+        from .diagnostics import quality
 
         meshes = quality.variants(_load(options.mesh)) if options.mesh else quality.samples()
         found = list(quality.measure(device, meshes))
@@ -255,19 +256,17 @@ def _bench(options: argparse.Namespace) -> None:
     if options.mesh:
         raise ValueError("--mesh: goes with --quality")
     if options.busy:
-        from . import bench_busy
+        from .diagnostics import busy
 
-        measured = list(bench_busy.measure())
-        print(
-            json.dumps([row.as_dict() for row in measured], indent=2) if options.json else bench_busy.markdown(measured)
-        )
+        measured = list(busy.measure())
+        print(json.dumps([row.as_dict() for row in measured], indent=2) if options.json else busy.markdown(measured))
         return
     if options.repeats < 1:
         raise ValueError(f"--repeats: is {options.repeats}, expected at least 1")
-    cases = tuple(options.case or (bench.QUICK if options.quick else bench.ALL))
+    cases = tuple(options.case or (speed.QUICK if options.quick else speed.ALL))
     rows = []
     for measured in tqdm(
-        bench.measure(device, cases, options.repeats), total=len(cases), unit="case", leave=False, disable=None
+        speed.measure(device, cases, options.repeats), total=len(cases), unit="case", leave=False, disable=None
     ):
         rows += measured
     if options.json:
@@ -276,7 +275,7 @@ def _bench(options: argparse.Namespace) -> None:
         return
     if not options.markdown:
         print(backend_info(device), end="\n\n")
-    print(bench.markdown(rows))
+    print(speed.markdown(rows))
 
 
 def _join_view(arguments: list[str]) -> list[str]:

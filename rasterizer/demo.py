@@ -10,12 +10,12 @@ import torch
 from tqdm import tqdm
 
 from .cameras.camera import Camera, orbit_camera
-from .info import backend_info
+from .diagnostics.info import backend_info
+from .diagnostics.quality import psnr
 from .meshes.files import save_mesh
 from .meshes.mesh import Mesh
 from .meshes.sample_meshes import SAMPLES, sample_mesh
 from .pictures.files import contact_sheet, save_image, write_atomically
-from .quality import psnr
 from .rendering.attributes import attribute_image
 from .rendering.raster import rasterize_mesh
 from .texturing import bake_views, fill_texture

@@ -14,7 +14,7 @@ import pytest
 import torch
 import trimesh
 
-from rasterizer.quality_peers import hy3dgen_renderer
+from rasterizer.diagnostics.peers.hunyuan3d import hy3dgen_renderer
 from tests.borrowed import borrow
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "hy3dgen_maps.npz"

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 import rasterizer
-from rasterizer import selftest
 from rasterizer.backends import registry
 from rasterizer.backends.others import custom_rasterizer as native
 from rasterizer.contract import scenes
+from rasterizer.diagnostics import selftest
 
 CPU = torch.device("cpu")
 POS, TRI = scenes.sphere(200)

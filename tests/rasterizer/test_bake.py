@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from rasterizer.cameras.camera import Camera, look_at, orbit_camera
+from rasterizer.diagnostics.quality import averaged
 from rasterizer.meshes.mesh import Mesh
 from rasterizer.meshes.sample_meshes import sample_mesh
-from rasterizer.quality import averaged
 from rasterizer.rendering.raster import rasterize_mesh
 from rasterizer.runtime.devices import force_policy
 from rasterizer.texturing import Texels, bake_views

@@ -14,7 +14,8 @@ import pytest
 import torch
 from PIL import Image
 
-from rasterizer import bench, cli, quality
+from rasterizer import cli
+from rasterizer.diagnostics import quality, speed
 from rasterizer.meshes.files import load_mesh
 from rasterizer.meshes.sample_meshes import sample_mesh
 
@@ -158,7 +159,7 @@ def test_selftest_says_so(capsys: pytest.CaptureFixture[str], monkeypatch: pytes
 
 
 def test_bench_measures_every_mode_and_compares_results(capsys: pytest.CaptureFixture[str]) -> None:
-    case = bench.QUICK[0]
+    case = speed.QUICK[0]
     assert _run("bench", "--case", case, "--repeats", 1, "--json", "--device", "cpu") == 0
     rows = [row for row in json.loads(capsys.readouterr().out)["rows"] if row["backend"] == "torch"]
     assert [row["mode"] for row in rows] == ["auto", "batched", "tiled"]

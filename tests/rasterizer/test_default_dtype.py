@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 import rasterizer
-from rasterizer import quality, selftest
 from rasterizer.cameras.camera import orbit_camera, orbit_quaternion, turned
 from rasterizer.cameras.views import turntable
 from rasterizer.contract import scenes
 from rasterizer.contract.reference import rasterize_reference
+from rasterizer.diagnostics import quality, selftest
 from rasterizer.hierarchy import COLORINGS, GridHierarchy, fill_surface, voxel_mesh
 from rasterizer.meshes.mesh import Mesh
 from rasterizer.meshes.sample_meshes import SAMPLES, sample_mesh, trefoil_knot

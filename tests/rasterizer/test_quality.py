@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from rasterizer import quality
 from rasterizer.cameras.camera import look_frame
 from rasterizer.cameras.views import PRESETS, View
+from rasterizer.diagnostics import quality
+from rasterizer.diagnostics.peers.hunyuan3d import _sample, back_sample, find_peers, their_layout
 from rasterizer.meshes.mesh import Mesh
 from rasterizer.meshes.sample_meshes import sample_mesh
-from rasterizer.quality_peers import _sample, back_sample, find_peers, their_layout
 from rasterizer.rendering.raster import rasterize_mesh
 from rasterizer.texturing import Texels
 

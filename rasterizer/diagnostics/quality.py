@@ -16,15 +16,15 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from .cameras.camera import Camera, normalization
-from .cameras.views import PRESETS
-from .meshes.mesh import Mesh, weld_index
-from .meshes.sample_meshes import sample_mesh, trefoil_knot
-from .quality_peers import PeerBake, find_peers, their_layout
-from .rendering.attributes import sample_texture
-from .rendering.raster import rasterize_mesh
-from .texturing import Baked, Texels, bake_views, fill_texture, spread
-from .texturing.unwrap.unwrap import unwrap_uv
+from ..cameras.camera import Camera, normalization
+from ..cameras.views import PRESETS
+from ..meshes.mesh import Mesh, weld_index
+from ..meshes.sample_meshes import sample_mesh, trefoil_knot
+from ..rendering.attributes import sample_texture
+from ..rendering.raster import rasterize_mesh
+from ..texturing import Baked, Texels, bake_views, fill_texture, spread
+from ..texturing.unwrap.unwrap import unwrap_uv
+from .peers.hunyuan3d import PeerBake, find_peers, their_layout
 
 _EXPONENT = 4.0  # what Hunyuan3D's pipelines use
 _SAMPLES_PER_EDGE = 8

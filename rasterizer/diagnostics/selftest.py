@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from .contract import scenes
-from .contract.reference import rasterize_reference
-from .hierarchy import build_hierarchy
-from .hierarchy import kernels as gpu
-from .ops.rasterize import interpolate, rasterize
+from ..contract import scenes
+from ..contract.reference import rasterize_reference
+from ..hierarchy import build_hierarchy
+from ..hierarchy import kernels as gpu
+from ..ops.rasterize import interpolate, rasterize
 
 _SCENES = {
     "sphere": (scenes.sphere(400), 64, 48),

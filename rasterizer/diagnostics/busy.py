@@ -13,16 +13,16 @@ from dataclasses import asdict, dataclass, replace
 
 import torch
 
-from .cameras.camera import Camera
-from .cameras.views import PRESETS
-from .contract import scenes
-from .meshes.mesh import Mesh
-from .meshes.sample_meshes import SAMPLES, sample_mesh
-from .ops.rasterize import rasterize
-from .rendering.attributes import attribute_image
-from .rendering.maps import render_maps
-from .rendering.raster import rasterize_mesh
-from .texturing import bake_views, fill_texture
+from ..cameras.camera import Camera
+from ..cameras.views import PRESETS
+from ..contract import scenes
+from ..meshes.mesh import Mesh
+from ..meshes.sample_meshes import SAMPLES, sample_mesh
+from ..ops.rasterize import rasterize
+from ..rendering.attributes import attribute_image
+from ..rendering.maps import render_maps
+from ..rendering.raster import rasterize_mesh
+from ..texturing import bake_views, fill_texture
 
 _SIZE = 1024
 _REPEATS = 3

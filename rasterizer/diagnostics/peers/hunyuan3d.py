@@ -19,11 +19,11 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-from .cameras.camera import Camera, look_frame, to_camera
-from .cameras.views import View
-from .meshes.mesh import Mesh
-from .rendering.raster import Raster, rasterize_mesh
-from .texturing import Texels, inpaint_vertices
+from ...cameras.camera import Camera, look_frame, to_camera
+from ...cameras.views import View
+from ...meshes.mesh import Mesh
+from ...rendering.raster import Raster, rasterize_mesh
+from ...texturing import Texels, inpaint_vertices
 
 _EXPONENT = 4.0  # what Hunyuan3D's pipelines use
 _LEAST_COSINE = math.cos(math.radians(75))
@@ -73,7 +73,7 @@ def their_layout(mesh: Mesh, size: int) -> Mesh:
 
 def hy3dgen_renderer() -> ModuleType:
     """``hy3dgen.texgen.differentiable_renderer.mesh_render``, on whatever ``custom_rasterizer`` there is."""
-    from . import dropin
+    from ... import dropin
 
     dropin.install()
     (root,) = importlib.util.find_spec("hy3dgen").submodule_search_locations

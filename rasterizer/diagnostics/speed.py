@@ -18,19 +18,19 @@ from torch import Tensor
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
-from . import comfy_render
-from .backends.others import custom_rasterizer as native
-from .backends.others import nvdiffrast
-from .backends.registry import backend_statuses
-from .cameras.camera import look_at
-from .contract import scenes
-from .hierarchy import build_hierarchy
-from .hierarchy.axis_views import peel
-from .meshes.mesh import Mesh
-from .meshes.sample_meshes import trefoil_knot
-from .ops.rasterize import interpolate, rasterize
-from .rendering.attributes import attribute_image
-from .rendering.raster import rasterize_mesh
+from ..backends.others import custom_rasterizer as native
+from ..backends.others import nvdiffrast
+from ..backends.registry import backend_statuses
+from ..cameras.camera import look_at
+from ..contract import scenes
+from ..hierarchy import build_hierarchy
+from ..hierarchy.axis_views import peel
+from ..meshes.mesh import Mesh
+from ..meshes.sample_meshes import trefoil_knot
+from ..ops.rasterize import interpolate, rasterize
+from ..rendering.attributes import attribute_image
+from ..rendering.raster import rasterize_mesh
+from .peers import comfyui
 
 CASES: dict[str, tuple[Callable[[], scenes.Scene], int]] = {
     "sphere 5 k, 512²": (lambda: scenes.sphere(5_000), 512),
@@ -179,9 +179,9 @@ def _normals_runs(device: torch.device, faces: int, size: int, names: list[str])
         return raster.mask[0, 0]
 
     calls: dict[str, Callable[[], Tensor]] = {name: partial(run, name) for name in names if name not in _PEERS}
-    comfy_render.find_comfyui(device)
-    if not comfy_render.reason_against():
-        calls["RenderMesh"] = comfy_render.bare_call(mesh.vertices, tri, eye, fov, size)
+    comfyui.find_comfyui(device)
+    if not comfyui.reason_against():
+        calls["RenderMesh"] = comfyui.bare_call(mesh.vertices, tri, eye, fov, size)
     return {(name, ""): _Run(call, call, _different_masks) for name, call in calls.items()}
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
-from .backends.registry import ENVIRONMENT, BackendStatus, backend_statuses
-from .dropin import DropInStatus, statuses
-from .runtime.devices import default_device, device_name, device_policy, free_memory, platform_name, working_device
-from .version import __version__
+from ..backends.registry import ENVIRONMENT, BackendStatus, backend_statuses
+from ..dropin import DropInStatus, statuses
+from ..runtime.devices import default_device, device_name, device_policy, free_memory, platform_name, working_device
+from ..version import __version__
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Other people's programs, to compare with where they are installed."""
