@@ -7,6 +7,6 @@ if not __package__:
 
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from rasterizer.cli import main
+from rasterizer.cli.main import main
 
 sys.exit(main())

@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from rasterizer import cli
+from rasterizer.cli import main as cli
 from rasterizer.diagnostics import quality, speed
 from rasterizer.meshes.files import load_mesh
 from rasterizer.meshes.sample_meshes import sample_mesh

@@ -9,16 +9,16 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from .cameras.camera import Camera, orbit_camera
-from .diagnostics.info import backend_info
-from .diagnostics.quality import psnr
-from .meshes.files import save_mesh
-from .meshes.mesh import Mesh
-from .meshes.sample_meshes import SAMPLES, sample_mesh
-from .pictures.files import contact_sheet, save_image, write_atomically
-from .rendering.attributes import attribute_image
-from .rendering.raster import rasterize_mesh
-from .texturing import bake_views, fill_texture
+from ..cameras.camera import Camera, orbit_camera
+from ..diagnostics.info import backend_info
+from ..diagnostics.quality import psnr
+from ..meshes.files import save_mesh
+from ..meshes.mesh import Mesh
+from ..meshes.sample_meshes import SAMPLES, sample_mesh
+from ..pictures.files import contact_sheet, save_image, write_atomically
+from ..rendering.attributes import attribute_image
+from ..rendering.raster import rasterize_mesh
+from ..texturing import bake_views, fill_texture
 
 VIEWS = {"front": (0, 0), "right": (90, 0), "back": (180, 0), "left": (270, 0), "top": (0, 90), "bottom": (180, -90)}
 """Hunyuan3D's six views as (azimuth, elevation)."""

@@ -19,24 +19,25 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from . import demo, dropin
-from .backends.registry import backend_names
-from .cameras.camera import orbit_camera
-from .cameras.views import PRESETS, turntable, with_lens
-from .contract.types import MODES, shares
-from .diagnostics import selftest, speed
-from .diagnostics.info import backend_info
-from .meshes.files import load_mesh, save_mesh
-from .meshes.mesh import Mesh
-from .meshes.sample_meshes import SAMPLES, sample_mesh
-from .ops.rasterize import TILE_SIZE
-from .pictures.files import load_images, save_image
-from .rendering.attributes import ATTRIBUTES, ENCODINGS, SHADINGS, attribute_image
-from .rendering.raster import rasterize_mesh
-from .runtime.devices import default_device
-from .texturing import METHODS, apply_textures, bake_views, fill_texture
-from .texturing.unwrap.unwrap import unwrap_uv
-from .version import __version__
+from .. import dropin
+from ..backends.registry import backend_names
+from ..cameras.camera import orbit_camera
+from ..cameras.views import PRESETS, turntable, with_lens
+from ..contract.types import MODES, shares
+from ..diagnostics import selftest, speed
+from ..diagnostics.info import backend_info
+from ..meshes.files import load_mesh, save_mesh
+from ..meshes.mesh import Mesh
+from ..meshes.sample_meshes import SAMPLES, sample_mesh
+from ..ops.rasterize import TILE_SIZE
+from ..pictures.files import load_images, save_image
+from ..rendering.attributes import ATTRIBUTES, ENCODINGS, SHADINGS, attribute_image
+from ..rendering.raster import rasterize_mesh
+from ..runtime.devices import default_device
+from ..texturing import METHODS, apply_textures, bake_views, fill_texture
+from ..texturing.unwrap.unwrap import unwrap_uv
+from ..version import __version__
+from . import demo
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 
@@ -247,7 +248,7 @@ def _selftest(options: argparse.Namespace) -> int:
 def _bench(options: argparse.Namespace) -> None:
     device = _device(options)
     if options.quality:
-        from .diagnostics import quality
+        from ..diagnostics import quality
 
         meshes = quality.variants(_load(options.mesh)) if options.mesh else quality.samples()
         found = list(quality.measure(device, meshes))
@@ -256,7 +257,7 @@ def _bench(options: argparse.Namespace) -> None:
     if options.mesh:
         raise ValueError("--mesh: goes with --quality")
     if options.busy:
-        from .diagnostics import busy
+        from ..diagnostics import busy
 
         measured = list(busy.measure())
         print(json.dumps([row.as_dict() for row in measured], indent=2) if options.json else busy.markdown(measured))
@@ -304,7 +305,7 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def _color(text: str) -> tuple[float, float, float]:
-    from .pictures.colors import parse_color
+    from ..pictures.colors import parse_color
 
     try:
         return parse_color(text)
