@@ -12,8 +12,8 @@ from torch import Tensor
 from ..rasterizer.meshes.files import to_trimesh
 from ..rasterizer.meshes.mesh import Mesh
 from ..rasterizer.texturing.apply import LAYOUTS, apply_textures
-from . import compat
-from .border import is_trimesh, read_meshes, write_mesh
+from .host import versions
+from .host.meshes import is_trimesh, read_meshes, write_mesh
 
 
 class ApplyTextureNode(io.ComfyNode):
@@ -22,14 +22,14 @@ class ApplyTextureNode(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         """Inputs and outputs."""
-        return compat.schema(
+        return versions.schema(
             node_id="TorchRasterApplyTexture",
             display_name="Apply Texture",
-            category=compat.TEXTURING,
+            category=versions.TEXTURING,
             description="Gives a copy of the mesh a base colour and, if connected, metallic and roughness.",
             search_aliases=["set texture", "pbr material", "metallic roughness", "Hy3DApplyTexture"],
             inputs=[
-                compat.mesh_input("A mesh with UVs."),
+                versions.mesh_input("A mesh with UVs."),
                 io.Image.Input(
                     "base_color", tooltip="The texture, for instance from Fill Texture. One, or one for each mesh."
                 ),
@@ -49,7 +49,7 @@ class ApplyTextureNode(io.ComfyNode):
             ],
             outputs=[
                 io.Mesh.Output(display_name="mesh", tooltip="The textured copy."),
-                compat.TriMesh.Output(
+                versions.TriMesh.Output(
                     display_name="trimesh", tooltip="The same for the Hunyuan3D packs; the first one of a batch."
                 ),
             ],

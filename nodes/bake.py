@@ -11,9 +11,9 @@ from ..rasterizer.meshes.mesh import Mesh
 from ..rasterizer.texturing import METHODS, Baked, bake_views, fill_texture
 from ..rasterizer.texturing.bake.blend import bake_need
 from ..rasterizer.texturing.need import fill_bytes
-from . import compat
-from .border import read_cameras, read_meshes
-from .runtime import Progress, compute, result_device
+from .host import versions
+from .host.meshes import read_cameras, read_meshes
+from .host.runtime import Progress, compute, result_device
 
 
 class BakeViewsNode(io.ComfyNode):
@@ -22,21 +22,23 @@ class BakeViewsNode(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         """Inputs and outputs."""
-        return compat.schema(
+        return versions.schema(
             node_id="TorchRasterBakeViews",
             display_name="Bake Views to Texture",
-            category=compat.TEXTURING,
+            category=versions.TEXTURING,
             description="Carries pictures of a mesh, one per camera, to its texture: every texel looks up the views in "
             "which its own surface is visible and blends them. What no view shows stays empty: Fill Texture is next.",
             search_aliases=["projection", "back project", "texture baking", "hunyuan3d bake"],
             inputs=[
-                compat.mesh_input("The mesh, with UVs (Unwrap UV makes them)."),
+                versions.mesh_input("The mesh, with UVs (Unwrap UV makes them)."),
                 io.Image.Input(
                     "images",
                     tooltip="One picture per camera, in the order of the cameras; for a batch of meshes, mesh by mesh. "
                     "Any size, square or not.",
                 ),
-                compat.cameras_input("The cameras the pictures were made with, such as Camera Views.", optional=False),
+                versions.cameras_input(
+                    "The cameras the pictures were made with, such as Camera Views.", optional=False
+                ),
                 io.Int.Input(
                     "texture_size",
                     default=2048,
@@ -168,17 +170,17 @@ class FillTextureNode(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         """Inputs and outputs."""
-        return compat.schema(
+        return versions.schema(
             node_id="TorchRasterFillTexture",
             display_name="Fill Texture",
-            category=compat.TEXTURING,
+            category=versions.TEXTURING,
             description="Fills the parts of a texture that no view has painted, then the gutters between the charts, "
             "so that no seam shows when the texture is filtered.",
             search_aliases=["inpaint texture", "dilate", "texture padding", "vertex inpaint"],
             inputs=[
                 io.Image.Input("texture", tooltip="From Bake Views to Texture."),
                 io.Mask.Input("painted", tooltip="Where the texture is painted; these texels stay as they are."),
-                compat.mesh_input("The mesh that the texture belongs to, with the same UVs."),
+                versions.mesh_input("The mesh that the texture belongs to, with the same UVs."),
                 io.Combo.Input(
                     "method",
                     options=list(METHODS),

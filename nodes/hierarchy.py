@@ -14,9 +14,9 @@ from ..rasterizer.hierarchy.report import describe
 from ..rasterizer.meshes.mesh import Mesh
 from ..rasterizer.rendering.attributes import attribute_image
 from ..rasterizer.rendering.raster import rasterize_mesh
-from . import compat
-from .border import HierarchyValue, read_cameras, read_meshes
-from .runtime import Progress, compute, result_device
+from .host import versions
+from .host.meshes import HierarchyValue, read_cameras, read_meshes
+from .host.runtime import Progress, compute, result_device
 
 _BYTES_PER_CELL = 3 * 8 * 64  # of the R x R grid, over three views: layers, samples and tables
 
@@ -27,16 +27,16 @@ class GridHierarchyNode(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         """Inputs and outputs."""
-        return compat.schema(
+        return versions.schema(
             node_id="TorchRasterGridHierarchy",
             display_name="Build Grid Hierarchy",
-            category=compat.CATEGORY,
+            category=versions.CATEGORY,
             description="Divides the space around a mesh into cells, keeps those that the surface passes through, and "
             "links each to its neighbours on the surface, level by level. Fill Texture and filters that follow "
             "the surface build on it.",
             search_aliases=["voxel", "sparse grid", "build_hierarchy", "octree"],
             inputs=[
-                compat.mesh_input("What to build it from. Each mesh of a batch gets a hierarchy of its own."),
+                versions.mesh_input("What to build it from. Each mesh of a batch gets a hierarchy of its own."),
                 io.Int.Input(
                     "resolution",
                     default=128,
@@ -64,7 +64,7 @@ class GridHierarchyNode(io.ComfyNode):
                 ),
             ],
             outputs=[
-                compat.HierarchySocket.Output(display_name="hierarchy", tooltip="For Show Grid Hierarchy."),
+                versions.HierarchySocket.Output(display_name="hierarchy", tooltip="For Show Grid Hierarchy."),
                 io.String.Output(display_name="info", tooltip="Cells, neighbours, memory and time."),
             ],
             hidden=[io.Hidden.unique_id],
@@ -90,7 +90,7 @@ class GridHierarchyNode(io.ComfyNode):
             built.append(hierarchy)
             progress.next_stage()
         text = "\n\n".join(texts)
-        compat.show_text(text, cls.hidden.unique_id if cls.hidden else None)
+        versions.show_text(text, cls.hidden.unique_id if cls.hidden else None)
         return io.NodeOutput(HierarchyValue(tuple(built)), text)
 
 
@@ -100,14 +100,14 @@ class ShowHierarchyNode(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         """Inputs and outputs."""
-        return compat.schema(
+        return versions.schema(
             node_id="TorchRasterShowHierarchy",
             display_name="Show Grid Hierarchy",
-            category=compat.CATEGORY,
+            category=versions.CATEGORY,
             description="Draws the cells of one level of a grid hierarchy as cubes.",
             search_aliases=["voxel", "preview hierarchy"],
             inputs=[
-                compat.HierarchySocket.Input("hierarchy", tooltip="From Build Grid Hierarchy."),
+                versions.HierarchySocket.Input("hierarchy", tooltip="From Build Grid Hierarchy."),
                 io.Int.Input("level", default=0, min=0, max=10, step=1, tooltip="0 is the finest."),
                 io.Combo.Input(
                     "coloring",
@@ -117,7 +117,7 @@ class ShowHierarchyNode(io.ComfyNode):
                     "where the surface faces. position: where the cell is.",
                 ),
                 io.Int.Input("size", default=768, min=16, max=8192, step=8, tooltip="Of the picture, pixels a side."),
-                compat.cameras_input(
+                versions.cameras_input(
                     "Views to draw. Not connected: one orthographic view from the front, above right.", optional=True
                 ),
             ],

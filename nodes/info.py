@@ -11,8 +11,8 @@ from comfy_api.latest import io, ui
 
 from ..rasterizer.diagnostics import selftest, speed
 from ..rasterizer.diagnostics.info import ENVIRONMENT, BackendInfo, Fact, backend_info
-from . import compat
-from .runtime import Progress
+from .host import versions
+from .host.runtime import Progress
 
 KEY = "torch_raster_report"
 
@@ -23,10 +23,10 @@ class BackendInfoNode(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         """Inputs and outputs."""
-        return compat.schema(
+        return versions.schema(
             node_id="TorchRasterBackendInfo",
             display_name="Backend Info",
-            category=compat.CATEGORY,
+            category=versions.CATEGORY,
             description="Says which backend and device the rasterizer uses, why not the others, and whether its "
             "results are right on this machine. Paste the text into bug reports.",
             search_aliases=["rasterizer info", "rocm", "self-test", "diagnostics"],

@@ -9,9 +9,9 @@ from comfy_api.latest import io
 
 from ..rasterizer.meshes.mesh import Mesh
 from ..rasterizer.rendering.maps import STYLES, Maps, render_maps
-from . import compat
-from .border import read_cameras, read_meshes, uv_advice
-from .runtime import Progress, compute, result_device
+from .host import versions
+from .host.meshes import read_cameras, read_meshes, uv_advice
+from .host.runtime import Progress, compute, result_device
 
 _BYTES_PER_PIXEL = 160  # z-buffer, fragments, three maps, and what is interpolated for them
 
@@ -22,16 +22,16 @@ class RenderMapsNode(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         """Inputs and outputs."""
-        return compat.schema(
+        return versions.schema(
             node_id="TorchRasterRenderMaps",
             display_name="Render Maps",
-            category=compat.TEXTURING,
+            category=versions.TEXTURING,
             description="Normal, position and depth maps and masks of a mesh from all views, as Hunyuan3D's paint "
             "models expect them; also for depth and normal ControlNets.",
             search_aliases=["Hy3DRenderMultiView", "conditioning maps", "normal map", "position map", "depth map"],
             inputs=[
-                compat.mesh_input("The mesh, or a batch of meshes: each is drawn in every view."),
-                compat.cameras_input(
+                versions.mesh_input("The mesh, or a batch of meshes: each is drawn in every view."),
+                versions.cameras_input(
                     "The views, such as those of Camera Views. Use the same list for baking.", optional=False
                 ),
                 io.Int.Input(
@@ -59,7 +59,7 @@ class RenderMapsNode(io.ComfyNode):
         """Draw every mesh in every view."""
         meshes, views = read_meshes(mesh), read_cameras(cameras)
         if advice := uv_advice(meshes):  # now, and not when Bake fails, after minutes of painting
-            compat.show_text(advice, cls.hidden.unique_id if cls.hidden else None)
+            versions.show_text(advice, cls.hidden.unique_id if cls.hidden else None)
         progress = Progress(len(meshes))
         drawn = []
         for item in meshes:

@@ -16,9 +16,9 @@ from ..rasterizer.ops.rasterize import TILE_SIZE
 from ..rasterizer.pictures.colors import parse_color
 from ..rasterizer.rendering.attributes import ATTRIBUTES, ENCODINGS, SHADINGS, attribute_image, depth_to_unit
 from ..rasterizer.rendering.raster import SPACES, Raster, rasterize_mesh
-from . import compat, inspector
-from .border import RasterValue, read_cameras, read_meshes
-from .runtime import Progress, compute, result_device
+from .host import inspector, versions
+from .host.meshes import RasterValue, read_cameras, read_meshes
+from .host.runtime import Progress, compute, result_device
 
 _BYTES_PER_PIXEL = 48  # z-buffer, fragments, and the pictures made of them
 
@@ -29,16 +29,16 @@ class RasterizeNode(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         """Inputs and outputs."""
-        return compat.schema(
+        return versions.schema(
             node_id="TorchRasterRasterize",
             display_name="Rasterize",
-            category=compat.CATEGORY,
+            category=versions.CATEGORY,
             description="Finds the nearest face at every pixel of every view: face ids, barycentrics, mask and depth. "
             "Connect 'raster' to Interpolate Attributes for normals, positions, textures and more.",
             search_aliases=["render mesh", "z-buffer", "face id", "depth map", "custom_rasterizer"],
             has_intermediate_output=True,  # the inspector's pictures come again from the cache
             inputs=[
-                compat.mesh_input("The mesh, or a batch of meshes: each is drawn in every view."),
+                versions.mesh_input("The mesh, or a batch of meshes: each is drawn in every view."),
                 io.Int.Input("width", default=1024, min=1, max=16384, step=1, tooltip="Image width in pixels."),
                 io.Int.Input("height", default=1024, min=1, max=16384, step=1, tooltip="Image height in pixels."),
                 io.Combo.Input(
@@ -86,12 +86,12 @@ class RasterizeNode(io.ComfyNode):
                     tooltip="Surfaces to peel, nearest first: 2 also gives what lies behind the first. "
                     "The images of a view's layers follow each other in the batch.",
                 ),
-                compat.cameras_input(
+                versions.cameras_input(
                     "Views to draw. Not connected: one orthographic view from the front.", optional=True
                 ),
             ],
             outputs=[
-                compat.RasterSocket.Output(display_name="raster", tooltip="Fragments, for Interpolate Attributes."),
+                versions.RasterSocket.Output(display_name="raster", tooltip="Fragments, for Interpolate Attributes."),
                 io.Image.Output(display_name="face_ids", tooltip="A colour per face."),
                 io.Mask.Output(display_name="mask", tooltip="1 where the mesh was drawn."),
                 io.Image.Output(display_name="depth", tooltip="Nearest point of a view 1, farthest 0, background 0."),
@@ -167,16 +167,16 @@ class InterpolateNode(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         """Inputs and outputs."""
-        return compat.schema(
+        return versions.schema(
             node_id="TorchRasterInterpolate",
             display_name="Interpolate Attributes",
-            category=compat.CATEGORY,
+            category=versions.CATEGORY,
             description="Pictures of one attribute over the fragments of Rasterize: positions, normals, UVs, "
             "colours, texture, depth, barycentrics or face ids, encoded as Hunyuan3D's paint models expect or plainly.",
             search_aliases=["normal map", "position map", "render attributes"],
             has_intermediate_output=True,  # the inspector's pictures come again from the cache
             inputs=[
-                compat.RasterSocket.Input("raster", tooltip="From Rasterize."),
+                versions.RasterSocket.Input("raster", tooltip="From Rasterize."),
                 io.Combo.Input(
                     "attribute",
                     options=list(ATTRIBUTES),

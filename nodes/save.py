@@ -17,9 +17,9 @@ from ..rasterizer.contract.checks import check_choice
 from ..rasterizer.meshes.files import SAVED_SUFFIXES, save_mesh, saved_files
 from ..rasterizer.meshes.mesh import Mesh
 from ..rasterizer.runtime.safe_names import check_new, relative_parts, shortened
-from . import compat
-from .border import read_meshes
-from .runtime import Progress
+from .host import versions
+from .host.meshes import read_meshes
+from .host.runtime import Progress
 
 _FORMATS = tuple(suffix[1:] for suffix in SAVED_SUFFIXES)
 
@@ -30,14 +30,14 @@ class SaveMeshNode(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         """Inputs and outputs."""
-        return compat.schema(
+        return versions.schema(
             node_id="TorchRasterSaveMesh",
             display_name="Save Mesh",
-            category=compat.TEXTURING,
+            category=versions.TEXTURING,
             description="Saves a mesh with its textures to ComfyUI's output folder. Connect 'path' to Preview 3D.",
             search_aliases=["export glb", "save obj", "Hy3DExportMesh", "save 3d"],
             inputs=[
-                compat.mesh_input("What to save. A batch makes a file for each mesh."),
+                versions.mesh_input("What to save. A batch makes a file for each mesh."),
                 io.String.Input(
                     "filename_prefix",
                     default="3d/torch_raster",

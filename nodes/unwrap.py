@@ -8,9 +8,9 @@ from comfy_api.latest import io
 
 from ..rasterizer.meshes.files import to_trimesh
 from ..rasterizer.texturing.unwrap.unwrap import MANY_FACES, advice, unwrap_uv
-from . import compat
-from .border import is_trimesh, read_meshes, write_mesh
-from .runtime import Progress, result_device
+from .host import versions
+from .host.meshes import is_trimesh, read_meshes, write_mesh
+from .host.runtime import Progress, result_device
 
 
 class UnwrapUVNode(io.ComfyNode):
@@ -19,14 +19,14 @@ class UnwrapUVNode(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         """Inputs and outputs."""
-        return compat.schema(
+        return versions.schema(
             node_id="TorchRasterUnwrapUV",
             display_name="Unwrap UV",
-            category=compat.TEXTURING,
+            category=versions.TEXTURING,
             description="Cuts a mesh into charts and lays them out flat (xatlas), so that it can carry a texture.",
             search_aliases=["xatlas", "Hy3DMeshUVWrap", "uv map", "unwrap mesh"],
             inputs=[
-                compat.mesh_input("What to unwrap. Below 100,000 faces, better 50,000: xatlas is slow above."),
+                versions.mesh_input("What to unwrap. Below 100,000 faces, better 50,000: xatlas is slow above."),
                 io.Int.Input(
                     "resolution",
                     default=1024,
@@ -48,7 +48,7 @@ class UnwrapUVNode(io.ComfyNode):
             ],
             outputs=[
                 io.Mesh.Output(display_name="mesh", tooltip="With UVs; vertices are doubled along seams."),
-                compat.TriMesh.Output(
+                versions.TriMesh.Output(
                     display_name="trimesh", tooltip="The same for the Hunyuan3D packs; the first one of a batch."
                 ),
             ],
@@ -61,7 +61,7 @@ class UnwrapUVNode(io.ComfyNode):
         meshes = read_meshes(mesh)
         node_id = cls.hidden.unique_id if cls.hidden else None
         if keep_existing and all(item.uvs is not None for item in meshes):
-            compat.show_text("The mesh has UVs; it passes as it is.", node_id)
+            versions.show_text("The mesh has UVs; it passes as it is.", node_id)
             if is_trimesh(mesh):
                 return io.NodeOutput(write_mesh(*meshes), mesh)
             return io.NodeOutput(mesh, to_trimesh(meshes[0]))
@@ -70,7 +70,7 @@ class UnwrapUVNode(io.ComfyNode):
         if any(item.texture is not None or item.metallic_roughness is not None for item in meshes):
             notes.append("The mesh had textures. They do not lie on the new UVs and are dropped; bake them anew.")
         if notes:
-            compat.show_text("\n".join(notes), node_id)
+            versions.show_text("\n".join(notes), node_id)
         made = []
         for item in meshes:
             made.append(unwrap_uv(item, resolution, padding, progress).to(result_device()))

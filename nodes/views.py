@@ -9,9 +9,9 @@ from comfy_api.latest import io
 from ..rasterizer.cameras.views import PRESETS, PROJECTIONS, custom_views, turntable, with_lens
 from ..rasterizer.contract.checks import check_choice, check_integer
 from ..rasterizer.rendering.choose_views import MOST_EXTRA, add_views
-from . import compat
-from .border import read_meshes, uv_advice, write_cameras, write_hunyuan_cameras
-from .runtime import Progress, compute
+from .host import versions
+from .host.meshes import read_meshes, uv_advice, write_cameras, write_hunyuan_cameras
+from .host.runtime import Progress, compute
 
 _PRESETS = (*PRESETS, "turntable", "custom")
 
@@ -22,15 +22,15 @@ class CamerasNode(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         """Inputs and outputs."""
-        return compat.schema(
+        return versions.schema(
             node_id="TorchRasterCameras",
             display_name="Camera Views",
-            category=compat.CATEGORY,
+            category=versions.CATEGORY,
             description="The views to render and texture a mesh from: Hunyuan3D's own, a turntable, or your own list. "
             "Use the same list for rendering and for baking.",
             search_aliases=["hunyuan3d cameras", "multi view", "orbit", "turntable"],
             inputs=[
-                compat.combo(
+                versions.combo(
                     "preset",
                     _PRESETS,
                     views={name: [[v.azimuth, v.elevation, v.weight] for v in PRESETS[name]] for name in PRESETS},
@@ -86,7 +86,7 @@ class CamerasNode(io.ComfyNode):
                     step=0.01,
                     tooltip="For perspective: vertical angle in degrees.",
                 ),
-                compat.mesh_input(
+                versions.mesh_input(
                     "For extra_views, and where ComfyUI's own nodes use the list: places the cameras around this mesh "
                     "as it is. Nodes of this pack do not need it; with or without, they see the same.",
                     optional=True,
@@ -103,8 +103,10 @@ class CamerasNode(io.ComfyNode):
                 ),
             ],
             outputs=[
-                compat.Camera.Output(display_name="cameras", tooltip="The list of cameras, for this pack and ComfyUI."),
-                compat.Hy3dCamera.Output(
+                versions.Camera.Output(
+                    display_name="cameras", tooltip="The list of cameras, for this pack and ComfyUI."
+                ),
+                versions.Hy3dCamera.Output(
                     display_name="hy3d_cameras", tooltip="The same for the Hunyuan3D packs, always orthographic."
                 ),
             ],
@@ -149,5 +151,5 @@ class CamerasNode(io.ComfyNode):
             added = ", ".join(f"{view.azimuth:g}° {view.elevation:+g}°" for view in chosen[len(given) :])
             said.append(f"{len(chosen)} cameras, {len(chosen) - len(given)} of them added{': ' * bool(added)}{added}")
         if any(said):
-            compat.show_text("\n".join(filter(None, said)), cls.hidden.unique_id if cls.hidden else None)
+            versions.show_text("\n".join(filter(None, said)), cls.hidden.unique_id if cls.hidden else None)
         return io.NodeOutput(write_cameras(chosen, around), write_hunyuan_cameras(chosen))

@@ -112,8 +112,8 @@ def pack() -> SimpleNamespace:
     _load(PACKAGE, ROOT / "__init__.py", submodule_search_locations=[str(ROOT)])
     nodes = importlib.import_module(f"{PACKAGE}.nodes")
     part = {
-        "border": "nodes.border",
-        "compat": "nodes.compat",
+        "border": "nodes.host.meshes",
+        "compat": "nodes.host.versions",
         "cameras": "rasterizer.cameras.camera",
         "mesh": "rasterizer.meshes.mesh",
         "samples": "rasterizer.meshes.sample_meshes",

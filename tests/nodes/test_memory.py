@@ -14,7 +14,7 @@ from tests.nodes.test_texturing import cameras, run
 @pytest.fixture
 def need(pack: SimpleNamespace) -> ModuleType:
     """Where the nodes' library looks at the free memory."""
-    return importlib.import_module(f"{pack.border.__package__.rpartition('.')[0]}.rasterizer.texturing.need")
+    return importlib.import_module(f"{pack.border.__package__.rpartition('.nodes')[0]}.rasterizer.texturing.need")
 
 
 def test_a_bake_and_a_fill_that_cannot_fit(

@@ -299,7 +299,7 @@ class TestAdviceOnUVs:
     @pytest.fixture
     def said(self, pack: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         texts: list[str] = []
-        compat = sys.modules[pack.nodes["Cameras"].__module__].compat
+        compat = pack.compat
         monkeypatch.setattr(compat, "show_text", lambda text, node_id: texts.append(text))
         return texts
 

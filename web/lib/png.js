@@ -1,5 +1,5 @@
 /**
- * Reads the PNG files that `nodes/inspector.py` writes, byte for byte.
+ * Reads the PNG files that `nodes/host/inspector.py` writes, byte for byte.
  *
  * Not with a canvas: it multiplies with alpha, may convert colours, and some browsers add noise to what is read back,
  * while here every bit of a face index counts.

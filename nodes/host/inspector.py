@@ -32,10 +32,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..rasterizer.pictures.files import write_atomically
-from ..rasterizer.rendering.raster import Raster
-from . import compat
-from .border import RasterValue
+from ...rasterizer.pictures.files import write_atomically
+from ...rasterizer.rendering.raster import Raster
+from . import versions
+from .meshes import RasterValue
 
 log = logging.getLogger("torch_rasterizer")
 
@@ -63,12 +63,12 @@ def show_fragments(value: RasterValue, distances: Sequence[Tensor | None] | None
         value: what was drawn.
         distances: :meth:`Raster.distance` of each raster where it is known already.
     """
-    return {KEY: [_fragments(value, distances)]} if compat.somebody_watches() else None
+    return {KEY: [_fragments(value, distances)]} if versions.somebody_watches() else None
 
 
 def show_images(value: RasterValue, images: Sequence[Tensor]) -> dict[str, Any] | None:
     """The ``ui`` result of Interpolate Attributes: its images ``[V * L, H, W, 3]``, one tensor per raster."""
-    if not compat.somebody_watches():
+    if not versions.somebody_watches():
         return None
     entry = dict(_fragments(value, None))
     token, first, pictures = uuid.uuid4().hex[:16], None, []

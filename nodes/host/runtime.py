@@ -10,8 +10,8 @@ import comfy.model_management as management
 import comfy.utils
 import torch
 
-from ..rasterizer.runtime.devices import working_device
-from ..rasterizer.runtime.memory import is_out_of_memory
+from ...rasterizer.runtime.devices import working_device
+from ...rasterizer.runtime.memory import is_out_of_memory
 
 log = logging.getLogger("torch_rasterizer")
 

@@ -16,13 +16,13 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from ..rasterizer.cameras.camera import Camera, look_at, normalization, orbit_camera, orbit_quaternion, turned
-from ..rasterizer.cameras.views import View
-from ..rasterizer.hierarchy import GridHierarchy
-from ..rasterizer.meshes.files import from_trimesh
-from ..rasterizer.meshes.mesh import Mesh
-from ..rasterizer.rendering.raster import Raster
-from .compat import new_mesh
+from ...rasterizer.cameras.camera import Camera, look_at, normalization, orbit_camera, orbit_quaternion, turned
+from ...rasterizer.cameras.views import View
+from ...rasterizer.hierarchy import GridHierarchy
+from ...rasterizer.meshes.files import from_trimesh
+from ...rasterizer.meshes.mesh import Mesh
+from ...rasterizer.rendering.raster import Raster
+from .versions import new_mesh
 
 T = TypeVar("T")
 

@@ -1,0 +1,1 @@
+"""What is ComfyUI's: its versions, devices, values and meshes."""
