@@ -4,6 +4,7 @@ import { addBackendPanel } from "./nodes/backend_info.js";
 import { addCameraPicture } from "./nodes/camera_views.js";
 import { addInspector } from "./nodes/inspector.js";
 import { addUpload } from "./nodes/upload.js";
+import { loadStyle } from "./lib/dom.js";
 import { followTexts } from "./lib/node_text.js";
 import { followCache, repeatOutput } from "./lib/output.js";
 
@@ -19,8 +20,13 @@ const SAYING = new Set(
   ["LoadMesh", "Cameras", "RenderMaps", "UnwrapUV", "GridHierarchy"].map((name) => `TorchRaster${name}`),
 );
 
+const style = loadStyle(); // asked for now, beside the other modules
+
 app.registerExtension({
   name: "TorchRasterizer",
+
+  /** No node is made before this ends: the first panel is measured with its style. */
+  init: () => style,
 
   setup() {
     followCache();
