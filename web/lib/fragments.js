@@ -1,4 +1,3 @@
-import { api } from "../../../scripts/api.js";
 import { decodePng } from "./png.js";
 
 const RETRIES = [200, 400, 800, 1600, 3200];
@@ -8,10 +7,12 @@ export class Picture {
   /**
    * @param {object} entry what the node's `ui` result says of all its pictures
    * @param {object} picture one of `entry.pictures`
+   * @param {(route: string) => Promise<Response>} fetchRoute asks ComfyUI's server
    */
-  constructor(entry, picture) {
+  constructor(entry, picture, fetchRoute) {
     this.entry = entry;
     this.picture = picture;
+    this.fetchRoute = fetchRoute;
     this.width = Math.ceil(entry.width / entry.step);
     this.height = Math.ceil(entry.height / entry.step);
     this.planes = {};
@@ -34,7 +35,7 @@ export class Picture {
   async plane(name) {
     const query = new URLSearchParams({ filename: name, subfolder: this.entry.subfolder, type: "temp" });
     for (let tried = 0; ; tried++) {
-      const response = await api.fetchApi(`/view?${query}`);
+      const response = await this.fetchRoute(`/view?${query}`);
       if (response.ok) {
         const { width, height, bytes } = await decodePng(await response.arrayBuffer());
         if (width !== this.width || height !== this.height) throw new Error(`${name}: not the size of the raster`);

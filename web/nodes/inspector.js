@@ -1,3 +1,4 @@
+import { api } from "../../../scripts/api.js";
 import { addPanel, element } from "../lib/dom.js";
 import { Picture } from "../lib/fragments.js";
 import { onOutput } from "../lib/output.js";
@@ -37,7 +38,8 @@ class Inspector {
 
   /** Shows a run; what was chosen and pinned stays where the new pictures have it. */
   open(entry) {
-    this.pictures = entry.pictures.map((picture) => new Picture(entry, picture));
+    const ask = (route) => api.fetchApi(route);
+    this.pictures = entry.pictures.map((picture) => new Picture(entry, picture, ask));
     this.entry = entry;
     if (!this.canvas) this.build();
     this.pickers.replaceChildren(...["mesh", "view", "layer"].flatMap((axis) => this.picker(axis)));
