@@ -1,11 +1,13 @@
+// @ts-check
 const MARGIN = 10; // around an element in the classic canvas
 
 /**
  * An element with attributes and children.
- * @param {string} tag
- * @param {object} [attributes] properties of the element, or `class`
- * @param {...(Node|string)} children
- * @returns {HTMLElement}
+ * @template {keyof HTMLElementTagNameMap} Tag
+ * @param {Tag} tag
+ * @param {Partial<HTMLElementTagNameMap[Tag]> & {class?: string}} [attributes] properties of the element, or `class`
+ * @param {...(Node | string)} children
+ * @returns {HTMLElementTagNameMap[Tag]}
  */
 export function element(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
@@ -32,7 +34,7 @@ export function loadStyle() {
  * A panel of our own on a node, saved with no workflow.
  *
  * In the classic canvas the frontend gives it at least `height()`; with Nodes 2.0 the element's own height counts.
- * @param {object} node
+ * @param {Comfy.Node} node
  * @param {string} name of the widget
  * @param {() => number} height smallest height in the classic canvas
  * @returns {{root: HTMLElement, grow: (width?: number) => void}} the panel, and what to call when it
