@@ -9,6 +9,7 @@ from collections.abc import Iterable
 NEEDS = {
     "a GPU": r"no CUDA or ROCm device|no Apple GPU|no Intel GPU|no NVRTC|no hipRTC|no run-time compiler",
     "a native module": r"native module",
+    "Node.js": r"Node\.js",
     "a browser": r"Playwright|Chromium|frontend",
     "a ComfyUI server": r"no ComfyUI found|ComfyUI in .* does not start|this ComfyUI lacks|would need model files",
 }

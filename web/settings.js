@@ -1,3 +1,4 @@
+// @ts-check
 import { app } from "../../scripts/app.js";
 
 // Read by rasterizer/dropin/finder.py when a module of Hunyuan3D is imported.

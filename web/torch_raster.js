@@ -1,26 +1,34 @@
+// @ts-check
 /** Torch Rasterizer in ComfyUI's frontend. Nothing here is needed for the nodes to run. */
 import { app } from "../../scripts/app.js";
 import { addBackendPanel } from "./nodes/backend_info.js";
 import { addCameraPicture } from "./nodes/camera_views.js";
 import { addInspector } from "./nodes/inspector.js";
 import { addUpload } from "./nodes/upload.js";
+import { loadStyle } from "./lib/dom.js";
 import { followTexts } from "./lib/node_text.js";
 import { followCache, repeatOutput } from "./lib/output.js";
 
-const PARTS = {
-  TorchRasterLoadMesh: addUpload,
-  TorchRasterRasterize: addInspector,
-  TorchRasterInterpolate: addInspector,
-  TorchRasterBackendInfo: addBackendPanel,
-  TorchRasterCameras: addCameraPicture,
-};
+/** @type {Map<string | undefined, (node: Comfy.Node) => void>} */
+const PARTS = new Map([
+  ["TorchRasterLoadMesh", addUpload],
+  ["TorchRasterRasterize", addInspector],
+  ["TorchRasterInterpolate", addInspector],
+  ["TorchRasterBackendInfo", addBackendPanel],
+  ["TorchRasterCameras", addCameraPicture],
+]);
 
 const SAYING = new Set(
   ["LoadMesh", "Cameras", "RenderMaps", "UnwrapUV", "GridHierarchy"].map((name) => `TorchRaster${name}`),
 );
 
+const style = loadStyle(); // asked for now, beside the other modules
+
 app.registerExtension({
   name: "TorchRasterizer",
+
+  /** No node is made before this ends: the first panel is measured with its style. */
+  init: () => style,
 
   setup() {
     followCache();
@@ -28,7 +36,7 @@ app.registerExtension({
   },
 
   nodeCreated(node) {
-    const add = PARTS[node.comfyClass];
+    const add = PARTS.get(node.comfyClass);
     if (!add) return;
     try {
       add(node);
@@ -40,6 +48,6 @@ app.registerExtension({
 
   /** Another tab's workflow, or the same one again: the nodes are new, their last outputs are not. */
   loadedGraphNode(node) {
-    if (node.comfyClass in PARTS) repeatOutput(node);
+    if (PARTS.has(node.comfyClass)) repeatOutput(node);
   },
 });

@@ -1,3 +1,4 @@
+// @ts-check
 import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
 
@@ -8,10 +9,11 @@ const LINE = 18;
 const LETTER = 6.2; // a little more than most are wide; the frontend breaks lines within words
 
 /**
- * Makes room in the classic canvas for what a node says: the frontend shows two lines of it, below a small node's frame.
+ * Makes room in the classic canvas for what a node says: the frontend shows two lines of it, below a small node's
+ * frame.
  *
  * With Nodes 2.0 nodes grow by themselves.
- * @param {Set<string>} classes of nodes that send texts
+ * @param {Set<string | undefined>} classes of nodes that send texts
  */
 export function followTexts(classes) {
   api.addEventListener("progress_text", () => {
@@ -19,10 +21,10 @@ export function followTexts(classes) {
   });
 }
 
+/** @param {Set<string | undefined>} classes */
 function makeRoom(classes) {
-  const { nodes = [] } = app.canvas?.graph ?? app.graph ?? {};
-  for (const node of nodes) {
-    const widget = classes.has(node.comfyClass) && node.widgets?.find(({ name }) => name === WIDGET);
+  for (const node of (app.canvas?.graph ?? app.graph)?.nodes ?? []) {
+    const widget = classes.has(node.comfyClass) ? node.widgets?.find(({ name }) => name === WIDGET) : undefined;
     if (!widget?.options) continue;
     widget.options.getMinHeight = () => textHeight(`${widget.value ?? ""}`, node.size[0]);
     const [, least] = node.computeSize();
@@ -31,6 +33,10 @@ function makeRoom(classes) {
   }
 }
 
+/**
+ * @param {string} text
+ * @param {number} width of the node
+ */
 function textHeight(text, width) {
   const letters = Math.max(8, Math.floor((width - SIDES) / LETTER));
   const lines = text.split("\n").reduce((sum, line) => sum + Math.max(1, Math.ceil(line.trim().length / letters)), 0);

@@ -1,3 +1,4 @@
+// @ts-check
 /**
  * Reads the PNG files that `nodes/host/inspector.py` writes, byte for byte.
  *
@@ -5,6 +6,7 @@
  * while here every bit of a face index counts.
  */
 
+/** @type {Record<number, number | undefined>} */
 const CHANNELS = { 2: 3, 6: 4 };
 
 /**
@@ -21,7 +23,7 @@ export async function decodePng(file) {
     if (name === "IHDR") {
       width = view.getUint32(at + 8);
       height = view.getUint32(at + 12);
-      step = (view.getUint8(at + 16) / 8) * CHANNELS[view.getUint8(at + 17)];
+      step = (view.getUint8(at + 16) / 8) * (CHANNELS[view.getUint8(at + 17)] ?? 0);
       stride = width * step;
     } else if (name === "IDAT") {
       parts.push(new Uint8Array(file, at + 8, length));

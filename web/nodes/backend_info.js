@@ -1,3 +1,4 @@
+// @ts-check
 import { addPanel, copyText, element } from "../lib/dom.js";
 import { onOutput } from "../lib/output.js";
 import { text } from "../lib/text.js";
@@ -6,8 +7,18 @@ const EMPTY_HEIGHT = 24;
 const HEIGHT = 320;
 
 /**
+ * What nodes/info.py says besides the text.
+ * @typedef {object} Report
+ * @property {string[]} lines
+ * @property {{title: import("../lib/text.js").TextKey | "", rows: Row[]}[]} tables
+ * @property {string} text shown as it is
+ */
+
+/** @typedef {{name: string, text: string, state: "" | "good" | "fair" | "off" | "bad", note: string}} Row */
+
+/**
  * The report of Backend Info as a panel.
- * @param {object} node
+ * @param {Comfy.Node} node
  */
 export function addBackendPanel(node) {
   let filled = false;
@@ -19,6 +30,7 @@ export function addBackendPanel(node) {
     if (!report) return;
     const first = !filled;
     filled = true;
+    /** @type {Report | undefined} */
     const data = output.torch_raster_report?.[0];
     // A run of an older version of the pack left nothing but the text.
     const shown = data ? sections(data) : [element("pre", { textContent: report })];
@@ -27,6 +39,7 @@ export function addBackendPanel(node) {
   });
 }
 
+/** @param {string} report */
 function copyBar(report) {
   const button = element("button", { type: "button", textContent: text("copy") });
   button.onclick = async () => {
@@ -36,7 +49,9 @@ function copyBar(report) {
   return element("div", { class: "bar" }, button);
 }
 
+/** @param {Report} report */
 function sections({ lines, tables, text: plain }) {
+  /** @type {HTMLElement[]} */
   const made = lines.map((line) => element("div", { textContent: line }));
   for (const { title, rows } of tables) {
     if (title) made.push(element("b", { textContent: text(title) }));
@@ -46,6 +61,7 @@ function sections({ lines, tables, text: plain }) {
   return made;
 }
 
+/** @param {Row} row */
 function row({ name, text: content, state, note }) {
   const mark = state ? [element("span", { class: `dot ${state}` })] : [];
   return element("tr", {}, element("td", { title: note }, ...mark, name), element("td", { textContent: content }));

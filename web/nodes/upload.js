@@ -1,3 +1,4 @@
+// @ts-check
 import { app } from "../../../scripts/app.js";
 import { api } from "../../../scripts/api.js";
 import { element } from "../lib/dom.js";
@@ -12,7 +13,7 @@ const [MAJOR, MINOR] = [1, 40];
 
 /**
  * An upload button on Load Mesh, and files dropped on it.
- * @param {object} node
+ * @param {Comfy.Node} node
  */
 export function addUpload(node) {
   const button = node.addWidget("button", "upload", null, () => choose(node), {
@@ -41,30 +42,37 @@ function frontendUploads() {
   return major > MAJOR || (major === MAJOR && minor >= MINOR);
 }
 
+/** @param {File} file */
 function isMesh({ name }) {
   return MESHES.some((suffix) => name.toLowerCase().endsWith(suffix));
 }
 
+/** @param {Comfy.Node} node */
 function choose(node) {
   const input = element("input", { type: "file", multiple: true, accept: [...MESHES, ...COMPANIONS].join(",") });
-  input.onchange = () => upload(node, [...input.files]);
+  input.onchange = () => upload(node, [...(input.files ?? [])]);
   input.click();
 }
 
-/** Uploads the files and chooses the first mesh of them. */
+/**
+ * Uploads the files and chooses the first mesh of them.
+ * @param {Comfy.Node} node
+ * @param {File[]} files
+ */
 async function upload(node, files) {
   const mesh = files.find(isMesh);
   if (!mesh) return complain(`${text("noMesh")} ${MESHES.join(" ")}`);
-  let chosen;
+  let chosen = "";
   for (const file of files) {
     try {
       const value = await send(file);
       if (file === mesh) chosen = value;
     } catch (error) {
-      return complain(`${file.name}: ${text("uploadFailed")}: ${error.message}`);
+      return complain(`${file.name}: ${text("uploadFailed")}: ${error instanceof Error ? error.message : error}`);
     }
   }
-  const combo = node.widgets.find(({ name }) => name === "mesh_file");
+  const combo = node.widgets?.find(({ name }) => name === "mesh_file");
+  if (!combo) return;
   const { values } = combo.options;
   if (Array.isArray(values) && !values.includes(chosen)) {
     combo.options.values = [...values, chosen]; // a new list: the old one may belong to other nodes, too
@@ -74,6 +82,10 @@ async function upload(node, files) {
   node.graph?.setDirtyCanvas(true, true);
 }
 
+/**
+ * @param {File} file
+ * @returns {Promise<string>} its name for the node
+ */
 async function send(file) {
   const body = new FormData();
   body.append("image", file); // what ComfyUI's upload calls any file
@@ -86,6 +98,7 @@ async function send(file) {
   return subfolder ? `${subfolder}/${name}` : name;
 }
 
+/** @param {string} detail */
 function complain(detail) {
   app.extensionManager?.toast?.add({ severity: "error", summary: text("uploadTitle"), detail, life: 8000 });
 }
