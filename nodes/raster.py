@@ -12,7 +12,7 @@ from ..rasterizer.backends.registry import backend_names
 from ..rasterizer.cameras.camera import Camera
 from ..rasterizer.contract.types import MODES
 from ..rasterizer.meshes.mesh import Mesh
-from ..rasterizer.ops.rasterize import TILE_SIZE
+from ..rasterizer.ops import TILE_SIZE
 from ..rasterizer.pictures.colors import parse_color
 from ..rasterizer.rendering.attributes import ATTRIBUTES, ENCODINGS, SHADINGS, attribute_image, depth_to_unit
 from ..rasterizer.rendering.raster import SPACES, Raster, rasterize_mesh

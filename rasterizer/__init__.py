@@ -13,7 +13,7 @@ from .contract.types import Fragments, RasterInfo
 from .diagnostics.info import BackendInfo, backend_info
 from .dropin.guide_names import PyTorchRasterizer, RasterizerWrapper, create_optimized_rasterizer
 from .hierarchy import GridHierarchy, build_hierarchy, build_hierarchy_with_feat, fill_surface
-from .ops.rasterize import barycentrics, interpolate, rasterize, rasterize_image
+from .ops import barycentrics, interpolate, rasterize, rasterize_image
 from .version import __version__
 
 __all__ = [

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from rasterizer.runtime import devices as device_module
+from rasterizer.runtime.policy import CPU, GPU, PORTABLE, force_policy
 from tests import skips
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -21,9 +21,9 @@ _ROOT = Path(__file__).resolve().parents[1]
 
 POLICIES = {
     "cpu": None,
-    "gpu": device_module._GPU,
-    "portable": device_module.PORTABLE,
-    "tiles": replace(device_module._CPU, spans=False, box_sizes=(2, 4)),  # small boxes count as large and are cut
+    "gpu": GPU,
+    "portable": PORTABLE,
+    "tiles": replace(CPU, spans=False, box_sizes=(2, 4)),  # small boxes count as large and are cut
 }
 
 
@@ -53,7 +53,7 @@ def golden_inpaint(request: pytest.FixtureRequest) -> dict[str, np.ndarray]:
 def policy(request: pytest.FixtureRequest) -> Iterator[str]:
     """Run the test on this machine's CPU with the operators each kind of device is allowed."""
     chosen = POLICIES[request.param]
-    with device_module.force_policy(chosen) if chosen else nullcontext():
+    with force_policy(chosen) if chosen else nullcontext():
         yield request.param
 
 

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from ...rasterizer.cameras.camera import Camera, look_at, normalization, orbit_camera, orbit_quaternion, turned
+from ...rasterizer.cameras.camera import Camera, look_at, orbit_camera, orbit_quaternion, turned
+from ...rasterizer.cameras.projection import normalization
 from ...rasterizer.cameras.views import View
 from ...rasterizer.hierarchy import GridHierarchy
 from ...rasterizer.meshes.files import from_trimesh

@@ -15,7 +15,8 @@ from ..diagnostics.quality import psnr
 from ..meshes.files import save_mesh
 from ..meshes.mesh import Mesh
 from ..meshes.sample_meshes import SAMPLES, sample_mesh
-from ..pictures.files import contact_sheet, save_image, write_atomically
+from ..pictures.contact_sheet import contact_sheet
+from ..pictures.files import save_image, write_atomically
 from ..rendering.attributes import attribute_image
 from ..rendering.raster import rasterize_mesh
 from ..texturing import bake_views, fill_texture

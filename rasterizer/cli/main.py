@@ -23,17 +23,18 @@ from .. import dropin
 from ..backends.registry import backend_names
 from ..cameras.camera import orbit_camera
 from ..cameras.views import PRESETS, turntable, with_lens
-from ..contract.types import MODES, shares
+from ..contract.types import MODES
 from ..diagnostics import selftest, speed
 from ..diagnostics.info import backend_info
 from ..meshes.files import load_mesh, save_mesh
 from ..meshes.mesh import Mesh
 from ..meshes.sample_meshes import SAMPLES, sample_mesh
-from ..ops.rasterize import TILE_SIZE
+from ..ops import TILE_SIZE
 from ..pictures.files import load_images, save_image
 from ..rendering.attributes import ATTRIBUTES, ENCODINGS, SHADINGS, attribute_image
 from ..rendering.raster import rasterize_mesh
 from ..runtime.devices import default_device
+from ..runtime.progress import shares
 from ..texturing import METHODS, apply_textures, bake_views, fill_texture
 from ..texturing.unwrap.unwrap import unwrap_uv
 from ..version import __version__

@@ -201,3 +201,13 @@ def _unusable(value: Tensor) -> str:
     if value.is_quantized:
         return f"quantized, {value.dtype}, expected plain numbers; .dequantize() gives them"
     return "on the device meta, where tensors have no values, expected one with values, for example on cpu"
+
+
+def check_findices(findices: Tensor, faces: Tensor) -> Tensor:
+    """``[B, H, W]`` of face indices ``[H, W]`` or ``[B, H, W]`` that lie where the faces do."""
+    if findices.ndim not in (2, 3):
+        raise ValueError(f"findices: shape is {list(findices.shape)}, expected [H, W] or [B, H, W]")
+    if findices.device != faces.device:
+        raise ValueError(f"findices: is on {findices.device} but the faces are on {faces.device}")
+    findices = computed(findices, "findices")
+    return findices if findices.ndim == 3 else findices[None]

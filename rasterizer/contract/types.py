@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple, SupportsInt
 
@@ -63,12 +63,6 @@ class RasterInfo:
     def invalid_faces(self) -> int:
         """:attr:`invalid` as a number."""
         return int(self.invalid)
-
-
-def shares(report: Callable[[float], None], parts: int) -> Iterator[Callable[[float], None]]:
-    """One progress callback for each of ``parts`` equal parts of a task whose progress ``report`` takes."""
-    for part in range(parts):
-        yield lambda share, part=part: report((part + share) / parts)
 
 
 class _Pair(NamedTuple):

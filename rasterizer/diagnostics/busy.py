@@ -18,7 +18,7 @@ from ..cameras.views import PRESETS
 from ..contract import scenes
 from ..meshes.mesh import Mesh
 from ..meshes.sample_meshes import SAMPLES, sample_mesh
-from ..ops.rasterize import rasterize
+from ..ops import rasterize
 from ..rendering.attributes import attribute_image
 from ..rendering.maps import render_maps
 from ..rendering.raster import rasterize_mesh

@@ -11,7 +11,8 @@ import torch
 
 from ..backends.registry import ENVIRONMENT, BackendStatus, backend_statuses
 from ..dropin import DropInStatus, statuses
-from ..runtime.devices import default_device, device_name, device_policy, free_memory, platform_name, working_device
+from ..runtime.devices import default_device, device_name, free_memory, platform_name, working_device
+from ..runtime.policy import device_policy
 from ..version import __version__
 
 

@@ -16,11 +16,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from ..cameras.camera import Camera, normalization
+from ..cameras.camera import Camera
+from ..cameras.projection import normalization
 from ..cameras.views import PRESETS
 from ..meshes.mesh import Mesh, weld_index
 from ..meshes.sample_meshes import sample_mesh, trefoil_knot
-from ..rendering.attributes import sample_texture
+from ..pictures.sampling import sample_texture
 from ..rendering.raster import rasterize_mesh
 from ..texturing import Baked, Texels, bake_views, fill_texture, spread
 from ..texturing.unwrap.unwrap import unwrap_uv

@@ -12,7 +12,7 @@ from ..contract import scenes
 from ..contract.reference import rasterize_reference
 from ..hierarchy import build_hierarchy
 from ..hierarchy import kernels as gpu
-from ..ops.rasterize import interpolate, rasterize
+from ..ops import interpolate, rasterize
 
 _SCENES = {
     "sphere": (scenes.sphere(400), 64, 48),

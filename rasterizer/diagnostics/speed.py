@@ -27,7 +27,7 @@ from ..hierarchy import build_hierarchy
 from ..hierarchy.axis_views import peel
 from ..meshes.mesh import Mesh
 from ..meshes.sample_meshes import trefoil_knot
-from ..ops.rasterize import interpolate, rasterize
+from ..ops import interpolate, rasterize
 from ..rendering.attributes import attribute_image
 from ..rendering.raster import rasterize_mesh
 from .peers import comfyui

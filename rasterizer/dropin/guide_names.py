@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..contract.checks import as_tensor, check_device, check_mode, is_set
 from ..contract.types import Fragments
-from ..ops.rasterize import TILE_SIZE, interpolate, rasterize
+from ..ops import TILE_SIZE, interpolate, rasterize
 from ..runtime.devices import default_device, platform_name, working_device
 
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..cameras.uv_layout import uv_to_clip
 from ..meshes.mesh import Mesh
-from ..ops.rasterize import interpolate, rasterize
-from ..rendering.raster import EMPTY_LAYER, uv_to_clip
+from ..ops import interpolate
+from ..ops import peel as draw_layers
 from .surface_samples import image_axes
 
 log = logging.getLogger("torch_rasterizer")
@@ -50,11 +51,13 @@ def peel(
     """
     clip = torch.stack([_clip(points, view, resolution) for view in range(3)])
     face_normals = mesh.face_normals()
-    prior, positions, normals = None, [], []
+    positions, normals = [], []
     complete = False
-    for layer in range(max_layers + 1):  # one more, to know whether it is empty
-        on_progress(layer / (max_layers + 1))
-        drawn = rasterize(clip, mesh.faces, (resolution, resolution), depth_prior=prior)
+    # One layer more than is kept tells whether anything is left behind.
+    drawing = draw_layers(
+        clip, mesh.faces, (resolution, resolution), max_layers + 1, orthographic=True, on_progress=on_progress
+    )
+    for layer, drawn in enumerate(drawing):
         if not bool((drawn.findices > 0).any()):
             complete = True
             break
@@ -65,8 +68,6 @@ def peel(
         place = interpolate(points[None], *drawn, mesh.faces)
         positions.append(torch.cat((place, seen[..., None]), dim=-1))
         normals.append(face_normals[face] * seen[..., None])
-        depth = interpolate(clip[..., 2:3], *drawn, mesh.faces)[..., 0]
-        prior = torch.where(drawn.findices > 0, depth, EMPTY_LAYER)
     if not complete:
         log.warning(
             "Grid hierarchy: more than %d surfaces lie behind one another in some places; those behind are left out. "

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from ..contract.checks import as_tensor, check_faces, check_integer, check_same_device
 from ..meshes.mesh import Mesh
-from ..runtime.devices import device_policy, double_device
+from ..runtime.devices import double_device
+from ..runtime.policy import device_policy
 from ..runtime.threads import on_own_threads, share_rows
 from .axis_views import peel
 from .cells import centres, coordinates_of, pack, unpack

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..runtime.devices import device_policy
+from ..runtime.policy import device_policy
 from .surface_samples import NEVER, Samples, per_view, pixel_of
 
 FIRST, NEAREST, LAST = -1, 0, 1

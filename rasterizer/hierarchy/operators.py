@@ -13,7 +13,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from ..contract.types import shares
+from ..runtime.progress import shares
 from . import kernels as gpu
 from .cells import Numbering, centres, coordinates_of, corners, pack, unpack
 from .level import Level

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..runtime.devices import device_policy
+from ..runtime.policy import device_policy
 from .cells import unpack
 from .grid import GridHierarchy
 

@@ -15,7 +15,7 @@ import torch
 from ..contract.checks import as_array, as_tensor, check_faces
 from ..pictures.colors import linear_to_srgb, srgb_to_linear
 from ..pictures.files import to_pil
-from ..rendering.attributes import sample_texture
+from ..pictures.sampling import sample_texture
 from ..runtime.files import write_atomically
 from ..runtime.safe_names import check_new, relative_parts, shortened
 from .folder import MeshFolder, resolver

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 
 from ..pictures.colors import linear_to_srgb, srgb_to_linear
+from ..pictures.untrusted import TextureFile, pixels
 from ..runtime.limits import TEXTURE_PIXELS
-from .textures import TextureFile, Textures, pixels
+from .textures import Textures
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -1,4 +1,4 @@
-"""The functions everything else goes through. Conventions are stated in :mod:`rasterizer.contract.rule`."""
+"""The nearest face at every pixel centre. Conventions are stated in :mod:`rasterizer.contract.rule`."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ import torch
 from torch import Tensor
 
 from ..backends import registry
-from ..backends.eager.interpolate import interpolate as eager_interpolate
 from ..backends.eager.resolve import differentiable_barycentrics
 from ..contract.checks import (
     as_tensor,
     check_faces,
+    check_findices,
     check_integer,
     check_mode,
     check_number,
     check_positions,
     check_prior,
     check_resolution,
-    computed,
     is_set,
 )
 from ..contract.types import Fragments, RasterInfo, RasterOptions
-from ..runtime.devices import device_policy, working_device
+from ..runtime.devices import working_device
 from ..runtime.memory import with_less_memory
+from ..runtime.policy import device_policy
 
 TILE_SIZE = 32
 """Default side of the tiled mode's tiles, in pixels."""
@@ -191,7 +191,7 @@ def barycentrics(pos: Tensor, tri: Tensor, findices: Tensor) -> Tensor:
     clip = pos if pos.dtype == torch.float64 else clip
     faces = check_faces(tri, clip.shape[-2], clip.device)
     findices = as_tensor(findices, "findices")
-    images = _check_findices(findices, faces)
+    images = check_findices(findices, faces)
     if clip.ndim == 3 and clip.shape[0] not in (1, images.shape[0]):
         raise ValueError(f"pos: is a batch of {clip.shape[0]} views, expected 1 or the {images.shape[0]} of findices")
     if findices.dtype not in (torch.int32, torch.int64):
@@ -204,62 +204,3 @@ def barycentrics(pos: Tensor, tri: Tensor, findices: Tensor) -> Tensor:
     if not high:
         return _background(clip, findices.shape)
     return _differentiable(clip, faces, findices)
-
-
-def interpolate(col: Tensor, findices: Tensor, barycentric: Tensor, tri: Tensor) -> Tensor:
-    """Interpolate vertex attributes over rasterized faces.
-
-    Args:
-        col: ``[N, C]``, ``[1, N, C]`` or ``[B, N, C]`` attributes.
-        findices: ``[H, W]`` or ``[B, H, W]`` 1-based face indices, 0 = background; any dtype (callers hand float32
-        too).
-        barycentric: ``findices``' shape with a last dimension of 3; any strides.
-        tri: ``[M, 3]`` indices into ``col``'s vertices; other ones than those rasterized with are allowed (UV faces).
-            Where there are none, everything is background.
-
-    Returns:
-        ``[H, W, C]`` if neither ``col`` nor ``findices`` has a batch dimension, else ``[B, H, W, C]``: the sum over the
-        corners of ``barycentric * col[corner]``, zeros on background. Differentiable in ``col`` and ``barycentric``.
-        Working memory is bounded, whatever the image size.
-    """
-    col, findices = computed(as_tensor(col, "col"), "col"), as_tensor(findices, "findices")
-    barycentric = computed(as_tensor(barycentric, "barycentric"), "barycentric")
-    single = col.ndim == 2 and findices.ndim == 2
-    col = col if col.ndim == 3 else col[None]
-    if col.ndim != 3 or not col.is_floating_point():
-        raise ValueError(
-            f"col: is {list(col.shape)} {col.dtype}, expected floating-point [N, C], [1, N, C] or [B, N, C]"
-        )
-    home = col.device
-    faces = check_faces(tri, col.shape[1], home)
-    images = _check_findices(findices, faces)
-    weights = barycentric if barycentric.ndim == 4 else barycentric[None]
-    if weights.shape != (*images.shape, 3):
-        raise ValueError(f"barycentric: shape is {list(barycentric.shape)}, expected {[*findices.shape, 3]}")
-    if weights.device != home:
-        raise ValueError(f"barycentric: is on {weights.device} but col is on {home}")
-    views = images.shape[0]
-    if col.shape[0] not in (1, views):
-        raise ValueError(f"col: is a batch of {col.shape[0]}, expected 1 or the {views} images of findices")
-
-    differentiable = torch.is_grad_enabled() and (col.requires_grad or weights.requires_grad)
-
-    def run(device: torch.device, budget: int) -> Tensor:
-        way = eager_interpolate if differentiable else registry.interpolation(device)
-        if device == home:  # as in rasterize
-            return way(col, images, weights, faces, budget)
-        return way(*(values.to(device) for values in (col, images, weights, faces)), budget)
-
-    out = with_less_memory(run, working_device(home))
-    if out.device != home:
-        out = out.to(home)
-    return out[0] if single else out
-
-
-def _check_findices(findices: Tensor, faces: Tensor) -> Tensor:
-    if findices.ndim not in (2, 3):
-        raise ValueError(f"findices: shape is {list(findices.shape)}, expected [H, W] or [B, H, W]")
-    if findices.device != faces.device:
-        raise ValueError(f"findices: is on {findices.device} but the faces are on {faces.device}")
-    findices = computed(findices, "findices")
-    return findices if findices.ndim == 3 else findices[None]

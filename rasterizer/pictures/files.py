@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..meshes.textures import FORMATS, TextureFile
 from ..runtime.files import write_atomically
+from .untrusted import FORMATS, TextureFile
 
 _ROWS = 64
 
@@ -31,7 +31,7 @@ def load_images(paths: Sequence[str | Path]) -> Tensor:
     """``[B, H, W, 3]`` float32 0..1 of picture files, which must all be of one size; transparency is put on white.
 
     Raises:
-        ValueError: a file that is no picture of :data:`~rasterizer.meshes.textures.FORMATS`, or one of another size
+        ValueError: a file that is no picture of :data:`~rasterizer.pictures.untrusted.FORMATS`, or one of another size
             than the first.
     """
     from PIL import Image
@@ -57,24 +57,3 @@ def load_images(paths: Sequence[str | Path]) -> Tensor:
 def save_image(image: Tensor, path: str | Path) -> None:
     """Write an image; the file appears complete or not at all."""
     write_atomically(path, lambda temporary: to_pil(image).save(temporary))
-
-
-def contact_sheet(rows: Sequence[tuple[str, Tensor]], columns: Sequence[str]) -> Any:
-    """A Pillow image with one labelled row of pictures each; ``rows`` hold ``[B, H, W, 3]`` images in 0..1."""
-    from PIL import Image, ImageDraw, ImageFont
-
-    font = ImageFont.load_default(size=15)
-    cell_height, cell_width = rows[0][1].shape[1:3]
-    gap, head, side = 6, 26, 92
-    width = side + len(columns) * (cell_width + gap) + gap
-    height = head + len(rows) * (cell_height + gap) + gap
-    sheet = Image.new("RGB", (width, height), (32, 33, 36))
-    draw = ImageDraw.Draw(sheet)
-    for number, label in enumerate(columns):
-        draw.text((side + number * (cell_width + gap) + gap, 4), label, fill=(220, 220, 220), font=font)
-    for line, (label, images) in enumerate(rows):
-        top = head + line * (cell_height + gap)
-        draw.text((8, top + cell_height // 2 - 8), label, fill=(220, 220, 220), font=font)
-        for number, image in enumerate(images):
-            sheet.paste(to_pil(image), (side + number * (cell_width + gap) + gap, top))
-    return sheet

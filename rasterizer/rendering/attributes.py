@@ -8,9 +8,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ..cameras.camera import DIAMETER, normalization, to_camera
+from ..cameras.projection import DIAMETER, normalization, to_camera
 from ..contract.checks import check_choice
 from ..pictures.colors import linear_to_srgb
+from ..pictures.sampling import sample_texture
 from ..runtime.threads import on_own_threads, share_rows
 from .raster import Raster
 
@@ -163,24 +164,6 @@ def _texture(raster: Raster) -> Tensor:
     if texture is None:
         raise ValueError("attribute: is 'texture' but the mesh has none; load a textured mesh or bake one first")
     return sample_texture(texture, raster.interpolate(raster.mesh.require_uvs()))
-
-
-def sample_texture(texture: Tensor, uv: Tensor) -> Tensor:
-    """Bilinear samples ``[..., C]`` of ``texture [H, W, C]`` at ``uv [..., 2]``; repeats, texel j is at (j + 0.5)/W."""
-    height, width, channels = texture.shape
-    flat = texture.reshape(-1, channels)
-    x, y = uv[..., 0] * width - 0.5, uv[..., 1] * height - 0.5
-    x0, y0 = torch.floor(x), torch.floor(y)
-    fx, fy = (x - x0)[..., None], (y - y0)[..., None]
-    left, top = x0.to(torch.int64) % width, y0.to(torch.int64) % height
-    right, bottom = (left + 1) % width, (top + 1) % height
-
-    def texel(row: Tensor, column: Tensor) -> Tensor:
-        return flat.index_select(0, (row * width + column).reshape(-1)).view(*uv.shape[:-1], channels)
-
-    upper = texel(top, left) * (1 - fx) + texel(top, right) * fx
-    lower = texel(bottom, left) * (1 - fx) + texel(bottom, right) * fx
-    return upper * (1 - fy) + lower * fy
 
 
 def _face_id(raster: Raster, encoding: str) -> Tensor:

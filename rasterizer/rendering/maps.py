@@ -9,8 +9,8 @@ from torch import Tensor
 
 from ..cameras.camera import Camera
 from ..contract.checks import check_choice
-from ..contract.types import shares
 from ..meshes.mesh import Mesh
+from ..runtime.progress import shares
 from ..runtime.threads import on_own_threads
 from .attributes import attribute_image
 from .raster import rasterize_mesh

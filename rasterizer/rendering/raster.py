@@ -8,16 +8,15 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ..cameras.camera import Camera, look_frame, orbit_camera, to_camera, to_clip
+from ..cameras.camera import Camera, orbit_camera
+from ..cameras.projection import look_frame, to_camera, to_clip
+from ..cameras.uv_layout import uv_to_clip
 from ..contract.checks import as_tensor, check_choice, check_integer, check_resolution
-from ..contract.types import RasterInfo, shares
+from ..contract.types import RasterInfo
 from ..meshes.mesh import Mesh
-from ..ops.rasterize import TILE_SIZE, interpolate, rasterize
+from ..ops import TILE_SIZE, interpolate, peel
 
 SPACES = ("camera", "uv")
-
-EMPTY_LAYER = 1e9
-"""Depth prior where the layer before drew nothing: nothing is behind it."""
 
 
 @dataclass(frozen=True)
@@ -117,24 +116,8 @@ def rasterize_mesh(
     else:
         views = tuple(cameras) if cameras else (orbit_camera(0, 0),)
         clip = to_clip(mesh.vertices, views, width, height)
-    results = []
-    prior = None
-    for layer, report in enumerate(shares(on_progress or (lambda share: None), layers)):
-        drawn = rasterize(
-            clip,
-            mesh.faces,
-            (height, width),
-            depth_prior=prior,
-            mode=mode,
-            tile_size=tile_size,
-            batch_size=batch_size,
-            backend=backend,
-            on_progress=report,
-        )
-        results.append(drawn)
-        if layer + 1 < layers:
-            z, w = interpolate(clip[..., 2:], *drawn, mesh.faces).unbind(-1)
-            prior = torch.where(drawn.findices > 0, z / w, EMPTY_LAYER)
+    options = {"mode": mode, "tile_size": tile_size, "batch_size": batch_size, "backend": backend}
+    results = list(peel(clip, mesh.faces, (height, width), layers, on_progress=on_progress, **options))
     return Raster(
         torch.stack([drawn.findices for drawn in results], dim=1),
         torch.stack([drawn.barycentric for drawn in results], dim=1),
@@ -142,10 +125,3 @@ def rasterize_mesh(
         views,
         results[0].info,
     )
-
-
-def uv_to_clip(uvs: Tensor, width: int, height: int) -> Tensor:
-    """``[N, 4]`` clip-space positions of UVs such that column j samples ``u = (j + 0.5)/width``, as viewers do."""
-    size = uvs.new_tensor([width, height])
-    ndc = (uvs * size - 0.5) * (2.0 / (size - 1).clamp(min=1)) - 1.0
-    return torch.cat((ndc, torch.zeros_like(ndc[:, :1]), torch.ones_like(ndc[:, :1])), dim=1)

@@ -18,7 +18,7 @@ from typing import ParamSpec, TypeVar
 
 import torch
 
-from .devices import DevicePolicy, device_policy
+from .policy import DevicePolicy, device_policy
 
 P = ParamSpec("P")
 R = TypeVar("R")

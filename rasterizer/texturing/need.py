@@ -14,8 +14,9 @@ from torch import Tensor
 
 from ..contract.checks import check_faces
 from ..meshes.mesh import Mesh
-from ..runtime.devices import device_policy, free_memory
+from ..runtime.devices import free_memory
 from ..runtime.memory import TooLargeError
+from ..runtime.policy import device_policy
 from ..runtime.threads import threads_for
 
 _FIXED = 64 << 20  # working memory of the rasterizer and of libraries

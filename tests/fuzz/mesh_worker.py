@@ -62,7 +62,7 @@ def _import_all() -> None:
 
 def _count_texels() -> None:
     """Of every picture that is decoded."""
-    from rasterizer.meshes.textures import TextureFile
+    from rasterizer.pictures.untrusted import TextureFile
 
     decode = TextureFile.image
 

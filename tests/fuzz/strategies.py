@@ -10,7 +10,8 @@ import torch
 from hypothesis import strategies as st
 from torch import Tensor
 
-from rasterizer.cameras.camera import orbit_camera, to_clip
+from rasterizer.cameras.camera import orbit_camera
+from rasterizer.cameras.projection import to_clip
 from rasterizer.meshes.mesh import Mesh
 
 COORDINATES = st.one_of(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rasterizer import rasterize
 from rasterizer.contract.reference import rasterize_reference
 from rasterizer.contract.types import MODES
-from rasterizer.runtime.devices import force_policy
+from rasterizer.runtime.policy import force_policy
 from tests.conftest import POLICIES
 from tests.fuzz.driver import Fault, Fuzzer
 from tests.fuzz.strategies import clip_scenes

@@ -22,7 +22,7 @@ INTERPOLATE = {"shading": "smooth", "background": "#ffffff"}
 @pytest.fixture
 def inspector(pack: SimpleNamespace, folders: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     """The module, as if somebody watched."""
-    module = importlib.import_module(pack.nodes["Rasterize"].__module__.rpartition(".")[0] + ".inspector")
+    module = importlib.import_module(pack.nodes["Rasterize"].__module__.rpartition(".")[0] + ".host.inspector")
     monkeypatch.setattr(pack.compat, "somebody_watches", lambda: True)
     yield module
     settle(module)

@@ -6,7 +6,6 @@ import copy
 import importlib.util
 import json
 import re
-import sys
 from types import SimpleNamespace
 from typing import Any
 

@@ -15,7 +15,7 @@ from rasterizer.diagnostics.quality import averaged
 from rasterizer.meshes.mesh import Mesh
 from rasterizer.meshes.sample_meshes import sample_mesh
 from rasterizer.rendering.raster import rasterize_mesh
-from rasterizer.runtime.devices import force_policy
+from rasterizer.runtime.policy import force_policy
 from rasterizer.texturing import Texels, bake_views
 from rasterizer.texturing.bake.view import closest
 from tests.conftest import POLICIES

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from rasterizer.cameras.camera import DIAMETER, Camera, look_at, normalization, orbit_camera, to_clip, turned
+from rasterizer.cameras.camera import Camera, look_at, orbit_camera, turned
+from rasterizer.cameras.projection import DIAMETER, normalization, to_clip
+from rasterizer.cameras.uv_layout import uv_to_clip
 from rasterizer.meshes.mesh import Mesh
 from rasterizer.meshes.sample_meshes import sample_mesh
 from rasterizer.rendering.attributes import attribute_image
-from rasterizer.rendering.raster import rasterize_mesh, uv_to_clip
+from rasterizer.rendering.raster import rasterize_mesh
 
 AXES = torch.tensor([[1.0, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0], [0, 0, 1], [0, 0, -1]])
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import rasterizer
 from rasterizer.contract import scenes
 from rasterizer.contract.reference import rasterize_reference
-from rasterizer.runtime.devices import PORTABLE, force_policy
+from rasterizer.runtime.policy import PORTABLE, force_policy
 
 SOUPS = {
     "small": scenes.soup(500, 0.05, seed=1),

@@ -16,7 +16,7 @@ from rasterizer.backends.others import custom_rasterizer as native
 from rasterizer.gpu.platforms import LaunchError
 from rasterizer.gpu.program import Loaded
 from rasterizer.hierarchy import kernels as gpu
-from rasterizer.runtime.devices import PORTABLE, force_policy
+from rasterizer.runtime.policy import PORTABLE, force_policy
 from tests.conftest import GOLDEN, golden_files
 from tests.rasterizer.hierarchy_reference import build_hierarchy_reference
 

@@ -24,7 +24,7 @@ from rasterizer.contract import scenes
 from rasterizer.contract.types import RasterOptions
 from rasterizer.gpu import cache, platforms, program
 from rasterizer.hierarchy import kernels as gpu
-from rasterizer.runtime.devices import PORTABLE, force_policy
+from rasterizer.runtime.policy import PORTABLE, force_policy
 
 CUDA = torch.device("cuda", 0)
 on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA or ROCm device")

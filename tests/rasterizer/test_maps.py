@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from rasterizer.cameras.camera import normalization, orbit_camera
+from rasterizer.cameras.camera import orbit_camera
+from rasterizer.cameras.projection import normalization
 from rasterizer.cameras.views import PRESETS
 from rasterizer.meshes.mesh import Mesh
 from rasterizer.meshes.sample_meshes import sample_mesh

@@ -13,7 +13,7 @@ from torch.utils._pytree import tree_leaves
 
 import rasterizer
 from rasterizer.contract import scenes
-from rasterizer.runtime.devices import PORTABLE, force_policy
+from rasterizer.runtime.policy import PORTABLE, force_policy
 
 _DATA_DEPENDENT = ("nonzero", "unique", "masked_select", "bincount", "repeat_interleave", "argwhere", "histc")
 _INDEXED = {"index_select": (1, 2), "gather": (1, 2), "scatter": (1, 2), "scatter_reduce": (1, 2)}  # dimension, index

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from rasterizer.cameras.camera import look_frame
+from rasterizer.cameras.projection import look_frame
 from rasterizer.cameras.views import PRESETS, View
 from rasterizer.diagnostics import quality
 from rasterizer.diagnostics.peers.hunyuan3d import _sample, back_sample, find_peers, their_layout

@@ -12,7 +12,8 @@ from rasterizer.cameras.camera import orbit_camera
 from rasterizer.meshes.mesh import Mesh
 from rasterizer.meshes.sample_meshes import sample_mesh
 from rasterizer.pictures.colors import linear_to_srgb
-from rasterizer.rendering.attributes import ATTRIBUTES, attribute_image, face_colors, sample_texture
+from rasterizer.pictures.sampling import sample_texture
+from rasterizer.rendering.attributes import ATTRIBUTES, attribute_image, face_colors
 from rasterizer.rendering.raster import Raster, rasterize_mesh
 
 

@@ -35,7 +35,7 @@ class Target:
         threshold: ``[views*height*width]`` smallest depth that may be drawn, at least :data:`LEAST_DEPTH`, or None
             for 0.
         float64: whether the device has float64.
-        by_column: see :class:`~rasterizer.runtime.devices.DevicePolicy`.
+        by_column: see :class:`~rasterizer.runtime.policy.DevicePolicy`.
     """
 
     zbuffer: PackedZBuffer | TwoPassZBuffer

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from ...runtime.devices import device_policy
+from ...runtime.policy import device_policy
 from ...runtime.threads import on_own_threads, share, share_rows, threads_for
 
 WORKING_BYTES = 256 << 20

@@ -19,9 +19,10 @@ import torch
 from torch import Tensor
 
 from ...contract.rule import constant, depth_threshold
-from ...contract.types import RasterInfo, RasterOptions, shares
-from ...runtime.devices import DevicePolicy, device_policy
+from ...contract.types import RasterInfo, RasterOptions
 from ...runtime.memory import default_budget
+from ...runtime.policy import DevicePolicy, device_policy
+from ...runtime.progress import shares
 from ...runtime.threads import on_own_threads, share, threads_for
 from ..interface import takes_single_views
 from .boxes import BYTES_PER_TRIANGLE, X0, BlockList, Boxes, count_tiles, cut, touched

@@ -109,7 +109,7 @@ class Triangles:
     it fits the budget."""
 
     def __init__(self, corners: Corners, size: tuple[int, int], budget: int, by_column: bool, chunk: int) -> None:
-        """``size``: image ``(height, width)``. ``by_column``: see :class:`~rasterizer.runtime.devices.DevicePolicy`.
+        """``size``: image ``(height, width)``. ``by_column``: see :class:`~rasterizer.runtime.policy.DevicePolicy`.
         ``chunk``: most triangles computed at once."""
         self.corners, self.count = corners, corners.views * corners.faces
         self._size, self._by_column, self._chunk = size, by_column, chunk

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ...contract.rule import DEPTH_STEPS, MAX_DEPTH
-from ...runtime.devices import DevicePolicy
+from ...runtime.policy import DevicePolicy
 
 _EMPTY = int(torch.tensor(-MAX_DEPTH * DEPTH_STEPS, dtype=torch.float32).view(torch.int32))
 

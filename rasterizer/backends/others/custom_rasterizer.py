@@ -12,8 +12,9 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-from ...contract.types import RasterInfo, RasterOptions, shares
+from ...contract.types import RasterInfo, RasterOptions
 from ...runtime.presence import broken, stand_in
+from ...runtime.progress import shares
 from ..interface import takes_single_views
 from .finite import only_finite
 

@@ -15,8 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...contract.types import RasterInfo, RasterOptions, shares
+from ...contract.types import RasterInfo, RasterOptions
 from ...runtime.presence import broken, installed
+from ...runtime.progress import shares
 from ..interface import takes_single_views
 from .finite import only_finite
 

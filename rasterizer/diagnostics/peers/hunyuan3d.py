@@ -19,7 +19,8 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-from ...cameras.camera import Camera, look_frame, to_camera
+from ...cameras.camera import Camera
+from ...cameras.projection import look_frame, to_camera
 from ...cameras.views import View
 from ...meshes.mesh import Mesh
 from ...rendering.raster import Raster, rasterize_mesh

@@ -7,8 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ... import hierarchy
-from ...ops import rasterize as api
+from ... import hierarchy, ops
 from .arguments import as_float, as_index
 
 
@@ -41,7 +40,7 @@ def rasterize_image(
     tri = as_index(F, pos.device, "F")
     width, height = int(width), int(height)
     prior = as_float(D, "D").detach().to(pos.device) if use_depth_prior else D
-    return list(api.rasterize_image(pos, tri, prior, width, height, float(occlusion_truncation), int(use_depth_prior)))
+    return list(ops.rasterize_image(pos, tri, prior, width, height, float(occlusion_truncation), int(use_depth_prior)))
 
 
 def build_hierarchy(

@@ -16,10 +16,10 @@ from torch import Tensor
 
 from ...cameras.camera import Camera
 from ...contract.checks import as_tensor, check_integer, check_number, check_resolution
-from ...contract.types import shares
 from ...meshes.mesh import Mesh
 from ...rendering.raster import Raster, rasterize_mesh
-from ...runtime.devices import device_policy
+from ...runtime.policy import device_policy
+from ...runtime.progress import shares
 from ...runtime.threads import on_own_threads, share_rows
 from ..need import BakeNeed, check_memory
 from ..scale import LARGEST, SMALLEST, largest_coordinate, within_float32

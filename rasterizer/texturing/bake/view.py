@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...cameras.camera import Camera, normalization
+from ...cameras.camera import Camera
+from ...cameras.projection import normalization
 from ...meshes.mesh import Mesh
 
 _STEEPEST = 20.0  # largest slope that tolerances follow; a steeper surface is hardly seen

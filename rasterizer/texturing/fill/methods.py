@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from ...contract.checks import as_tensor, check_choice
-from ...contract.types import shares
 from ...hierarchy import GridHierarchy, fill_surface
 from ...hierarchy.surface_graph import SurfaceGraph, group_mean
 from ...meshes.mesh import Mesh, weld_index
+from ...runtime.progress import shares
 from ...runtime.threads import on_own_threads, share_rows
 from ..need import check_memory, fill_bytes
 from ..scale import within_float32

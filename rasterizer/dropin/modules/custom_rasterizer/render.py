@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from .... import ops
 from ....contract.checks import as_tensor
-from ....ops import rasterize as api
 from .. import custom_rasterizer_kernel
 from ..arguments import as_float, as_index
 
@@ -60,4 +60,4 @@ def interpolate(col: Tensor, findices: Tensor, barycentric: Tensor, tri: Tensor)
     """
     col, barycentric = as_float(col, "col"), as_float(barycentric, "barycentric")
     findices, faces = as_tensor(findices, "findices"), as_index(tri, col.device, "tri")
-    return api.interpolate(col[:1] if col.ndim == 3 else col[None], findices, barycentric, faces)
+    return ops.interpolate(col[:1] if col.ndim == 3 else col[None], findices, barycentric, faces)
