@@ -15,9 +15,8 @@ from ..runtime.policy import device_policy
 from ..runtime.threads import on_own_threads, share_rows
 from .axis_views import peel
 from .cells import centres, coordinates_of, pack, unpack
-from .native_lists import check_levels, moved
-from .operators import build
-from .surface_samples import collect
+from .construct import build, check_levels
+from .surface_samples import Views
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,13 +99,9 @@ class GridHierarchy:
         half_side = size / 2 / (1 - 2 / resolution)
         centre = (low + high) / 2
         report = on_progress or (lambda share: None)
-        home = vertices.device
         peeled = peel(mesh, (mesh.vertices - centre) / half_side, resolution, max_layers, lambda s: report(0.7 * s))
-        device = double_device(home)
-        with torch.no_grad():
-            samples = collect([p.to(device) for p in peeled.positions], [n.to(device) for n in peeled.normals], None)
-            built = build(samples, levels, resolution, lambda s: report(0.7 + 0.3 * s), split_sides=True)
-            built = moved(built, home)
+        views = Views(peeled.positions, peeled.normals)
+        built = build(views, levels, resolution, split_sides=True, on_progress=lambda s: report(0.7 + 0.3 * s))
         report(1.0)
         parts = built.levels
         return cls(
