@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -110,7 +111,7 @@ class GridHierarchy:
             original=built.original > 0,
             keys=tuple(pack(level.cells, level.resolution) for level in parts),
             neighbors=tuple(level.neighbors for level in parts),
-            downsamples=tuple(level.downsample for level in parts[:-1]),
+            downsamples=built.downsamples,
             even_corners=tuple(level.corners[0] > 0 for level in parts),
             odd_corners=tuple(level.corners[1] > 0 for level in parts),
             resolution=resolution,
@@ -144,7 +145,7 @@ class GridHierarchy:
     def to(self, device: torch.device | str) -> GridHierarchy:
         """The same with every tensor on ``device``."""
 
-        def there(value: object) -> object:
+        def there(value: Any) -> Any:
             if isinstance(value, tuple):
                 return tuple(there(item) for item in value)
             return value.to(device) if isinstance(value, Tensor) else value
@@ -187,7 +188,7 @@ class GridHierarchy:
         around = torch.cat((parent[:, None], around[:, :4], around[:, 5:]), dim=1)
         own, coarse = self.points(level), self.points(level + 1)
         width = 2 * self.half_side / (self.resolution >> (level + 1))
-        total, weights = 0.0, 0.0
+        total, weights = features.new_zeros(()), features.new_zeros(())
         for cell in around.unbind(1):
             place = cell.clamp(min=0)
             apart = (coarse.index_select(0, place) - own).abs() / width

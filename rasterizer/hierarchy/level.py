@@ -60,6 +60,11 @@ class Built:
     original: Tensor
     feats: Tensor | None
 
+    @property
+    def downsamples(self) -> tuple[Tensor, ...]:
+        """Of every level but the coarsest, ``[N]`` int64 cells of the coarser level."""
+        return tuple(level.downsample for level in self.levels if level.downsample is not None)
+
     @classmethod
     def of(cls, finest: Numbered, levels: Sequence[Level]) -> Built:
         """From the numbered cells of the finest level, which are its first ones, and all levels."""

@@ -53,7 +53,7 @@ def build_hierarchy_with_feat(
         The same with ``[feats [N, C]]`` as second entry; padded cells have 0.5.
     """
     built = _build(view_layer_positions, view_layer_normals, view_layer_feats, num_level, resolution)
-    if built is None:
+    if built is None or built.feats is None:
         return [[], [], [], []]
     lists = _as_lists(built)
     return [lists[0], [built.feats], *lists[1:]]
@@ -99,7 +99,7 @@ def _as_lists(built: Built) -> list[list[Tensor]]:
     return [
         [built.positions, built.original],
         [level.neighbors for level in levels],
-        [level.downsample for level in levels[:-1]],
+        list(built.downsamples),
         [level.corners[0].to(torch.int64) for level in levels],
         [level.corners[1].to(torch.int64) for level in levels],
     ]

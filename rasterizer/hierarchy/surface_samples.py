@@ -150,7 +150,7 @@ def image_axes(points: Tensor, view: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return torch.where(top, -z, y), torch.where(side, z, x), torch.where(side, x, torch.where(top, y, z))
 
 
-def pixel_of(points: Tensor, view: Tensor, height: Tensor, width: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def pixel_of(points: Tensor, view: Tensor, height: Tensor | int, width: Tensor | int) -> tuple[Tensor, Tensor, Tensor]:
     """Row and column (int64, toward zero) of points in images of the size given for each, and their depth."""
     row, column, depth = image_axes(points, view)
     return (

@@ -69,6 +69,7 @@ def _pad(shown: Shown, coarser: LevelCells, find: Find, shared: bool) -> Shown:
     With ``shared``, two coarser cells may ask for the same child.
     """
     level = shown.level
+    assert level.downsample is not None  # the coarsest level has none, and no coarser one to be padded for
     size, count = len(level.cells), len(coarser.cells)
     hits = torch.zeros((2, count), dtype=torch.int32, device=level.cells.device)
     hits.scatter_reduce_(1, level.downsample.expand(2, -1), shown.corners, "amax")

@@ -92,7 +92,8 @@ class Pyramid:
         cells = cells.index_select(1, finest.numbering.number)
         if not any(looked_up):
             return replace(none, cells=cells)
-        rows, missing = list(cells), [None] * count
+        rows = list(cells)
+        missing: list[Tensor | None] = [None] * count
         for level in range(1, count):
             if looked_up[level]:
                 keys = pack(coordinates_of(samples.positions, resolutions[level]), resolutions[level])
