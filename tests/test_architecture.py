@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -123,3 +124,12 @@ def test_what_runs_before_pytorch_imports_the_standard_library_only(file: str) -
     names |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert not relative
     assert {name.partition(".")[0] for name in names} <= sys.stdlib_module_names
+
+
+def test_the_documented_table_is_this_one() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", text, re.MULTILINE))
+    assert set(rows) == {*MAY_IMPORT, *ABOVE} - OPEN
+    for room, others in MAY_IMPORT.items():
+        if room not in OPEN:
+            assert set(re.findall(r"`(\w+)`", rows[room])) == others, room
