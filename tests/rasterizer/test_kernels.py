@@ -149,10 +149,11 @@ def test_interpolation(tables: int, channels: int, dtype: torch.dtype) -> None:
 
 @on_gpu
 @pytest.mark.parametrize("scene", ["medium", "pixels on edges", "screen-sized"])
-def test_without_fast_doubles(scene: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_fast_doubles(scene: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What cards run whose float64 is slow; an H100 would never take it."""
-    (tmp_path / "slow.cu").write_text("#define FAST_DOUBLE 0\n" + kernels.PROGRAM.source.read_text())
-    slow = program.Program(tmp_path / "slow.cu", kernels.PROGRAM.kernels, lambda device: None, "a test")
+    ours = kernels.PROGRAM
+    defines = {**ours.defines, "FAST_DOUBLE": 0}
+    slow = program.Program(ours.source, ours.kernels, "a test", structs=ours.structs, defines=defines)
     assert slow.reason_against(CUDA) == ""
     monkeypatch.setattr(kernels, "PROGRAM", slow)
     (pos, tri), height, width = SCENES[scene]
@@ -246,7 +247,10 @@ def test_wrong_pixels_are_noticed(monkeypatch: pytest.MonkeyPatch, caplog: pytes
 
     monkeypatch.setattr(kernels, "_run", wrong)
     monkeypatch.setattr(kernels.PROGRAM, "_loaded", {})
-    assert "self-test" in kernels.PROGRAM._prepare(CUDA) and "using PyTorch operators instead" in caplog.text
+    assert (
+        "self-test" in kernels.PROGRAM._prepare(CUDA, kernels._self_test)
+        and "using PyTorch operators instead" in caplog.text
+    )
 
 
 @on_gpu
@@ -269,7 +273,7 @@ def test_compiles_for_nvidia(architecture: str, source: program.Program) -> None
         cuda = platforms.Cuda()
     except OSError as error:
         pytest.skip(f"no NVRTC here: {error}")
-    code = cuda.compile(source.source.read_text(encoding="utf-8"), cuda.options(architecture))
+    code = cuda.compile(source.text(), cuda.options(architecture))
     assert code[:4] == b"\x7fELF" and all(name.encode() in code for name in source.kernels)
 
 
@@ -281,7 +285,7 @@ def test_compiles_for_amd(architecture: str, source: program.Program) -> None:
         hip.version()
     except (OSError, AttributeError) as error:
         pytest.skip(f"no hipRTC here: {error}")
-    code = hip.compile(source.source.read_text(encoding="utf-8"), hip.options(architecture))
+    code = hip.compile(source.text(), hip.options(architecture))
     assert b"amdgcn" in code and all(name.encode() in code for name in source.kernels)
 
 
@@ -304,7 +308,7 @@ def test_compile_errors_name_the_file(folder: Path, tmp_path: Path) -> None:
     source = tmp_path / "broken.cu"
     source.write_text("int f() { return undeclared_name; }")
     with pytest.raises(platforms.CompileError, match="broken.cu.*undeclared_name"):
-        program.compile_source(source, target, "sm_75")
+        program.Program(source, (), "a test").compiled(target, "sm_75")
 
 
 @pytest.fixture
