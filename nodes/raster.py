@@ -8,11 +8,10 @@ from typing import Any
 import torch
 from comfy_api.latest import io
 
-from ..rasterizer.backends.registry import backend_names
 from ..rasterizer.cameras.camera import Camera
 from ..rasterizer.contract.types import MODES
 from ..rasterizer.meshes.mesh import Mesh
-from ..rasterizer.ops import TILE_SIZE
+from ..rasterizer.ops import TILE_SIZE, backend_names
 from ..rasterizer.pictures.colors import parse_color
 from ..rasterizer.rendering.attributes import ATTRIBUTES, ENCODINGS, SHADINGS, attribute_image, depth_to_unit
 from ..rasterizer.rendering.raster import SPACES, Raster, rasterize_mesh

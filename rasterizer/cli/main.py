@@ -20,7 +20,6 @@ import torch
 from tqdm import tqdm
 
 from .. import dropin
-from ..backends.registry import backend_names
 from ..cameras.camera import orbit_camera
 from ..cameras.views import PRESETS, turntable, with_lens
 from ..contract.types import MODES
@@ -29,7 +28,7 @@ from ..diagnostics.info import backend_info
 from ..meshes.files import load_mesh, save_mesh
 from ..meshes.mesh import Mesh
 from ..meshes.sample_meshes import SAMPLES, sample_mesh
-from ..ops import TILE_SIZE
+from ..ops import TILE_SIZE, backend_names
 from ..pictures.files import load_images, save_image
 from ..rendering.attributes import ATTRIBUTES, ENCODINGS, SHADINGS, attribute_image
 from ..rendering.raster import rasterize_mesh

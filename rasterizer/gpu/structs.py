@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 _TYPES = {
     "short": ctypes.c_int16,
@@ -42,7 +42,7 @@ def struct(name: str, *table: Fields) -> type[Struct]:
     Raises:
         TypeError: C would leave a hole between the fields or at their end.
     """
-    fields: list[tuple[str, type]] = []
+    fields: list[tuple[str, Any]] = []
     lines = []
     for kind, names, meaning in table:
         note = f"// {meaning}" if meaning else ""
@@ -53,7 +53,7 @@ def struct(name: str, *table: Fields) -> type[Struct]:
             declaration = f"{kind if isinstance(kind, str) else kind.__name__} {declared};"
             lines.append(f"    {declaration:<27} {note}".rstrip())
             note = ""
-    made = type(name, (Struct,), {"_fields_": fields})
+    made: Any = type(name, (Struct,), {"_fields_": fields})
     size = ctypes.sizeof(made)
     if size != sum(ctypes.sizeof(kind) for _, kind in fields):
         raise TypeError(f"{name}: its fields leave a hole; order them by size, largest first")
@@ -62,7 +62,7 @@ def struct(name: str, *table: Fields) -> type[Struct]:
     return made
 
 
-def _ctype(kind: str | type[Struct]) -> type:
+def _ctype(kind: str | type[Struct]) -> Any:
     if not isinstance(kind, str):
         return kind
     return ctypes.c_void_p if kind.endswith("*") else _TYPES[kind]

@@ -138,7 +138,7 @@ def test_interpolation(tables: int, channels: int, dtype: torch.dtype) -> None:
     tri = torch.randint(50, (70, 3), generator=random)
     findices = torch.randint(71, (3, 33, 20), generator=random)
     weights = torch.rand(3, 33, 20, 3, generator=random).flip(2)
-    assert interpolation._reason_against(col.to(CUDA), findices, weights, tri) == ""
+    assert not (interpolation.reason_against(CUDA) or interpolation._unsuited(col, findices, weights, tri))
     want = rasterizer.interpolate(col, findices, weights, tri)
     got = rasterizer.interpolate(col.to(CUDA), findices.to(CUDA, dtype), weights.to(CUDA), tri.to(CUDA))
     assert torch.equal(got.cpu(), want)
@@ -393,7 +393,6 @@ def test_a_budget_that_is_given_holds(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("empty", ["findices", "col", "channels", "tri"])
 def test_an_empty_grid_is_not_launched(empty: str, monkeypatch: pytest.MonkeyPatch) -> None:
     silent = _silent(interpolation.PROGRAM, monkeypatch)
-    monkeypatch.setattr(interpolation.PROGRAM, "reason_against", lambda device: "")
     col, found, weights = torch.ones(1, 3, 2), torch.zeros(1, 4, 5, dtype=torch.int32), torch.zeros(1, 4, 5, 3)
     tri = torch.tensor([[0, 1, 2]])
     if empty == "findices":

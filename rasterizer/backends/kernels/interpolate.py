@@ -54,22 +54,26 @@ PROGRAM = Program(
 )
 
 
+reason_against = PROGRAM.reason_against
+
+
 def interpolate(col: Tensor, findices: Tensor, barycentric: Tensor, tri: Tensor, budget: int = 0) -> Tensor:
-    """As :func:`rasterizer.backends.eager.interpolate.interpolate` where nothing needs a gradient; that does what the
-    kernel cannot."""
+    """As :func:`rasterizer.backends.eager.interpolate.interpolate`; falls back to it for what the kernel does not suit,
+    and when a launch fails."""
     arguments = (col, findices, barycentric, tri)
-    if _reason_against(*arguments):
+    if _unsuited(*arguments):
         return by_operators(*arguments, budget)
     return PROGRAM.attempt(col.device, lambda: _run(*arguments), lambda: by_operators(*arguments, budget))
 
 
-def _reason_against(col: Tensor, findices: Tensor, barycentric: Tensor, tri: Tensor) -> str:
-    """Why the kernel cannot interpolate these; empty if it can."""
-    if col.dtype != torch.float32 or barycentric.dtype != torch.float32:
-        return "for float32"
-    if not (0 < findices.numel() < 2**31 and 0 < col.numel() < 2**31 and tri.shape[0]):
-        return "for images and tables that 32 bits can count, with something in them"
-    return PROGRAM.reason_against(col.device)
+def _unsuited(col: Tensor, findices: Tensor, barycentric: Tensor, tri: Tensor) -> bool:
+    """Whether this is beyond the kernel, which is for float32, and for images and tables that 32 bits can count, with
+    something in them."""
+    return (
+        col.dtype != torch.float32
+        or barycentric.dtype != torch.float32
+        or not (0 < findices.numel() < 2**31 and 0 < col.numel() < 2**31 and tri.shape[0])
+    )
 
 
 def _run(col: Tensor, findices: Tensor, barycentric: Tensor, tri: Tensor) -> Tensor:

@@ -25,7 +25,6 @@ from ...gpu.program import Loaded, Program, current_stream, parameters_of
 from ...gpu.structs import struct
 from ...runtime.memory import call_when_memory_is_short, default_budget
 from ..eager import rasterize as eager
-from .interpolate import interpolate as interpolate
 
 _KEPT_WORDS, _KEPT_QUEUES = 1 << 26, 1 << 25  # bytes of a z-buffer and of queues that are kept for the next call
 _STREAMS = 4  # whose z-buffers are kept at a time
@@ -148,7 +147,7 @@ def _run(pos: Tensor, tri: Tensor, options: RasterOptions) -> tuple[Tensor, Tens
     group = max(1, min(65535, (2**31 - 1) // max(height * width, len(tri))))
     words = options.budget // 2 or default_budget(pos.device)
     group = max(1, min(group, views, words // (height * width * 8)))
-    invalid = []
+    counts = []
     for start in range(0, views, group):
         options.on_progress(start / views)
         some, results = pos, (findices, barycentric)
@@ -156,8 +155,8 @@ def _run(pos: Tensor, tri: Tensor, options: RasterOptions) -> tuple[Tensor, Tens
             part = slice(start, start + group)
             some, results = pos[part], (findices[part], barycentric[part])
         part_prior = None if prior is None else prior[start : start + group]
-        invalid.append(_launch(_plan_of(some, tri, options), some, tri, part_prior, options, results)[2])
-    return findices, barycentric, plan.info(_Sum(invalid))
+        counts.append(_launch(_plan_of(some, tri, options), some, tri, part_prior, options, results)[2])
+    return findices, barycentric, plan.info(_Sum(counts))
 
 
 class _Count:
@@ -354,15 +353,16 @@ def _buffers(key: tuple[int, int], plan: _Plan, device: torch.device) -> tuple[_
     same epoch each time it is replayed, and gets buffers that it clears itself.
     """
     if 8 * plan.pixels > _KEPT_WORDS or plan.faces > 1 << _FACE_BITS or torch.cuda.is_current_stream_capturing():
-        buffers, key = _Buffers(plan.pixels, 1, 32, device), None
-    else:
-        buffers = _kept.pop(key, None)
-        if buffers is None or buffers.epoch == 0 or buffers.words.shape[0] < plan.pixels + _COUNTERS:
-            buffers = _Buffers(plan.pixels, _EPOCHS, _FACE_BITS, device)
-        buffers.epoch -= 1
-    if buffers.plan is not plan:
+        buffers = _Buffers(plan.pixels, 1, 32, device)
         buffers.prepare(plan)
-    return buffers, key
+        return buffers, None
+    kept = _kept.pop(key, None)
+    if kept is None or kept.epoch == 0 or kept.words.shape[0] < plan.pixels + _COUNTERS:
+        kept = _Buffers(plan.pixels, _EPOCHS, _FACE_BITS, device)
+    kept.epoch -= 1
+    if kept.plan is not plan:
+        kept.prepare(plan)
+    return kept, key
 
 
 def _aligned(pos: Tensor) -> Tensor:
