@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from ..pictures.colors import linear_to_srgb, srgb_to_linear
 from ..pictures.files import to_pil
 from ..pictures.sampling import sample_texture
 from ..runtime.files import write_atomically
+from ..runtime.log import log
 from ..runtime.safe_names import check_new, relative_parts, shortened
 from .folder import MeshFolder, resolver
 from .gltf import prepare_gltf
@@ -31,8 +31,6 @@ from .textures import Textures
 
 if TYPE_CHECKING:
     import trimesh
-
-log = logging.getLogger("torch_rasterizer")
 
 SUPPORTED_SUFFIXES = (".glb", ".gltf", ".obj", ".stl", ".ply", ".off")
 """Of files that :func:`load_mesh` reads."""

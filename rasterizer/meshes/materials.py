@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +11,11 @@ import torch
 from ..pictures.colors import linear_to_srgb, srgb_to_linear
 from ..pictures.untrusted import TextureFile, pixels
 from ..runtime.limits import TEXTURE_PIXELS
+from ..runtime.log import log
 from .textures import Textures
 
 if TYPE_CHECKING:
     from PIL import Image
-
-log = logging.getLogger("torch_rasterizer")
 
 WHITE = (1.0, 1.0, 1.0)
 """The factor that changes nothing."""

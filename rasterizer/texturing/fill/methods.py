@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 
 import torch
@@ -12,6 +11,7 @@ from ...contract.checks import as_tensor, check_choice
 from ...hierarchy import GridHierarchy, fill_surface
 from ...hierarchy.surface_graph import SurfaceGraph, group_mean
 from ...meshes.mesh import Mesh, weld_index
+from ...runtime.log import log
 from ...runtime.progress import shares
 from ...runtime.threads import on_own_threads, share_rows
 from ..need import check_memory, fill_bytes
@@ -22,8 +22,6 @@ from .vertices.inpaint import vertex_colors
 
 METHODS = ("surface", "vertex smooth", "vertex forward", "dilate")
 """Ways to fill."""
-
-log = logging.getLogger("torch_rasterizer")
 
 _LAYERS = 16
 _BLUR = 0.6  # standard deviation of the weights with which texels read the cells around them, in cells

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import importlib.util
-import logging
 import os
 import subprocess
 import sys
@@ -18,10 +17,9 @@ import torch
 
 from ...contract.checks import as_array, as_tensor, check_faces, check_integer
 from ...meshes.mesh import Mesh
+from ...runtime.log import log
 from .job import bound
 from .scratch import scratch_folder
-
-log = logging.getLogger("torch_rasterizer")
 
 MANY_FACES = 100_000
 """Above this :func:`unwrap_uv` warns that it takes long."""
