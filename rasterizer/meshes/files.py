@@ -23,8 +23,7 @@ from .gltf import prepare_gltf
 from .headers import check_ply, check_stl
 from .materials import WHITE, Part, merge_textures, read_base_color, read_metallic_roughness, to_bytes, to_linear
 from .mesh import Mesh
-from .obj import prepare_obj
-from .obj_file import files_beside, save_obj
+from .obj import files_beside, prepare_obj, save_obj
 from .off import read_off
 from .texts import to_utf8
 from .textures import Textures
