@@ -71,7 +71,11 @@ def _lay_out(full: np.ndarray, spans: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 
 def _pack(sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Boxes ``[K, 2]`` of (width, height) on shelves, tallest first: the corner of each, and the size of all."""
+    """Boxes ``[K, 2]`` of (width, height) on shelves, tallest first: the corner of each, and the size of all.
+
+    Next fit by decreasing height (Coffman, Garey, Johnson and Tarjan, Performance Bounds for Level-Oriented
+    Two-Dimensional Packing Algorithms, SIAM Journal on Computing 9, 1980), on shelves of about the square's side.
+    """
     row = max(sizes[:, 0].max(), np.sqrt(sizes.prod(axis=1).sum()))
     corners = np.zeros_like(sizes)
     x = y = shelf = 0

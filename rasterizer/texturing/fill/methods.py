@@ -94,7 +94,7 @@ def fill_texture(
 
 
 def _check_shapes(texture: Tensor, painted: Tensor) -> tuple[Tensor, Tensor]:
-    """Both as tensors that fit each other."""
+    """Texture and painted texels as tensors that fit each other."""
     texture, painted = as_tensor(texture, "texture"), as_tensor(painted, "painted")
     if texture.ndim != 3 or not texture.shape[2]:
         raise ValueError(f"texture: found {list(texture.shape)}, expected [H, W, C] with at least one channel")
