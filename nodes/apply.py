@@ -9,8 +9,8 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..rasterizer.meshes.files import to_trimesh
 from ..rasterizer.meshes.mesh import Mesh
+from ..rasterizer.meshes.trimesh_objects import to_trimesh
 from ..rasterizer.texturing.apply import LAYOUTS, apply_textures
 from .host import versions
 from .host.meshes import is_trimesh, read_meshes, write_mesh

@@ -8,9 +8,10 @@ from pathlib import Path
 import folder_paths
 from comfy_api.latest import io
 
-from ..rasterizer.meshes.files import SUPPORTED_SUFFIXES, load_mesh, to_trimesh
+from ..rasterizer.meshes.files import SUPPORTED_SUFFIXES, load_mesh
 from ..rasterizer.meshes.mesh import Mesh
 from ..rasterizer.meshes.sample_meshes import SAMPLES, sample_mesh
+from ..rasterizer.meshes.trimesh_objects import to_trimesh
 from ..rasterizer.runtime.safe_names import relative_parts, shortened
 from .host import versions
 from .host.meshes import write_mesh

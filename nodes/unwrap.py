@@ -6,7 +6,7 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..rasterizer.meshes.files import to_trimesh
+from ..rasterizer.meshes.trimesh_objects import to_trimesh
 from ..rasterizer.texturing.unwrap.unwrap import MANY_FACES, advice, unwrap_uv
 from .host import versions
 from .host.meshes import is_trimesh, read_meshes, write_mesh

@@ -20,8 +20,8 @@ from ...rasterizer.cameras.camera import Camera, look_at, orbit_camera, orbit_qu
 from ...rasterizer.cameras.projection import normalization
 from ...rasterizer.cameras.views import View
 from ...rasterizer.hierarchy import GridHierarchy
-from ...rasterizer.meshes.files import from_trimesh
 from ...rasterizer.meshes.mesh import Mesh
+from ...rasterizer.meshes.trimesh_objects import from_trimesh
 from ...rasterizer.rendering.raster import Raster
 from .versions import new_mesh
 
