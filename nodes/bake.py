@@ -12,7 +12,8 @@ from ..rasterizer.texturing import METHODS, Baked, bake_views, fill_texture
 from ..rasterizer.texturing.bake.blend import bake_need
 from ..rasterizer.texturing.need import fill_bytes
 from .host import versions
-from .host.meshes import read_cameras, read_meshes
+from .host.cameras import read_cameras
+from .host.meshes import read_meshes
 from .host.runtime import Progress, compute, result_device
 
 

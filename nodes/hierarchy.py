@@ -15,8 +15,10 @@ from ..rasterizer.meshes.mesh import Mesh
 from ..rasterizer.rendering.attributes import attribute_image
 from ..rasterizer.rendering.raster import rasterize_mesh
 from .host import versions
-from .host.meshes import HierarchyValue, read_cameras, read_meshes
+from .host.cameras import read_cameras
+from .host.meshes import read_meshes
 from .host.runtime import Progress, compute, result_device
+from .host.values import HierarchyValue
 
 _BYTES_PER_CELL = 3 * 8 * 64  # of the R x R grid, over three views: layers, samples and tables
 

@@ -10,7 +10,8 @@ from comfy_api.latest import io
 from ..rasterizer.meshes.mesh import Mesh
 from ..rasterizer.rendering.maps import STYLES, Maps, render_maps
 from .host import versions
-from .host.meshes import read_cameras, read_meshes, uv_advice
+from .host.cameras import read_cameras
+from .host.meshes import read_meshes, uv_advice
 from .host.runtime import Progress, compute, result_device
 
 _BYTES_PER_PIXEL = 160  # z-buffer, fragments, three maps, and what is interpolated for them

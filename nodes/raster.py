@@ -17,8 +17,10 @@ from ..rasterizer.pictures.colors import parse_color
 from ..rasterizer.rendering.attributes import ATTRIBUTES, ENCODINGS, SHADINGS, attribute_image, depth_to_unit
 from ..rasterizer.rendering.raster import SPACES, Raster, rasterize_mesh
 from .host import inspector, versions
-from .host.meshes import RasterValue, read_cameras, read_meshes
+from .host.cameras import read_cameras
+from .host.meshes import read_meshes
 from .host.runtime import Progress, compute, result_device
+from .host.values import RasterValue
 
 _BYTES_PER_PIXEL = 48  # z-buffer, fragments, and the pictures made of them
 

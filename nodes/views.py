@@ -10,7 +10,8 @@ from ..rasterizer.cameras.views import PRESETS, PROJECTIONS, custom_views, turnt
 from ..rasterizer.contract.checks import check_choice, check_integer
 from ..rasterizer.rendering.choose_views import MOST_EXTRA, add_views
 from .host import versions
-from .host.meshes import read_meshes, uv_advice, write_cameras, write_hunyuan_cameras
+from .host.cameras import write_cameras, write_hunyuan_cameras
+from .host.meshes import read_meshes, uv_advice
 from .host.runtime import Progress, compute
 
 _PRESETS = (*PRESETS, "turntable", "custom")
