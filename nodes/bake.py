@@ -11,7 +11,7 @@ from ..rasterizer.meshes.mesh import Mesh
 from ..rasterizer.texturing import METHODS, Baked, bake_views, fill_texture
 from ..rasterizer.texturing.bake.blend import bake_need
 from ..rasterizer.texturing.need import fill_bytes
-from .host import versions
+from .host import inputs, versions
 from .host.cameras import read_cameras
 from .host.meshes import read_meshes
 from .host.runtime import Progress, compute, result_device
@@ -26,27 +26,20 @@ class BakeViewsNode(io.ComfyNode):
         return versions.schema(
             node_id="TorchRasterBakeViews",
             display_name="Bake Views to Texture",
-            category=versions.TEXTURING,
+            category=inputs.TEXTURING,
             description="Carries pictures of a mesh, one per camera, to its texture: every texel looks up the views in "
             "which its own surface is visible and blends them. What no view shows stays empty: Fill Texture is next.",
             search_aliases=["projection", "back project", "texture baking", "hunyuan3d bake"],
             inputs=[
-                versions.mesh_input("The mesh, with UVs (Unwrap UV makes them)."),
+                inputs.mesh_input("The mesh, with UVs (Unwrap UV makes them)."),
                 io.Image.Input(
                     "images",
                     tooltip="One picture per camera, in the order of the cameras; for a batch of meshes, mesh by mesh. "
                     "Any size, square or not.",
                 ),
-                versions.cameras_input(
-                    "The cameras the pictures were made with, such as Camera Views.", optional=False
-                ),
-                io.Int.Input(
-                    "texture_size",
-                    default=2048,
-                    min=16,
-                    max=16384,
-                    step=16,
-                    tooltip="Texels a side. Twice the views' size keeps all their detail.",
+                inputs.cameras_input("The cameras the pictures were made with, such as Camera Views."),
+                inputs.texels_input(
+                    "texture_size", 2048, "Texels a side. Twice the views' size keeps all their detail."
                 ),
                 io.Float.Input(
                     "exponent",
@@ -174,18 +167,17 @@ class FillTextureNode(io.ComfyNode):
         return versions.schema(
             node_id="TorchRasterFillTexture",
             display_name="Fill Texture",
-            category=versions.TEXTURING,
+            category=inputs.TEXTURING,
             description="Fills the parts of a texture that no view has painted, then the gutters between the charts, "
             "so that no seam shows when the texture is filtered.",
             search_aliases=["inpaint texture", "dilate", "texture padding", "vertex inpaint"],
             inputs=[
                 io.Image.Input("texture", tooltip="From Bake Views to Texture."),
                 io.Mask.Input("painted", tooltip="Where the texture is painted; these texels stay as they are."),
-                versions.mesh_input("The mesh that the texture belongs to, with the same UVs."),
-                io.Combo.Input(
+                inputs.mesh_input("The mesh that the texture belongs to, with the same UVs."),
+                inputs.choice(
                     "method",
-                    options=list(METHODS),
-                    default=METHODS[0],
+                    METHODS,
                     tooltip="surface: colours spread over the surface, across UV seams, never to another sheet nearby "
                     "(best). vertex smooth, vertex forward: Hunyuan3D's way, over the mesh's vertices. dilate: in the "
                     "plane of the texture (fast).",

@@ -14,7 +14,7 @@ from ..rasterizer.hierarchy.report import describe
 from ..rasterizer.meshes.mesh import Mesh
 from ..rasterizer.rendering.attributes import attribute_image
 from ..rasterizer.rendering.raster import rasterize_mesh
-from .host import versions
+from .host import inputs, versions
 from .host.cameras import read_cameras
 from .host.meshes import read_meshes
 from .host.runtime import Progress, compute, result_device
@@ -32,13 +32,13 @@ class GridHierarchyNode(io.ComfyNode):
         return versions.schema(
             node_id="TorchRasterGridHierarchy",
             display_name="Build Grid Hierarchy",
-            category=versions.CATEGORY,
+            category=inputs.CATEGORY,
             description="Divides the space around a mesh into cells, keeps those that the surface passes through, and "
             "links each to its neighbours on the surface, level by level. Fill Texture and filters that follow "
             "the surface build on it.",
             search_aliases=["voxel", "sparse grid", "build_hierarchy", "octree"],
             inputs=[
-                versions.mesh_input("What to build it from. Each mesh of a batch gets a hierarchy of its own."),
+                inputs.mesh_input("What to build it from. Each mesh of a batch gets a hierarchy of its own."),
                 io.Int.Input(
                     "resolution",
                     default=128,
@@ -56,17 +56,14 @@ class GridHierarchyNode(io.ComfyNode):
                     step=1,
                     tooltip="How many levels. Each has half the resolution of the one before.",
                 ),
-                io.Int.Input(
+                inputs.layers_input(
                     "max_layers",
-                    default=8,
-                    min=1,
-                    max=64,
-                    step=1,
-                    tooltip="Most surfaces taken in behind one another along an axis. Info says when there are more.",
+                    8,
+                    "Most surfaces taken in behind one another along an axis. Info says when there are more.",
                 ),
             ],
             outputs=[
-                versions.HierarchySocket.Output(display_name="hierarchy", tooltip="For Show Grid Hierarchy."),
+                inputs.HierarchySocket.Output(display_name="hierarchy", tooltip="For Show Grid Hierarchy."),
                 io.String.Output(display_name="info", tooltip="Cells, neighbours, memory and time."),
             ],
             hidden=[io.Hidden.unique_id],
@@ -92,7 +89,7 @@ class GridHierarchyNode(io.ComfyNode):
             built.append(hierarchy)
             progress.next_stage()
         text = "\n\n".join(texts)
-        versions.show_text(text, cls.hidden.unique_id if cls.hidden else None)
+        versions.show_text(text, cls)
         return io.NodeOutput(HierarchyValue(tuple(built)), text)
 
 
@@ -105,21 +102,20 @@ class ShowHierarchyNode(io.ComfyNode):
         return versions.schema(
             node_id="TorchRasterShowHierarchy",
             display_name="Show Grid Hierarchy",
-            category=versions.CATEGORY,
+            category=inputs.CATEGORY,
             description="Draws the cells of one level of a grid hierarchy as cubes.",
             search_aliases=["voxel", "preview hierarchy"],
             inputs=[
-                versions.HierarchySocket.Input("hierarchy", tooltip="From Build Grid Hierarchy."),
+                inputs.HierarchySocket.Input("hierarchy", tooltip="From Build Grid Hierarchy."),
                 io.Int.Input("level", default=0, min=0, max=10, step=1, tooltip="0 is the finest."),
-                io.Combo.Input(
+                inputs.choice(
                     "coloring",
-                    options=list(COLORINGS),
-                    default=COLORINGS[0],
+                    COLORINGS,
                     tooltip="coarser cell: all that lie in one cell of the next level have the same colour. normal: "
                     "where the surface faces. position: where the cell is.",
                 ),
-                io.Int.Input("size", default=768, min=16, max=8192, step=8, tooltip="Of the picture, pixels a side."),
-                versions.cameras_input(
+                inputs.size_input(768, "Of the picture, pixels a side."),
+                inputs.cameras_input(
                     "Views to draw. Not connected: one orthographic view from the front, above right.", optional=True
                 ),
             ],

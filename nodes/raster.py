@@ -8,15 +8,14 @@ from typing import Any
 import torch
 from comfy_api.latest import io
 
-from ..rasterizer.backends.registry import backend_names
 from ..rasterizer.cameras.camera import Camera
 from ..rasterizer.contract.types import MODES
 from ..rasterizer.meshes.mesh import Mesh
-from ..rasterizer.ops import TILE_SIZE
+from ..rasterizer.ops import TILE_SIZE, backend_names
 from ..rasterizer.pictures.colors import parse_color
 from ..rasterizer.rendering.attributes import ATTRIBUTES, ENCODINGS, SHADINGS, attribute_image, depth_to_unit
 from ..rasterizer.rendering.raster import SPACES, Raster, rasterize_mesh
-from .host import inspector, versions
+from .host import inputs, inspector, versions
 from .host.cameras import read_cameras
 from .host.meshes import read_meshes
 from .host.runtime import Progress, compute, result_device
@@ -34,26 +33,24 @@ class RasterizeNode(io.ComfyNode):
         return versions.schema(
             node_id="TorchRasterRasterize",
             display_name="Rasterize",
-            category=versions.CATEGORY,
+            category=inputs.CATEGORY,
             description="Finds the nearest face at every pixel of every view: face ids, barycentrics, mask and depth. "
             "Connect 'raster' to Interpolate Attributes for normals, positions, textures and more.",
             search_aliases=["render mesh", "z-buffer", "face id", "depth map", "custom_rasterizer"],
             has_intermediate_output=True,  # the inspector's pictures come again from the cache
             inputs=[
-                versions.mesh_input("The mesh, or a batch of meshes: each is drawn in every view."),
-                io.Int.Input("width", default=1024, min=1, max=16384, step=1, tooltip="Image width in pixels."),
-                io.Int.Input("height", default=1024, min=1, max=16384, step=1, tooltip="Image height in pixels."),
-                io.Combo.Input(
+                inputs.drawn_mesh_input(),
+                inputs.pixels_input("width", "Image width in pixels."),
+                inputs.pixels_input("height", "Image height in pixels."),
+                inputs.choice(
                     "space",
-                    options=list(SPACES),
-                    default="camera",
+                    SPACES,
                     tooltip="camera: as the cameras see the mesh. uv: the UV layout, lying on the texture pixel "
                     "for pixel; needs UVs.",
                 ),
-                io.Combo.Input(
+                inputs.choice(
                     "mode",
-                    options=list(MODES),
-                    default="auto",
+                    MODES,
                     tooltip="How candidates are found; the result is the same to the last bit. batched is fast "
                     "for dense meshes, tiled for few large triangles, auto decides by the mesh.",
                 ),
@@ -73,29 +70,25 @@ class RasterizeNode(io.ComfyNode):
                     step=1,
                     tooltip="Triangles set up at once. 0 follows the memory that is free.",
                 ),
-                io.Combo.Input(
+                inputs.choice(
                     "backend",
-                    options=["auto", *backend_names()],
-                    default="auto",
-                    tooltip="auto takes the fastest exact one that works here; see Backend Info.",
+                    ("auto", *backend_names()),
+                    "auto takes the fastest exact one that works here; see Backend Info.",
                 ),
-                io.Int.Input(
+                inputs.layers_input(
                     "layers",
-                    default=1,
-                    min=1,
-                    max=64,
-                    step=1,
-                    tooltip="Surfaces to peel, nearest first: 2 also gives what lies behind the first. "
+                    1,
+                    "Surfaces to peel, nearest first: 2 also gives what lies behind the first. "
                     "The images of a view's layers follow each other in the batch.",
                 ),
-                versions.cameras_input(
+                inputs.cameras_input(
                     "Views to draw. Not connected: one orthographic view from the front.", optional=True
                 ),
             ],
             outputs=[
-                versions.RasterSocket.Output(display_name="raster", tooltip="Fragments, for Interpolate Attributes."),
+                inputs.RasterSocket.Output(display_name="raster", tooltip="Fragments, for Interpolate Attributes."),
                 io.Image.Output(display_name="face_ids", tooltip="A colour per face."),
-                io.Mask.Output(display_name="mask", tooltip="1 where the mesh was drawn."),
+                inputs.drawn_output(),
                 io.Image.Output(display_name="depth", tooltip="Nearest point of a view 1, farthest 0, background 0."),
             ],
         )
@@ -172,30 +165,28 @@ class InterpolateNode(io.ComfyNode):
         return versions.schema(
             node_id="TorchRasterInterpolate",
             display_name="Interpolate Attributes",
-            category=versions.CATEGORY,
+            category=inputs.CATEGORY,
             description="Pictures of one attribute over the fragments of Rasterize: positions, normals, UVs, "
             "colours, texture, depth, barycentrics or face ids, encoded as Hunyuan3D's paint models expect or plainly.",
             search_aliases=["normal map", "position map", "render attributes"],
             has_intermediate_output=True,  # the inspector's pictures come again from the cache
             inputs=[
-                versions.RasterSocket.Input("raster", tooltip="From Rasterize."),
-                io.Combo.Input(
+                inputs.RasterSocket.Input("raster", tooltip="From Rasterize."),
+                inputs.choice(
                     "attribute",
-                    options=list(ATTRIBUTES),
+                    ATTRIBUTES,
                     default="normal",
                     tooltip="What to show. uv and texture need UVs, vertex color needs vertex colours.",
                 ),
-                io.Combo.Input(
+                inputs.choice(
                     "shading",
-                    options=list(SHADINGS),
-                    default="smooth",
+                    SHADINGS,
                     tooltip="For normals. smooth: interpolated vertex normals (Hunyuan3D-2). flat: one per face "
                     "(Hunyuan3D-2.1).",
                 ),
-                io.Combo.Input(
+                inputs.choice(
                     "encoding",
-                    options=list(ENCODINGS),
-                    default="hunyuan3d",
+                    ENCODINGS,
                     tooltip="How positions and normals become colours. hunyuan3d: its axes (x, -z, y). world: x, y, z. "
                     "camera: right, up, toward the viewer. raw: the numbers themselves, also below 0 and above 1.",
                 ),
@@ -207,7 +198,7 @@ class InterpolateNode(io.ComfyNode):
             ],
             outputs=[
                 io.Image.Output(display_name="image", tooltip="One picture per view and layer."),
-                io.Mask.Output(display_name="mask", tooltip="1 where the mesh was drawn."),
+                inputs.drawn_output(),
             ],
         )
 

@@ -17,7 +17,7 @@ from ..rasterizer.contract.checks import check_choice
 from ..rasterizer.meshes.files import SAVED_SUFFIXES, save_mesh, saved_files
 from ..rasterizer.meshes.mesh import Mesh
 from ..rasterizer.runtime.safe_names import check_new, relative_parts, shortened
-from .host import versions
+from .host import inputs, versions
 from .host.meshes import read_meshes
 from .host.runtime import Progress
 
@@ -33,20 +33,19 @@ class SaveMeshNode(io.ComfyNode):
         return versions.schema(
             node_id="TorchRasterSaveMesh",
             display_name="Save Mesh",
-            category=versions.TEXTURING,
+            category=inputs.TEXTURING,
             description="Saves a mesh with its textures to ComfyUI's output folder. Connect 'path' to Preview 3D.",
             search_aliases=["export glb", "save obj", "Hy3DExportMesh", "save 3d"],
             inputs=[
-                versions.mesh_input("What to save. A batch makes a file for each mesh."),
+                inputs.mesh_input("What to save. A batch makes a file for each mesh."),
                 io.String.Input(
                     "filename_prefix",
                     default="3d/torch_raster",
                     tooltip="Folder and name below ComfyUI's output folder; a number and the suffix follow.",
                 ),
-                io.Combo.Input(
+                inputs.choice(
                     "format",
-                    options=list(_FORMATS),
-                    default=_FORMATS[0],
+                    _FORMATS,
                     tooltip="glb: everything in one file. obj: with a material file and pictures beside it. ply: "
                     "colours at the vertices, no texture. stl: the shape only.",
                 ),
