@@ -11,16 +11,16 @@ from comfy_api.latest import io
 from ..rasterizer.cameras.camera import orbit_camera
 from ..rasterizer.hierarchy import COLORINGS, GridHierarchy, voxel_mesh
 from ..rasterizer.hierarchy.report import describe
-from ..rasterizer.meshes.mesh import Mesh
 from ..rasterizer.rendering.attributes import attribute_image
 from ..rasterizer.rendering.raster import rasterize_mesh
 from .host import inputs, versions
 from .host.cameras import read_cameras
 from .host.meshes import read_meshes
-from .host.runtime import Progress, compute, result_device
-from .host.values import HierarchyValue
+from .host.runtime import Progress, for_each, result_device
+from .host.values import HierarchyValue, read_hierarchy
 
 _BYTES_PER_CELL = 3 * 8 * 64  # of the R x R grid, over three views: layers, samples and tables
+_BYTES_PER_CUBE = 24 * 64  # 4 corners for each of 6 sides
 
 
 class GridHierarchyNode(io.ComfyNode):
@@ -73,24 +73,27 @@ class GridHierarchyNode(io.ComfyNode):
     def execute(cls, mesh: Any, resolution: int, levels: int, max_layers: int) -> io.NodeOutput:
         """Build one for every mesh."""
         meshes = read_meshes(mesh)
-        progress = Progress(len(meshes))
-        built, texts = [], []
-        for item in meshes:
 
-            def build(device: torch.device, item: Mesh = item) -> GridHierarchy:
-                vertices, faces = item.vertices.to(device), item.faces.to(device)
-                return GridHierarchy.from_mesh(vertices, faces, resolution, levels, max_layers, progress)
-
+        def build(
+            vertices: torch.Tensor, faces: torch.Tensor, name: str, progress: Progress
+        ) -> tuple[GridHierarchy, str]:
             start = time.perf_counter()
-            hierarchy = compute(build, resolution * resolution * _BYTES_PER_CELL)
+            hierarchy = GridHierarchy.from_mesh(vertices, faces, resolution, levels, max_layers, progress)
             where = str(hierarchy.positions.device)
-            hierarchy = hierarchy.to(result_device())
-            texts.append(describe(hierarchy, item.name, time.perf_counter() - start, where))
-            built.append(hierarchy)
-            progress.next_stage()
+            hierarchy = hierarchy.to(result_device())  # waits for what the device has not done yet
+            return hierarchy, describe(hierarchy, name, time.perf_counter() - start, where)
+
+        made = for_each(
+            build,
+            [item.vertices for item in meshes],
+            [item.faces for item in meshes],
+            [item.name for item in meshes],
+            need=resolution * resolution * _BYTES_PER_CELL,
+        )
+        built, texts = zip(*made, strict=True)
         text = "\n\n".join(texts)
         versions.show_text(text, cls)
-        return io.NodeOutput(HierarchyValue(tuple(built)), text)
+        return io.NodeOutput(HierarchyValue(built), text)
 
 
 class ShowHierarchyNode(io.ComfyNode):
@@ -127,21 +130,13 @@ class ShowHierarchyNode(io.ComfyNode):
         cls, hierarchy: HierarchyValue, level: int, coloring: str, size: int, cameras: Any = None
     ) -> io.NodeOutput:
         """Draw every hierarchy in every view."""
-        if not isinstance(hierarchy, HierarchyValue):
-            raise ValueError(
-                f"hierarchy: is a {type(hierarchy).__name__}, expected the output 'hierarchy' of Build Grid Hierarchy"
-            )
+        hierarchies = read_hierarchy(hierarchy).hierarchies
         views = read_cameras(cameras) or [orbit_camera(30, 25)]
-        progress = Progress(len(hierarchy.hierarchies))
-        images = []
-        for item in hierarchy.hierarchies:
 
-            def draw(device: torch.device, item: GridHierarchy = item) -> torch.Tensor:
-                raster = rasterize_mesh(
-                    voxel_mesh(item.to(device), level, coloring), views, (size, size), on_progress=progress
-                )
-                return attribute_image(raster, "vertex color").flatten(0, 1).to(result_device())
+        def draw(hierarchy: GridHierarchy, progress: Progress) -> torch.Tensor:
+            cubes = voxel_mesh(hierarchy, level, coloring)
+            raster = rasterize_mesh(cubes, views, (size, size), on_progress=progress)
+            return attribute_image(raster, "vertex color").flatten(0, 1)
 
-            images.append(compute(draw, item.count(min(level, item.levels - 1)) * 24 * 64))
-            progress.next_stage()
-        return io.NodeOutput(torch.cat(images))
+        needs = [item.count(min(level, item.levels - 1)) * _BYTES_PER_CUBE for item in hierarchies]
+        return io.NodeOutput(torch.cat(for_each(draw, hierarchies, need=needs)))

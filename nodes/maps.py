@@ -8,11 +8,11 @@ import torch
 from comfy_api.latest import io
 
 from ..rasterizer.meshes.mesh import Mesh
-from ..rasterizer.rendering.maps import STYLES, Maps, render_maps
+from ..rasterizer.rendering.maps import STYLES, render_maps
 from .host import inputs, versions
 from .host.cameras import read_cameras
 from .host.meshes import read_meshes, uv_advice
-from .host.runtime import Progress, compute, result_device
+from .host.runtime import Progress, for_each
 
 _BYTES_PER_PIXEL = 160  # z-buffer, fragments, three maps, and what is interpolated for them
 
@@ -56,15 +56,10 @@ class RenderMapsNode(io.ComfyNode):
         meshes, views = read_meshes(mesh), read_cameras(cameras)
         if advice := uv_advice(meshes):  # now, and not when Bake fails, after minutes of painting
             versions.show_text(advice, cls)
-        progress = Progress(len(meshes))
-        drawn = []
-        for item in meshes:
 
-            def draw(device: torch.device, item: Mesh = item) -> Maps:
-                maps = render_maps(item.to(device), views, (size, size), style, progress)
-                return Maps(*(value.to(result_device()).contiguous() for value in vars(maps).values()))
+        def draw(mesh: Mesh, progress: Progress) -> tuple[torch.Tensor, ...]:
+            maps = render_maps(mesh, views, (size, size), style, progress)
+            return tuple(value.contiguous() for value in (maps.normal, maps.position, maps.depth, maps.mask))
 
-            drawn.append(compute(draw, len(views or [None]) * size * size * _BYTES_PER_PIXEL))
-            progress.next_stage()
-        kinds = zip(*(vars(maps).values() for maps in drawn), strict=True)
-        return io.NodeOutput(*(torch.cat(parts) for parts in kinds))
+        drawn = for_each(draw, meshes, need=len(views or [None]) * size * size * _BYTES_PER_PIXEL)
+        return io.NodeOutput(*map(torch.cat, zip(*drawn, strict=True)))

@@ -18,8 +18,8 @@ from ..rasterizer.rendering.raster import SPACES, Raster, rasterize_mesh
 from .host import inputs, inspector, versions
 from .host.cameras import read_cameras
 from .host.meshes import read_meshes
-from .host.runtime import Progress, compute, result_device
-from .host.values import RasterValue
+from .host.runtime import Progress, for_each, result_device
+from .host.values import RasterValue, read_raster
 
 _BYTES_PER_PIXEL = 48  # z-buffer, fragments, and the pictures made of them
 
@@ -109,7 +109,6 @@ class RasterizeNode(io.ComfyNode):
     ) -> io.NodeOutput:
         """Rasterize every mesh in every view."""
         meshes, views = read_meshes(mesh), read_cameras(cameras)
-        progress = Progress(len(meshes))
         settings = {
             "resolution": (height, width),
             "space": space,
@@ -120,32 +119,26 @@ class RasterizeNode(io.ComfyNode):
             "backend": backend,
         }
         need = len(views or [None]) * layers * width * height * _BYTES_PER_PIXEL
-        rasters, faces, depths, distances = [], [], [], []
-        for item in meshes:
-            raster, face_image, depth, distance = compute(partial(_draw, item, views, settings, progress), need)
-            rasters.append(raster)
-            faces.append(face_image)
-            depths.append(depth)
-            distances.append(distance)
-            progress.next_stage()
+        drawn = for_each(partial(_draw, views, settings), meshes, need=need)
+        rasters, faces, depths, distances = zip(*drawn, strict=True)
         masks = [raster.mask.flatten(0, 1) for raster in rasters]
-        value = RasterValue(tuple(rasters))
+        value = RasterValue(rasters)
         shown = inspector.show_fragments(value, distances)
         return io.NodeOutput(value, torch.cat(faces), torch.cat(masks), torch.cat(depths), ui=shown)
 
 
 def _draw(
-    mesh: Mesh, views: list[Camera] | None, settings: dict[str, Any], progress: Progress, device: torch.device
+    views: list[Camera] | None, settings: dict[str, Any], mesh: Mesh, progress: Progress
 ) -> tuple[Raster, torch.Tensor, torch.Tensor, torch.Tensor | None]:
     """Raster, face ids, depth and, seen by cameras, distance ``[V, L, H, W]`` of one mesh."""
 
     def stop(share: float) -> None:
-        progress(1.0)  # the pictures take little of the time, but a stop is answered there too
+        progress(1.0)  # the pictures take little of the time, but a stop is answered while they are made, too
 
-    raster = rasterize_mesh(mesh.to(device), views, **settings, on_progress=progress)
+    raster = rasterize_mesh(mesh, views, **settings, on_progress=progress)
     faces = attribute_image(raster, "face id", background=(0, 0, 0), on_progress=stop)
     if not raster.cameras:
-        return raster.to(result_device()), _flat(faces), _flat(torch.zeros_like(raster.barycentric)), None
+        return raster, _flat(faces), _flat(torch.zeros_like(raster.barycentric)), None
     distances, depths = [], []
     for number in range(len(raster.findices)):
         stop(0.0)
@@ -153,7 +146,7 @@ def _draw(
         distances.append(view.distance())
         depths.append(depth_to_unit(distances[-1], view.findices > 0))
     depth = torch.cat(depths)[..., None].expand(*raster.findices.shape, 3)
-    return raster.to(result_device()), _flat(faces), _flat(depth), torch.cat(distances).to(result_device())
+    return raster, _flat(faces), _flat(depth), torch.cat(distances)
 
 
 class InterpolateNode(io.ComfyNode):
@@ -207,25 +200,16 @@ class InterpolateNode(io.ComfyNode):
         cls, raster: RasterValue, attribute: str, shading: str, encoding: str, background: str
     ) -> io.NodeOutput:
         """Interpolate over every raster of the batch."""
-        if not isinstance(raster, RasterValue):
-            raise ValueError(f"raster: is a {type(raster).__name__}, expected the output 'raster' of Rasterize")
-        color = parse_color(background)
-        progress = Progress(len(raster.rasters))
-        images = []
-        for item in raster.rasters:
-            images.append(
-                compute(
-                    lambda device, item=item: _flat(
-                        attribute_image(item.to(device), attribute, shading, encoding, color, progress)
-                    ),
-                    4 * item.barycentric.numel() * 4,
-                )
-            )
-            progress.next_stage()
-        masks = [item.mask.flatten(0, 1).to(result_device()) for item in raster.rasters]
+        rasters, color = read_raster(raster).rasters, parse_color(background)
+
+        def draw(raster: Raster, progress: Progress) -> torch.Tensor:
+            return _flat(attribute_image(raster, attribute, shading, encoding, color, progress))
+
+        images = for_each(draw, rasters, need=[4 * item.barycentric.numel() * 4 for item in rasters])
+        masks = [item.mask.flatten(0, 1).to(result_device()) for item in rasters]
         return io.NodeOutput(torch.cat(images), torch.cat(masks), ui=inspector.show_images(raster, images))
 
 
 def _flat(image: torch.Tensor) -> torch.Tensor:
-    """``[V, L, H, W, C]`` to a batch of images where ComfyUI wants them."""
-    return image.flatten(0, 1).to(result_device()).contiguous()
+    """``[V, L, H, W, C]`` to a batch of images."""
+    return image.flatten(0, 1).contiguous()

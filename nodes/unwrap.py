@@ -7,10 +7,11 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..rasterizer.meshes.files import to_trimesh
+from ..rasterizer.meshes.mesh import Mesh
 from ..rasterizer.texturing.unwrap.unwrap import MANY_FACES, advice, unwrap_uv
 from .host import inputs, versions
 from .host.meshes import is_trimesh, read_meshes, write_mesh
-from .host.runtime import Progress, result_device
+from .host.runtime import CPU, Progress, for_each
 
 
 class UnwrapUVNode(io.ComfyNode):
@@ -56,14 +57,14 @@ class UnwrapUVNode(io.ComfyNode):
             if is_trimesh(mesh):
                 return io.NodeOutput(write_mesh(*meshes), mesh)
             return io.NodeOutput(mesh, to_trimesh(meshes[0]))
-        progress = Progress(len(meshes))
         notes = [advice(len(item.faces)) for item in meshes if len(item.faces) > MANY_FACES]
         if any(item.texture is not None or item.metallic_roughness is not None for item in meshes):
             notes.append("The mesh had textures. They do not lie on the new UVs and are dropped; bake them anew.")
         if notes:
             versions.show_text("\n".join(notes), cls)
-        made = []
-        for item in meshes:
-            made.append(unwrap_uv(item, resolution, padding, progress).to(result_device()))
-            progress.next_stage()
+
+        def unwrap(mesh: Mesh, progress: Progress) -> Mesh:
+            return unwrap_uv(mesh, resolution, padding, progress)
+
+        made = for_each(unwrap, meshes, device=CPU)  # xatlas knows no other
         return io.NodeOutput(write_mesh(*made), to_trimesh(made[0]))

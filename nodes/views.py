@@ -12,7 +12,7 @@ from ..rasterizer.rendering.choose_views import MOST_EXTRA, add_views
 from .host import inputs, versions
 from .host.cameras import write_cameras, write_hunyuan_cameras
 from .host.meshes import read_meshes, uv_advice
-from .host.runtime import Progress, compute
+from .host.runtime import for_each
 
 _PRESETS = (*PRESETS, "turntable", "custom")
 
@@ -146,8 +146,8 @@ class CamerasNode(io.ComfyNode):
                 f"extra_views: is {extra_views} with nothing connected to mesh, expected 0, or the mesh to look at"
             )
         if extra_views:
-            progress, given = Progress(1), chosen
-            chosen = compute(lambda device: add_views(around.to(device), given, extra_views, progress))
+            given = chosen
+            (chosen,) = for_each(lambda mesh, progress: add_views(mesh, given, extra_views, progress), [around])
             added = ", ".join(f"{view.azimuth:g}° {view.elevation:+g}°" for view in chosen[len(given) :])
             said.append(f"{len(chosen)} cameras, {len(chosen) - len(given)} of them added{': ' * bool(added)}{added}")
         if any(said):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
@@ -35,6 +36,30 @@ class HierarchyValue:
     def get_ram_usage(self) -> int:
         """Bytes, for ComfyUI's cache."""
         return sum(hierarchy.memory() for hierarchy in self.hierarchies)
+
+
+def read_raster(value: Any) -> RasterValue:
+    """What is on a RASTER socket.
+
+    Raises:
+        ValueError: something else.
+    """
+    if not isinstance(value, RasterValue):
+        raise ValueError(f"raster: is a {type(value).__name__}, expected the output 'raster' of Rasterize")
+    return value
+
+
+def read_hierarchy(value: Any) -> HierarchyValue:
+    """What is on a GRID_HIERARCHY socket.
+
+    Raises:
+        ValueError: something else.
+    """
+    if not isinstance(value, HierarchyValue):
+        raise ValueError(
+            f"hierarchy: is a {type(value).__name__}, expected the output 'hierarchy' of Build Grid Hierarchy"
+        )
+    return value
 
 
 @contextmanager
