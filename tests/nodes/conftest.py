@@ -112,15 +112,19 @@ def pack() -> SimpleNamespace:
     _load(PACKAGE, ROOT / "__init__.py", submodule_search_locations=[str(ROOT)])
     nodes = importlib.import_module(f"{PACKAGE}.nodes")
     part = {
-        "border": "nodes.host.meshes",
         "compat": "nodes.host.versions",
+        "runtime": "nodes.host.runtime",
         "cameras": "rasterizer.cameras.camera",
         "mesh": "rasterizer.meshes.mesh",
         "samples": "rasterizer.meshes.sample_meshes",
     }
+    meshes, cameras = (importlib.import_module(f"{PACKAGE}.nodes.host.{name}") for name in ("meshes", "cameras"))
     return SimpleNamespace(
         nodes={cls.GET_SCHEMA().node_id.removeprefix("TorchRaster"): cls for cls in nodes.NODES},
         **{name: importlib.import_module(f"{PACKAGE}.{module}") for name, module in part.items()},
+        border=SimpleNamespace(
+            read_meshes=meshes.read_meshes, write_mesh=meshes.write_mesh, read_cameras=cameras.read_cameras
+        ),
         management=importlib.import_module("comfy.model_management"),
     )
 

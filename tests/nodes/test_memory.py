@@ -14,7 +14,7 @@ from tests.nodes.test_texturing import cameras, run
 @pytest.fixture
 def need(pack: SimpleNamespace) -> ModuleType:
     """Where the nodes' library looks at the free memory."""
-    return importlib.import_module(f"{pack.border.__package__.rpartition('.nodes')[0]}.rasterizer.texturing.need")
+    return importlib.import_module(f"{pack.runtime.__package__.rpartition('.nodes')[0]}.rasterizer.texturing.need")
 
 
 def test_a_bake_and_a_fill_that_cannot_fit(
@@ -43,7 +43,7 @@ def test_a_bake_and_a_fill_that_cannot_fit(
 def test_a_graphics_card_that_is_too_small_gives_way_to_the_cpu(
     pack: SimpleNamespace, need: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    runtime = importlib.import_module(f"{pack.border.__package__}.runtime")
+    runtime = pack.runtime
     monkeypatch.setattr(runtime.management, "get_torch_device", lambda: torch.device("meta"))
     tried = []
 
