@@ -7,6 +7,7 @@
 #pragma clang fp contract(off)
 #endif
 
+typedef unsigned short u16;
 typedef unsigned int u32;
 typedef unsigned long long u64;
 typedef long long i64;

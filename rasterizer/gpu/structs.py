@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 _TYPES = {
-    "short": ctypes.c_int16,
+    "u16": ctypes.c_uint16,
     "int": ctypes.c_int32,
     "u32": ctypes.c_uint32,
     "i64": ctypes.c_int64,

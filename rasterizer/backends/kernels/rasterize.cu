@@ -64,11 +64,11 @@ __device__ inline float4 vertex(const Params& p, u32 view, u32 index) {
 }
 
 // First pixel and one past the last whose centre [low, high] may cover; see backends/eager/boxes.py for the slack.
-__device__ inline void pixel_range(float low, float high, float slack, float size, short& first, short& stop) {
+__device__ inline void pixel_range(float low, float high, float slack, float size, u16& first, u16& stop) {
     float from = fmaxf(truncf(low), ceilf(low - 0.5f - slack));
     float to = fminf(ceilf(high + 1.0f), floorf(high - 0.5f + slack) + 1.0f);
-    first = (short)(int)fmaxf(fminf(from, size), 0.0f);
-    stop = (short)(int)fmaxf(fminf(to, size), 0.0f);
+    first = (u16)(int)fmaxf(fminf(from, size), 0.0f);
+    stop = (u16)(int)fmaxf(fminf(to, size), 0.0f);
 }
 
 __device__ inline bool is_finite(float4 s) {
@@ -150,13 +150,14 @@ __device__ inline bool touches(const Record& t, int x0, int x1, int y0, int y1) 
     float dx = (float)x0 + half_x + 0.5f - t.ax, dy = (float)y0 + half_y + 0.5f - t.ay;
     float far_x = fabsf(dx) + half_x, far_y = fabsf(dy) + half_y;
     float sign = t.inv < 0.0f ? -1.0f : 1.0f;
-    float beta_slack = (fabsf(t.acx) * far_y + far_x * fabsf(t.acy)) * 9.5367431640625e-7f;
-    float gamma_slack = (fabsf(t.abx) * far_y + far_x * fabsf(t.aby)) * 9.5367431640625e-7f;
+    // Less than 2^-99 of the area may be 0 as a barycentric, which covers.
+    float area = t.acx * t.aby - t.abx * t.acy, least = fabsf(area) * 1.5777218104420236e-30f;
+    float beta_slack = (fabsf(t.acx) * far_y + far_x * fabsf(t.acy)) * 9.5367431640625e-7f + least;
+    float gamma_slack = (fabsf(t.abx) * far_y + far_x * fabsf(t.aby)) * 9.5367431640625e-7f + least;
     float beta = t.acx * dy - dx * t.acy, gamma = dx * t.aby - t.abx * dy;
     float beta_most = beta * sign + fabsf(t.acx) * half_y + fabsf(t.acy) * half_x;
     float gamma_most = gamma * sign + fabsf(t.abx) * half_y + fabsf(t.aby) * half_x;
     float both_least = (beta + gamma) * sign - fabsf(t.acx - t.abx) * half_y - fabsf(t.aby - t.acy) * half_x;
-    float area = t.acx * t.aby - t.abx * t.acy;
     float sure = beta_most + gamma_most + both_least;
     if (!(sure - sure == 0.0f)) return true;
     return !(beta_most < -beta_slack || gamma_most < -gamma_slack

@@ -47,7 +47,7 @@ _Record = struct(
     ("float", "ax, ay, acx, acy, abx, aby", "corner a on the screen, and the way from a to c and to b"),
     ("float", "inv", "1 / area"),
     ("float", "za, zb, zc", "mapped depth of the corners"),
-    ("short", "x0, x1, y0, y1", "candidate pixels: [x0, x1) x [y0, y1)"),
+    ("u16", "x0, x1, y0, y1", "candidate pixels: [x0, x1) x [y0, y1)"),
     ("u32", "face, view", ""),
 )
 
