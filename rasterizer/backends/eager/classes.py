@@ -118,9 +118,9 @@ def _sort_by_class(boxes: Boxes, classes: int, frame: Frame) -> tuple[Boxes, lis
     kind, order = torch.sort(kind.to(torch.int32))
 
     sums = torch.stack((boxes.invalid(), (pixels * large).sum().long(), pixels.sum().long()))
-    bounds = torch.searchsorted(kind, torch.arange(classes + 2, dtype=torch.int32, device=kind.device))
-    *bounds, n_invalid, large_pixels, all_pixels = torch.cat((bounds, sums)).tolist()  # the one synchronisation
-    frame.invalid += n_invalid
+    starts = torch.searchsorted(kind, torch.arange(classes + 2, dtype=torch.int32, device=kind.device))
+    *bounds, invalid, large_pixels, all_pixels = torch.cat((starts, sums)).tolist()  # the one synchronisation
+    frame.invalid += invalid
     frame.large_pixels += large_pixels
     frame.all_pixels += all_pixels
     frame.batch_pixels = all_pixels

@@ -52,10 +52,11 @@ def _at(vertices: Vertices, index: Tensor) -> tuple[Tensor, ...]:
     """Vertices ``[...]``, as :func:`_map` gives them, without ``w`` where it is always 1."""
     flat = index.view(-1)
     if vertices.screen is None:
-        columns = _map(vertices.pos.index_select(0, flat), vertices.size)
+        found = _map(vertices.pos.index_select(0, flat), vertices.size)
     else:
-        columns = (row.index_select(0, flat) for row in vertices.screen[: 4 - vertices.orthographic].unbind(0))
-    return tuple(column.view(index.shape) for column in columns)
+        rows = vertices.screen[: 4 - vertices.orthographic].unbind(0)
+        found = tuple(row.index_select(0, flat) for row in rows)
+    return tuple(column.view(index.shape) for column in found)
 
 
 def set_up(corners: Sequence[Sequence[Tensor]], size: tuple[int, int], rows: Tensor) -> None:

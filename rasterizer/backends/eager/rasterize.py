@@ -61,7 +61,7 @@ def rasterize(pos: Tensor, tri: Tensor, options: RasterOptions) -> tuple[Tensor,
         part = replace(options, depth_prior=prior, on_progress=report)
         infos.append(_rasterize(pos[some], tri, part, policy, layout, findices[some], barycentric[some]))
     tiled = next((info for info in infos if info.mode == "tiled"), infos[0])
-    return findices, barycentric, replace(tiled, invalid=sum(info.invalid for info in infos))
+    return findices, barycentric, replace(tiled, invalid=sum(int(info.invalid) for info in infos))
 
 
 def _rasterize(

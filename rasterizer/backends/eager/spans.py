@@ -93,8 +93,8 @@ def span_tasks(boxes: Boxes, frame: Frame) -> Iterator[tuple[int, Callable[[], N
     index = torch.cat(large)
     for begin in range(0, len(index), frame.chunk):
         piece = index[begin : begin + frame.chunk]
-        some, face = _gather(rows, piece), boxes.face.index_select(0, piece)
-        yield from _run_tasks(some, face, frame.target, frame.chunk)
+        face = boxes.face.index_select(0, piece)
+        yield from _run_tasks(_gather(rows, piece), face, frame.target, frame.chunk)
 
 
 def _run_tasks(

@@ -16,7 +16,7 @@ planes 1 and 2 of ``[4, ..., P]``; plane 0 is for alpha, plane 3 for the depth.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
@@ -123,10 +123,10 @@ def draw(rows: Tensor, face: Tensor, view: Tensor | None, wide: int, high: int, 
     height, width = target.size
     axes = (rows[X0:X1], rows[X1:] - 0.5, rows[AX:BX], rows[BX:INV].unflatten(0, (2, 2)))
     if wide == high:
-        (column, row), (across, down) = _lines(*axes, wide)
+        (column, row), (across, down) = _lines(axes, wide)
     else:
-        (column,), (across,) = _lines(*(values[:1] for values in axes), wide)
-        (row,), (down,) = _lines(*(values[1:] for values in axes), high)
+        (column,), (across,) = _lines([values[:1] for values in axes], wide)
+        (row,), (down,) = _lines([values[1:] for values in axes], high)
     if view is not None:
         row += view * height
     pixel = torch.add(column[None], row[:, None], alpha=width)
@@ -135,18 +135,19 @@ def draw(rows: Tensor, face: Tensor, view: Tensor | None, wide: int, high: int, 
     merge(weights, rows[ZA:WA], face, pixel, target)
 
 
-def _lines(first: Tensor, last: Tensor, corner: Tensor, slopes: Tensor, count: int) -> tuple[Tensor, Tensor]:
+def _lines(axes: Sequence[Tensor], count: int) -> tuple[Tensor, Tensor]:
     """Columns or rows of boxes, or both at once.
 
     Args:
-        first, last: ``[A, P]`` first pixel, and centre of the last one, along ``A`` axes.
-        corner, slopes: corner a ``[A, P]`` and rows ``BX`` to ``GY`` ``[A, 2, P]`` of boxes.
+        axes: along ``A`` axes, the first pixel and the centre of the last one ``[A, P]``; corner a ``[A, P]`` and rows
+            ``BX`` to ``GY`` ``[A, 2, P]`` of boxes.
         count: how many.
 
     Returns:
         Pixels ``[A, count, P]`` int64, and what they add to beta and gamma ``[A, 2, count, P]``, yet to be multiplied
         by ``1/area``.
     """
+    first, last, corner, slopes = axes
     centre = pixel_centres(first[:, None], last[:, None], count)
     return centre.to(torch.int64), slopes[:, :, None] * (centre - corner[:, None])[:, None]
 
