@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 
@@ -19,9 +20,11 @@ class DevicePolicy:
         pad_shapes: round the size of chunks up to powers of two, for devices that compile a graph per shape.
         box_sizes: sides of the box classes in which small triangles are evaluated, ascending.
         square_boxes: only square classes: fewer launches for more pixels, which pays where launches are dear.
-        by_column: look quantities up and work on them one by one, not in stacks: on a CPU contiguous arithmetic in its
-            cache outweighs the extra operators.
-        spans: cut large boxes into runs of one row instead of square tiles, which waits for the device often.
+        layout: "stacks" or "columns", the modules of ``rasterizer/backends/eager``: all quantities in one tensor for
+            few launches, or a tensor each, where contiguous arithmetic in a CPU's cache outweighs the extra operators.
+        own_threads: threads of our own share large images (:mod:`rasterizer.runtime.threads`), for CPUs.
+        spans: cut large boxes into runs of one row instead of square tiles, which waits for the device often; with
+            columns only.
         views_together: one z-buffer for all views of a call, to save launches.
         chunk: most pixels evaluated at once; on a CPU it follows the cache, elsewhere the launch cost.
         batch: most triangles set up at once, likewise.
@@ -32,7 +35,8 @@ class DevicePolicy:
     pad_shapes: bool
     box_sizes: tuple[int, ...]
     square_boxes: bool
-    by_column: bool
+    layout: Literal["stacks", "columns"]
+    own_threads: bool
     spans: bool
     views_together: bool
     chunk: int
@@ -40,11 +44,46 @@ class DevicePolicy:
 
 
 CPU = DevicePolicy(
-    True, True, False, (2, 3, 4, 6, 8, 12, 16, 24, 32), False, True, True, False, chunk=1 << 15, batch=1 << 17
+    float64=True,
+    int64_min=True,
+    pad_shapes=False,
+    box_sizes=(2, 3, 4, 6, 8, 12, 16, 24, 32),
+    square_boxes=False,
+    layout="columns",
+    own_threads=True,
+    spans=True,
+    views_together=False,
+    chunk=1 << 15,
+    batch=1 << 17,
 )
-GPU = DevicePolicy(True, True, False, (2, 4, 8, 16), True, False, False, True, chunk=1 << 24, batch=1 << 22)
 
-PORTABLE = DevicePolicy(False, False, True, (2, 4, 8, 16), True, False, False, False, chunk=1 << 23, batch=1 << 20)
+GPU = DevicePolicy(
+    float64=True,
+    int64_min=True,
+    pad_shapes=False,
+    box_sizes=(2, 4, 8, 16),
+    square_boxes=True,
+    layout="stacks",
+    own_threads=False,
+    spans=False,
+    views_together=True,
+    chunk=1 << 24,
+    batch=1 << 22,
+)
+
+PORTABLE = DevicePolicy(
+    float64=False,
+    int64_min=False,
+    pad_shapes=True,
+    box_sizes=(2, 4, 8, 16),
+    square_boxes=True,
+    layout="stacks",
+    own_threads=False,
+    spans=False,
+    views_together=False,
+    chunk=1 << 23,
+    batch=1 << 20,
+)
 """The least any supported device offers: what MPS has, and Intel GPUs without float64."""
 
 _forced: DevicePolicy | None = None

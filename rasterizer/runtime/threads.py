@@ -75,7 +75,7 @@ def _wants_gradient(value: object) -> bool:
 def threads_for(policy: DevicePolicy, pixels: int) -> int:
     """How many threads to share an image between: on a CPU as many as PyTorch may use, and the image is worth."""
     threads = getattr(_own, "threads", None) or torch.get_num_threads()
-    return max(1, min(threads, MOST_THREADS, pixels // _PIXELS)) if policy.by_column else 1
+    return max(1, min(threads, MOST_THREADS, pixels // _PIXELS)) if policy.own_threads else 1
 
 
 def share(tasks: Iterator[Callable[[], object]], threads: int, tick: Callable[[], None] = lambda: None) -> None:
@@ -150,7 +150,7 @@ def share_rows(
         report: called on this thread with the share done, 0..1; an exception it raises stops the work.
     """
     policy = device_policy(device)
-    chunk = chunk or (max(1, _SLICE // weight) if policy.by_column else max(rows, 1))
+    chunk = chunk or (max(1, _SLICE // weight) if policy.own_threads else max(rows, 1))
     done: list[int] = []
 
     def task(start: int) -> None:

@@ -9,6 +9,7 @@ import torch
 
 import rasterizer
 from rasterizer.contract import scenes
+from rasterizer.runtime.policy import GPU, force_policy
 
 POS, TRI = scenes.soup(30, 0.6, seed=7)
 FOUND, WEIGHTS = rasterizer.rasterize(POS, TRI, (40, 50))
@@ -161,21 +162,28 @@ def test_on_the_device_that_works(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_less_memory_makes_smaller_chunks() -> None:
-    from rasterizer.backends.eager import interpolate as eager
+    from rasterizer.backends.eager import stacks
+    from rasterizer.backends.eager.interpolate import interpolate
 
     chunks = []
-    whole = eager._by_pixel
+    whole = stacks.blender
 
-    def watched(corners, table, found, *rest):
-        chunks.append(len(found))
-        return whole(corners, table, found, *rest)
+    def watched(*arguments):
+        def of(table):
+            def blend(found, weights, out):
+                chunks.append(len(found))
+                return blend_from(table)(found, weights, out)
+
+            return blend
+
+        blend_from = whole(*arguments)
+        return of
 
     col = torch.randn(1, len(POS), 20)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(eager, "_by_pixel", watched)
-        patch.setattr(eager, "_drawn_only", eager._all)
-        eager.interpolate(col, FOUND[None], WEIGHTS[None], TRI, 300 * (32 + 12 * 20))
-    assert max(chunks) == 300
+    with pytest.MonkeyPatch.context() as patch, force_policy(GPU):
+        patch.setattr(stacks, "blender", watched)
+        interpolate(col, FOUND[None], WEIGHTS[None], TRI, 300 * (32 + 12 * 20))
+    assert max(chunks) == 300 and sum(chunks) == FOUND.numel()
 
 
 @pytest.mark.parametrize("dtype", [torch.int8, torch.int16, torch.uint8, torch.int64, torch.float32, torch.float64])

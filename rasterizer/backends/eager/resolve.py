@@ -8,40 +8,40 @@ import torch
 from torch import Tensor
 
 from ...contract.rule import complement, perspective
-from .boxes import edges
-from .triangles import Corners, Edge, Triangles, corner_weights
+from . import stacks
+from .layout import Edges, Layout
+from .triangles import ScreenCorners, Triangles
 
 BYTES_PER_PIXEL = 200
-"""Peak working memory of resolving one pixel; ``tests/rasterizer/test_memory.py`` measures it."""
+"""Peak working memory of resolving one pixel; ``tests/runtime/test_memory.py`` measures it."""
+
+_NO_LIMIT = 1 << 62
 
 
 def barycentrics_at(
-    edge: Edge,
-    weights: Sequence[Tensor] | Tensor | None,
+    edges: Edges,
     centre: tuple[Tensor, Tensor],
     float64: bool,
+    layout: Layout,
     one: Tensor | float = 1.0,
     out: Sequence[Tensor | None] = (None, None, None),
 ) -> tuple[Tensor, ...]:
     """Perspective-correct barycentrics at pixel centres.
 
     Args:
-        edge, weights: what :meth:`Triangles.at` gives: of the face at each pixel.
+        edges: of the face at each pixel.
         centre: x and y of pixel centres that broadcast with it, in the same dtype.
         float64: whether the device has float64.
-        one: what they add up to, 0 on background.
+        layout: that of ``edges``.
+        one: what barycentrics add up to, 0 on background.
         out: where to write them, if not into new memory.
 
     Returns:
         Three tensors of that shape.
     """
-    corner, slopes, inv = edge
-    dx, dy = (place - start for place, start in zip(centre, corner, strict=True))
-    if isinstance(slopes, Tensor):
-        beta, gamma = (slopes[0] * dx + slopes[1] * dy) * inv
-    else:
-        beta, gamma = ((x * dx).add_(y * dy) * inv for x, y in zip(*slopes, strict=True))
-    return perspective((complement(beta, gamma, float64), beta, gamma), weights, one, out)
+    dx, dy = (place - start for place, start in zip(centre, edges.corner, strict=True))
+    beta, gamma = layout.beta_gamma(edges, dx, dy)
+    return perspective((complement(beta, gamma, float64), beta, gamma), edges.weights, one, out)
 
 
 def resolve(findices: Tensor, triangles: Triangles, start: int, float64: bool, out: Tensor) -> None:
@@ -63,9 +63,9 @@ def resolve(findices: Tensor, triangles: Triangles, start: int, float64: bool, o
     if views > 1:
         view = torch.div(line, height, rounding_mode="floor")
         line = line - view * height
-    edge, weights = triangles.at(found, view)
+    edges = triangles.at(found, view)
     centre = column + 0.5, line.to(out.dtype) + 0.5
-    barycentrics_at(edge, weights, centre, float64, found > 0, out.unbind(-1))
+    barycentrics_at(edges, centre, float64, triangles.layout, found > 0, out.unbind(-1))
 
 
 def barycentrics_of(pos: Tensor, tri: Tensor, findices: Tensor, float64: bool) -> Tensor:
@@ -80,7 +80,7 @@ def barycentrics_of(pos: Tensor, tri: Tensor, findices: Tensor, float64: bool) -
     line = torch.div(pixel, width, rounding_mode="floor")
     view = torch.div(line, height, rounding_mode="floor")
     centre = (pixel - line * width).to(pos.dtype) + 0.5, (line - view * height).to(pos.dtype) + 0.5
-    found = Corners(pos, tri, (height, width), 1 << 62).at(face[pixel], view)
-    triple = torch.stack(barycentrics_at(edges(found), corner_weights(found), centre, float64), dim=-1)
+    corners = ScreenCorners(pos, tri, (height, width), _NO_LIMIT, stacks, _NO_LIMIT).at(face[pixel], view)
+    triple = torch.stack(barycentrics_at(stacks.edges(corners, None), centre, float64, stacks), dim=-1)
     out = triple.new_zeros((face.numel(), 3)).index_put((pixel,), triple)
     return out.view(views, height, width, 3)

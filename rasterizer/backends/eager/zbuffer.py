@@ -1,10 +1,17 @@
 """Z-buffers merged by integer minimum, so that the order of fragments never matters.
 
 A fragment is ``(pixel, depth step, face)``; the smallest ``(step, face)`` of a pixel stays. Steps come as the bits of
-whole float32 numbers less than or equal to 0, ``-step``: read as integers, those of smaller steps are smaller. The
-first step that is too deep to be drawn stands for an empty pixel. So whatever is as deep, infinite or NaN never
-stays, nor does a fragment that is not to be drawn, whose bits are made 0 by a product, or infinite or NaN by a division
-by 0: either costs far less than a selection.
+whole float32 numbers less than or equal to 0, ``-step``. Read as int32, those of smaller steps are smaller::
+
+    31 30        23 22                    0
+    +-+------------+-----------------------+
+    |1|  exponent  |       fraction        |      0x80000000  -0.0, step 0: the smallest integer there is
+    +-+------------+-----------------------+      0xbf800000  -1.0, step 1
+     sign                                         0xcf000000  -2**31: the first step too deep to be drawn
+
+That last number stands for an empty pixel. So whatever is as deep, infinite or NaN never stays. Nor does a fragment
+that is not to be drawn: its bits are made 0 by a product, or infinite or NaN by a division by 0, which costs far less
+than a selection.
 """
 
 from __future__ import annotations
@@ -23,7 +30,13 @@ _LOW = int(sys.byteorder == "big")  # which half of a word holds the face
 
 
 class PackedZBuffer:
-    """One int64 word per pixel: depth step above 1-based face index."""
+    """One int64 word per pixel, of which one minimum takes the nearer step, and of equal steps the lower face::
+
+    63                             32 31                             0
+    +--------------------------------+--------------------------------+
+    |    step, as bits of -step      |  face, 1-based; 0: no fragment |
+    +--------------------------------+--------------------------------+
+    """
 
     def __init__(self, pixels: int, device: torch.device) -> None:
         self.words = torch.full((pixels,), _EMPTY << 32, dtype=torch.int64, device=device)
@@ -39,11 +52,18 @@ class PackedZBuffer:
 
 
 class TwoPassZBuffer:
-    """Two int32 words per pixel, for devices without an int64 minimum: first the nearest step, then its lowest face."""
+    """Two int32 words per pixel, for devices without an int64 minimum: first the nearest step, then its lowest face::
+
+    31                              0      31 30                            0
+    +--------------------------------+     +-+-------------------------------+
+    |    step, as bits of -step      |     |1|  face, 1-based                |     or 0 for none, which any face
+    +--------------------------------+     +-+-------------------------------+     is below
+     steps                                  faces
+    """
 
     def __init__(self, pixels: int, device: torch.device) -> None:
         self.steps = torch.full((pixels,), _EMPTY, dtype=torch.int32, device=device)
-        self.faces = torch.zeros(pixels, dtype=torch.int32, device=device)  # with the sign bit set, 0 for none
+        self.faces = torch.zeros(pixels, dtype=torch.int32, device=device)
 
     def merge(self, pixel: Tensor, step: Tensor, face: Tensor) -> None:
         """As :meth:`PackedZBuffer.merge`."""
