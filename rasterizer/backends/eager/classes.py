@@ -58,7 +58,9 @@ def _worth_listing(boxes: Boxes, frame: Frame) -> tuple[BlockList, int, int, int
     Returns:
         The list, its length, the side of its squares, and how many may be drawn at once.
     """
-    sides = BLOCKS if math.prod(frame.target.size) <= BLOCKS[0] ** 2 << 24 else (8,)  # float32 counts them exactly
+    # Up to so many squares are counted exactly by float32.
+    most_squares = math.prod(-(-side // BLOCKS[0]) for side in frame.target.size)
+    sides = BLOCKS if most_squares <= 1 << 24 else (8,)
     extent = boxes.extent()
     pixels = extent.prod(0)
     listed = BlockList(boxes, extent, sides)
