@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from rasterizer.runtime.policy import CPU, GPU, PORTABLE, force_policy
-from tests import skips
+from tests.support import skips
 
 GOLDEN = Path(__file__).parent / "golden"
 _ROOT = Path(__file__).resolve().parents[1]

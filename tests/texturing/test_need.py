@@ -18,7 +18,7 @@ from rasterizer.runtime.memory import TooLargeError, is_out_of_memory
 from rasterizer.texturing import METHODS, bake_views, fill_texture
 from rasterizer.texturing.bake.blend import bake_need
 from rasterizer.texturing.need import _FIXED, fill_bytes
-from tests.rasterizer.test_memory import _peak
+from tests.runtime.test_memory import _peak
 
 CPU = torch.device("cpu")
 ROOT = Path(__file__).resolve().parents[2]
@@ -110,7 +110,7 @@ class TestRefusal:
         code = """
 import resource, torch
 from rasterizer.texturing import bake_views
-from tests.rasterizer.test_need import pictures, sheet
+from tests.texturing.test_need import pictures, sheet
 resource.setrlimit(resource.RLIMIT_AS, (7 << 30, 7 << 30))
 images, cameras = pictures(6, 512)
 try:
