@@ -6,11 +6,11 @@ import fnmatch
 import json
 import re
 import subprocess
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.support.paths import ROOT
+
 LIMIT = 5_000_000
 
 

@@ -9,7 +9,8 @@ import sys
 import zipfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.support.paths import ROOT
+
 PARTS = ("rasterizer", "pyproject.toml", "README.md", "LICENSE")
 
 

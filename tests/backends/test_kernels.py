@@ -25,10 +25,9 @@ from rasterizer.contract.types import RasterOptions
 from rasterizer.gpu import cache, platforms, program
 from rasterizer.hierarchy import kernels as gpu
 from rasterizer.runtime.policy import PORTABLE, force_policy
+from tests.support.paths import ROOT
 
 CUDA = torch.device("cuda", 0)
-on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA or ROCm device")
-
 PROGRAMS = [
     pytest.param(found, id=found.source.stem) for found in (kernels.PROGRAM, interpolation.PROGRAM, gpu.PROGRAM)
 ]
@@ -52,13 +51,13 @@ def _same(one: rasterizer.Fragments, other: rasterizer.Fragments) -> None:
     )
 
 
-@on_gpu
+@pytest.mark.gpu
 def test_kernels_are_what_auto_uses() -> None:
     assert kernels.reason_against(CUDA) == ""
     assert rasterizer.rasterize(*(t.to(CUDA) for t in scenes.sphere(100)), (32, 32)).info.backend == "kernels"
 
 
-@on_gpu
+@pytest.mark.gpu
 def test_golden_files(golden_raster: dict[str, np.ndarray]) -> None:
     pos, tri = torch.from_numpy(golden_raster["V"]).to(CUDA), torch.from_numpy(golden_raster["F"]).to(CUDA)
     size = int(golden_raster["height"]), int(golden_raster["width"])
@@ -69,7 +68,7 @@ def test_golden_files(golden_raster: dict[str, np.ndarray]) -> None:
         np.testing.assert_allclose(got.cpu().numpy(), weights, rtol=0, atol=2e-7)
 
 
-@on_gpu
+@pytest.mark.gpu
 @pytest.mark.parametrize("scene", SCENES)
 @pytest.mark.parametrize("prior", [None, -3.0, 0.2, float("nan")])
 def test_scenes(scene: str, prior: float | None) -> None:
@@ -80,7 +79,7 @@ def test_scenes(scene: str, prior: float | None) -> None:
     _same(rasterizer.rasterize(pos.to(CUDA), tri.to(CUDA), (height, width), depth_prior=moved, backend="kernels"), want)
 
 
-@on_gpu
+@pytest.mark.gpu
 @pytest.mark.parametrize("seed", range(30))
 def test_random_scenes(seed: int) -> None:
     random = torch.Generator().manual_seed(seed)
@@ -96,7 +95,7 @@ def test_random_scenes(seed: int) -> None:
     assert got.info.invalid_faces == want.info.invalid_faces
 
 
-@on_gpu
+@pytest.mark.gpu
 def test_views_and_layouts() -> None:
     pos, tri = SCENES["medium"][0]
     views = torch.stack([pos * torch.tensor([1.0, s, 1.0, 1.0]) for s in (1.0, 0.5, -0.7)]).to(CUDA)
@@ -108,7 +107,7 @@ def test_views_and_layouts() -> None:
     _same(rasterizer.rasterize(views, tri.to(torch.int16), (130, 150), backend="kernels"), both)
 
 
-@on_gpu
+@pytest.mark.gpu
 @pytest.mark.parametrize("queue", ["_RECORDS", "_REGIONS"])
 def test_full_queues_lose_nothing(queue: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernels, queue, 3)
@@ -120,7 +119,7 @@ def test_full_queues_lose_nothing(queue: str, monkeypatch: pytest.MonkeyPatch) -
         _same(got, rasterizer.rasterize(pos, tri, (height, width), backend="torch"))
 
 
-@on_gpu
+@pytest.mark.gpu
 def test_more_faces_than_nvdiffrast_can_count() -> None:
     pos, tri = (tensor.to(CUDA) for tensor in scenes.sphere(30_000_000))
     assert len(tri) > 1 << 24
@@ -129,7 +128,7 @@ def test_more_faces_than_nvdiffrast_can_count() -> None:
     _same(got, rasterizer.rasterize(pos, tri, (512, 512), backend="torch"))
 
 
-@on_gpu
+@pytest.mark.gpu
 @pytest.mark.parametrize("dtype", [torch.int32, torch.int64, torch.float32])
 @pytest.mark.parametrize(("tables", "channels"), [(1, 3), (3, 1), (3, 17)])
 def test_interpolation(tables: int, channels: int, dtype: torch.dtype) -> None:
@@ -147,7 +146,7 @@ def test_interpolation(tables: int, channels: int, dtype: torch.dtype) -> None:
     assert leaf.grad.abs().sum() > 0
 
 
-@on_gpu
+@pytest.mark.gpu
 @pytest.mark.parametrize("scene", ["medium", "pixels on edges", "screen-sized"])
 def test_without_fast_doubles(scene: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What cards run whose float64 is slow; an H100 would never take it."""
@@ -160,7 +159,7 @@ def test_without_fast_doubles(scene: str, tmp_path: Path, monkeypatch: pytest.Mo
     _same(got, rasterizer.rasterize(pos, tri, (height, width)))
 
 
-@on_gpu
+@pytest.mark.gpu
 def test_nothing_is_left_of_earlier_calls() -> None:
     scenes_ = [SCENES[name] for name in ("medium", "small", "screen-sized", "one column")]
     want = [rasterizer.rasterize(pos.to(CUDA), tri.to(CUDA), size, backend="torch") for (pos, tri), *size in scenes_]
@@ -171,7 +170,7 @@ def test_nothing_is_left_of_earlier_calls() -> None:
             _same(got, want[turn % 4])
 
 
-@on_gpu
+@pytest.mark.gpu
 def test_threads_share_a_stream() -> None:
     (pos, tri), height, width = SCENES["medium"]
     turned = [(pos * torch.tensor([1.0, scale, 1.0, 1.0])).to(CUDA) for scale in (1.0, 0.7, -0.4, 0.1)]
@@ -186,7 +185,7 @@ def test_threads_share_a_stream() -> None:
         list(pool.map(work, range(4)))
 
 
-@on_gpu
+@pytest.mark.gpu
 def test_stream_and_graph() -> None:
     (pos, tri), height, width = SCENES["small"]
     pos, tri = pos.to(CUDA), tri.to(CUDA)
@@ -206,7 +205,7 @@ def test_stream_and_graph() -> None:
     assert not got.findices.any()
 
 
-@on_gpu
+@pytest.mark.gpu
 def test_a_failed_launch_falls_back(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     (pos, tri), height, width = SCENES["medium"]
     pos, tri = pos.to(CUDA), tri.to(CUDA)
@@ -220,7 +219,7 @@ def test_a_failed_launch_falls_back(monkeypatch: pytest.MonkeyPatch, caplog: pyt
     assert "cuLaunchKernel: no" in kernels.reason_against(CUDA)
 
 
-@on_gpu
+@pytest.mark.gpu
 def test_a_failed_launch_interpolates_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     col, findices, weights = torch.rand(5, 3), torch.ones(4, 4, dtype=torch.int32), torch.rand(4, 4, 3)
     tri = torch.tensor([[0, 1, 2]])
@@ -236,7 +235,7 @@ def _refused(*_: object) -> None:
     raise platforms.LaunchError("cuLaunchKernel: no")
 
 
-@on_gpu
+@pytest.mark.gpu
 def test_wrong_pixels_are_noticed(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     real = kernels._run
 
@@ -249,7 +248,7 @@ def test_wrong_pixels_are_noticed(monkeypatch: pytest.MonkeyPatch, caplog: pytes
     assert "self-test" in kernels.PROGRAM._prepare(CUDA) and "using PyTorch operators instead" in caplog.text
 
 
-@on_gpu
+@pytest.mark.gpu
 def test_portable_policy_does_not_change_the_kernels() -> None:
     (pos, tri), height, width = SCENES["small"]
     with force_policy(PORTABLE):
@@ -452,7 +451,7 @@ def test_cache_without_a_home_costs_the_compile_time_only(tmp_path: Path) -> Non
     environment = {name: value for name, value in os.environ.items() if name not in ("HOME", "XDG_CACHE_HOME")}
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)],
-        cwd=Path(__file__).parents[2],
+        cwd=ROOT,
         env=environment,
         capture_output=True,
         text=True,

@@ -18,8 +18,7 @@ from rasterizer.cli import main as cli
 from rasterizer.diagnostics import quality, speed
 from rasterizer.meshes.files import load_mesh
 from rasterizer.meshes.sample_meshes import sample_mesh
-
-ROOT = Path(__file__).parents[2]
+from tests.support.paths import ROOT
 
 
 def _run(*arguments: object) -> int:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import replace
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -18,11 +15,8 @@ from rasterizer.meshes.mesh import Mesh
 from rasterizer.meshes.sample_meshes import sample_mesh
 from rasterizer.rendering.raster import rasterize_mesh
 from rasterizer.texturing import Texels
-
-GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "back_sample_torus.npz"
-
-needs_opencv = pytest.mark.skipif(importlib.util.find_spec("cv2") is None, reason="OpenCV is not installed")
-
+from tests.support.golden import load_golden
+from tests.support.needs import needs_opencv, needs_xatlas
 
 CAMERAS = [view.camera() for view in PRESETS["hunyuan3d-2"]]
 
@@ -40,8 +34,8 @@ def test_antialiased_pictures_are_averages_around_the_same_pixel_centres() -> No
 
 @needs_opencv
 def test_back_sample_is_that_of_hunyuan3d() -> None:
-    with np.load(GOLDEN) as file:  # the torus in 256 x 256 pixels, baked by the MeshRender of Hunyuan3D 2.1
-        texture, painted = torch.from_numpy(file["texture"]).float() / 255, torch.from_numpy(file["painted"])
+    golden = load_golden("back_sample_torus")  # in 256 x 256 pixels, baked by the MeshRender of Hunyuan3D 2.1
+    texture, painted = torch.from_numpy(golden["texture"]).float() / 255, torch.from_numpy(golden["painted"])
     mesh = sample_mesh("torus")
     found = back_sample(
         mesh, quality.photograph(mesh, CAMERAS, 256, quality.FIELDS["smooth"], 1), PRESETS["hunyuan3d-2"]
@@ -97,7 +91,7 @@ def test_a_layout_that_overlaps_is_told_and_unwrapped() -> None:
     assert "folded: 50% of its UV layout lies on other parts of it" in text and "torus:" not in text
 
 
-@pytest.mark.skipif(importlib.util.find_spec("xatlas") is None, reason="xatlas is not installed")
+@needs_xatlas
 def test_a_mesh_that_overlaps_is_measured_with_other_uvs_as_well() -> None:
     mesh = sample_mesh("torus")
     mesh = replace(mesh, uvs=mesh.uvs % 0.25)

@@ -75,7 +75,7 @@ class TestNothingInstalled:
     def test_no_second_copy_of_the_library(self, finder: object) -> None:
         import custom_rasterizer
 
-        assert custom_rasterizer.render.api is rasterizer.ops.rasterize
+        assert custom_rasterizer.render.ops is rasterizer.ops
 
     def test_folder_of_that_name_is_not_an_installed_module(self, finder: object, installed: Callable) -> None:
         (installed() / "custom_rasterizer").mkdir()

@@ -20,7 +20,6 @@ import pytest
 import torch
 
 from tests.fuzz.driver import Account, Fuzzer
-from tests.nodes.conftest import folders, pack  # noqa: F401 - fixtures
 
 _EACH = 0.6  # seconds of each target, unless told otherwise
 _GRACE = 300.0  # seconds for what comes before and after, and for shrinking

@@ -17,15 +17,14 @@ from rasterizer.gpu.platforms import LaunchError
 from rasterizer.gpu.program import Loaded
 from rasterizer.hierarchy import kernels as gpu
 from rasterizer.runtime.policy import PORTABLE, force_policy
-from tests.conftest import GOLDEN, golden_files
+from tests.support.golden import golden_names, load_golden
 from tests.support.hierarchy_reference import build_hierarchy_reference
 
 Views = list[Tensor]
 
 
 def _golden(name: str) -> tuple[list[Views], int, int, dict[str, np.ndarray]]:
-    with np.load(GOLDEN / f"{name}.npz") as file:
-        data = dict(file)
+    data = load_golden(name)
     kinds = [kind for kind in ("positions", "normals", "feats") if f"{kind}0" in data]
     views = [[torch.from_numpy(data[f"{kind}{view}"]) for view in range(3)] for kind in kinds]
     return views, int(data["num_level"]), int(data["resolution"]), data
@@ -36,7 +35,7 @@ def _build(views: list[Views], levels: int, resolution: int) -> list[list[Tensor
     return build(*views, levels, resolution)
 
 
-@pytest.mark.parametrize("name", [path.stem for path in golden_files("hierarchy_*.npz")])
+@pytest.mark.parametrize("name", golden_names("hierarchy_*"))
 @pytest.mark.parametrize("portable", [False, True])
 def test_golden(name: str, portable: bool, device: torch.device) -> None:
     views, levels, resolution, data = _golden(name)
@@ -103,7 +102,7 @@ def test_random_images_equal_the_plain_reference(seed: int) -> None:
     _same(_build(views, levels, resolution), plain)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA or ROCm device")
+@pytest.mark.gpu
 @pytest.mark.parametrize("seed", range(40))
 def test_random_images_on_a_gpu(seed: int) -> None:
     views, levels, resolution = random_images(seed)
@@ -111,7 +110,7 @@ def test_random_images_on_a_gpu(seed: int) -> None:
     _same(_build(there, levels, resolution), _build(views, levels, resolution))
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA or ROCm device")
+@pytest.mark.gpu
 @pytest.mark.parametrize("seed", range(60))
 def test_kernels_on_regular_images(seed: int) -> None:
     """Views of one size and positions inside the cube, at a resolution that halves exactly: what the kernels take."""
@@ -130,7 +129,7 @@ def test_kernels_on_regular_images(seed: int) -> None:
     _same(_build(there, levels, resolution), _build(views, levels, resolution))
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA or ROCm device")
+@pytest.mark.gpu
 def test_a_failed_launch_builds_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     views, levels, resolution, _ = _golden("hierarchy_icosphere_32")
     there = [[view.cuda() for view in kind] for kind in views]

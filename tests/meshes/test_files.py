@@ -6,7 +6,6 @@ import json
 import logging
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +18,8 @@ from trimesh.visual.material import PBRMaterial, SimpleMaterial
 from rasterizer.meshes.files import SUPPORTED_SUFFIXES, from_trimesh, load_mesh, to_trimesh
 from rasterizer.meshes.mesh import Mesh
 from rasterizer.meshes.sample_meshes import sample_mesh
+from tests.support.measures import signed_volume
+from tests.support.paths import ROOT
 
 # Texels of a 2 x 2 image: top left, top right, bottom left, bottom right.
 RED, GREEN, BLUE, GREY = (255, 0, 0), (0, 255, 0), (0, 0, 255), (128, 128, 128)
@@ -59,11 +60,6 @@ def color_at(mesh: Mesh, point) -> list[int]:
 def quadrants(mesh: Mesh, center=(0, 0)) -> list[list[int]]:
     """Colours in the four quarters of a square of side 2, in the order of the texels of CORNERS."""
     return [color_at(mesh, (center[0] + x, center[1] + y)) for y in (0.4, -0.6) for x in (-0.4, 0.6)]
-
-
-def signed_volume(mesh: Mesh) -> float:
-    a, b, c = mesh.vertices[mesh.faces.long()].double().unbind(1)
-    return float((a * torch.linalg.cross(b, c)).sum() / 6)
 
 
 def srgb(linear: float) -> int:
@@ -538,5 +534,5 @@ def test_importing_the_module_imports_neither_trimesh_nor_pillow():
         "import importlib, sys; before = set(sys.modules); importlib.import_module('rasterizer.meshes.files');"
         "sys.exit(', '.join({'trimesh', 'PIL'} & (set(sys.modules) - before)))"
     )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert result.stderr.strip() == ""

@@ -17,8 +17,8 @@ from PIL import Image
 
 from rasterizer.meshes.files import load_mesh
 from rasterizer.runtime import limits
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 TRIANGLE = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0]], "<f4").tobytes()
 
 

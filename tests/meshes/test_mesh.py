@@ -13,6 +13,7 @@ from rasterizer.meshes.sample_meshes import SAMPLES, sample_mesh
 from rasterizer.rendering.maps import STYLES, render_maps
 from rasterizer.rendering.raster import rasterize_mesh
 from rasterizer.texturing import apply_textures
+from tests.support.measures import signed_volume
 
 SQUARE = torch.tensor([[0.0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]])
 TWO_FACES = torch.tensor([[0, 1, 2], [0, 2, 3]], dtype=torch.int32)
@@ -26,12 +27,6 @@ def cube(split: bool) -> Mesh:
         vertices, quads = vertices[quads.flatten()], torch.arange(24).view(6, 4)
     faces = torch.cat([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]]).int()
     return Mesh(vertices, faces)
-
-
-def signed_volume(mesh: Mesh) -> float:
-    """Positive for a closed surface that is counter-clockwise from outside."""
-    a, b, c = mesh.vertices[mesh.faces.long()].double().unbind(1)
-    return float((a * torch.linalg.cross(b, c)).sum() / 6)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import importlib.util
 import json
 import re
 from types import SimpleNamespace
@@ -13,34 +12,8 @@ import pytest
 import torch
 import trimesh
 
-SIZE = 48
-CAMERAS = {
-    "preset": "hunyuan3d-2",
-    "azimuths": "",
-    "elevations": "",
-    "weights": "",
-    "views": 6,
-    "projection": "orthographic",
-    "ortho_scale": 1.2,
-    "distance": 1.45,
-    "fov": 49.13,
-}
-
-
-def run(pack: SimpleNamespace, node: str, **inputs: Any) -> tuple[Any, ...]:
-    """Outputs of a node."""
-    return pack.nodes[node].execute(**inputs).args
-
-
-def cameras(pack: SimpleNamespace, **inputs: Any) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Outputs of Camera Views."""
-    return run(pack, "Cameras", **{**CAMERAS, **inputs})
-
-
-@pytest.fixture
-def torus(pack: SimpleNamespace, folders: SimpleNamespace) -> Any:
-    """The torus sample as MESH."""
-    return run(pack, "LoadMesh", mesh_file="sample: torus")[0]
+from tests.support.needs import needs_xatlas
+from tests.support.pack import SIZE, cameras, run
 
 
 @pytest.fixture
@@ -206,7 +179,7 @@ class TestRenderMaps:
             run(pack, "RenderMaps", mesh=torus, cameras=None, size=SIZE, style="hunyuan3d-2")
 
 
-@pytest.mark.skipif(importlib.util.find_spec("xatlas") is None, reason="xatlas is not installed")
+@needs_xatlas
 class TestUnwrapUV:
     """New UVs, or those there are."""
 

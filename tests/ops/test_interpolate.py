@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 import torch
 
 import rasterizer
 from rasterizer.contract import scenes
 
+MODULE = sys.modules["rasterizer.ops.interpolate"]  # whose name in the room is that of the function
 POS, TRI = scenes.soup(30, 0.6, seed=7)
 FOUND, WEIGHTS = rasterizer.rasterize(POS, TRI, (40, 50))
 
@@ -141,7 +144,7 @@ def test_memory_that_runs_out(gradient: bool, monkeypatch: pytest.MonkeyPatch) -
         return interpolate(*arguments)
 
     monkeypatch.setattr(registry, "interpolation", lambda device: short)
-    monkeypatch.setattr("rasterizer.ops.rasterize.eager_interpolate", short)
+    monkeypatch.setattr(MODULE, "eager_interpolate", short)
     col = torch.randn(len(POS), 3, requires_grad=gradient)
     image = rasterizer.interpolate(col, FOUND, WEIGHTS, TRI)
     torch.testing.assert_close(image, _plain(col), rtol=1e-5, atol=1e-5)
@@ -150,7 +153,7 @@ def test_memory_that_runs_out(gradient: bool, monkeypatch: pytest.MonkeyPatch) -
 
 def test_on_the_device_that_works(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    monkeypatch.setattr("rasterizer.ops.rasterize.working_device", lambda device: asked.append(device) or device)
+    monkeypatch.setattr(MODULE, "working_device", lambda device: asked.append(device) or device)
     rasterizer.interpolate(POS, FOUND, WEIGHTS, TRI)
     assert asked == [torch.device("cpu")]
 

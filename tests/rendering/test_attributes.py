@@ -15,15 +15,13 @@ from rasterizer.pictures.colors import linear_to_srgb
 from rasterizer.pictures.sampling import sample_texture
 from rasterizer.rendering.attributes import ATTRIBUTES, attribute_image, face_colors
 from rasterizer.rendering.raster import Raster, rasterize_mesh
+from tests.support.golden import load_golden
 
 
 @pytest.fixture(scope="module")
 def hunyuan() -> tuple[dict[str, np.ndarray], Raster]:
     """Maps that Hunyuan3D's MeshRender made on the native module, and our raster of the same six views."""
-    from tests.conftest import GOLDEN
-
-    with np.load(GOLDEN / "hy3dgen_maps.npz") as file:
-        golden = dict(file)
+    golden = load_golden("hy3dgen_maps")
     mesh = Mesh(
         torch.from_numpy(golden["vertices"]).float(),
         torch.from_numpy(golden["faces"]).int(),

@@ -15,7 +15,7 @@ from rasterizer.meshes.mesh import Mesh
 from rasterizer.meshes.sample_meshes import sample_mesh
 from rasterizer.rendering.maps import Maps, render_maps
 from rasterizer.rendering.raster import rasterize_mesh
-from tests.conftest import GOLDEN
+from tests.support.golden import load_golden
 
 SIX = [view.camera() for view in PRESETS["hunyuan3d-2"]]
 
@@ -23,8 +23,7 @@ SIX = [view.camera() for view in PRESETS["hunyuan3d-2"]]
 @pytest.fixture(scope="module")
 def golden() -> dict[str, np.ndarray]:
     """Maps that Hunyuan3D's MeshRender made on the native module."""
-    with np.load(GOLDEN / "hy3dgen_maps.npz") as file:
-        return dict(file)
+    return load_golden("hy3dgen_maps")
 
 
 @pytest.fixture(scope="module")

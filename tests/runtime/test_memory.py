@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 import torch
-from torch.profiler import ProfilerActivity, profile
 
 import rasterizer
 from rasterizer.backends.eager import rasterize as eager
@@ -15,6 +12,7 @@ from rasterizer.contract import scenes
 from rasterizer.contract.types import RasterOptions
 from rasterizer.pictures.files import to_pil
 from rasterizer.runtime import memory
+from tests.support.measures import peak_memory
 
 SIZE = 384
 FIXED = SIZE * SIZE * (16 + 12 + 13)  # outputs, z-buffer, and what one merge of the two-pass z-buffer copies
@@ -29,34 +27,13 @@ BUDGETS = {"batched": 24 << 20, "tiled": 24 << 20, "auto": 128 << 20}
 """The last lets a GPU evaluate the candidates of 300 faces at once."""
 
 
-def _peak(run: Callable[[], object]) -> int:
-    """Most bytes that PyTorch had allocated on the CPU at one time during ``run``, on this thread alone."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # the profiler sees no other
-    try:
-        return _peak_of_one_thread(run)
-    finally:
-        torch.set_num_threads(threads)
-
-
-def _peak_of_one_thread(run: Callable[[], object]) -> int:
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
-        run()
-    events = [event for event in record.profiler.kineto_results.events() if event.name() == "[memory]"]
-    total = most = 0
-    for event in sorted(events, key=lambda event: event.start_ns()):
-        total += event.nbytes()
-        most = max(most, total)
-    return most
-
-
 @pytest.mark.parametrize("mode", BUDGETS)
 @pytest.mark.parametrize("mesh", MESHES)
 def test_peak_stays_below_the_budget(mesh: str, mode: str, policy: str) -> None:
     pos, tri = MESHES[mesh]
     budget = BUDGETS[mode]
     options = RasterOptions((SIZE, SIZE), mode=mode, budget=budget)
-    peak = _peak(lambda: eager.rasterize(pos[None], tri, options))
+    peak = peak_memory(lambda: eager.rasterize(pos[None], tri, options))
     assert FIXED // 3 < peak < budget + FIXED
 
 
@@ -66,7 +43,7 @@ def test_interpolation_keeps_no_image_beside_its_result(channels: int, policy: s
     pos, tri = MESHES["300 faces"]
     found, weights = rasterizer.rasterize(pos, tri, (1500, 1500))
     col = torch.rand(len(pos), channels)
-    peak = _peak(lambda: rasterizer.interpolate(col, found, weights, tri))
+    peak = peak_memory(lambda: rasterizer.interpolate(col, found, weights, tri))
     assert 0 < peak - 1500 * 1500 * 4 * channels < 6 << 20
 
 
@@ -126,5 +103,5 @@ def test_a_picture_is_rounded_to_8_bits_a_part_at_a_time(shape: tuple[int, ...])
     image = torch.rand(shape, generator=torch.Generator().manual_seed(0)) * 1.2 - 0.1
     expected = (image.clamp(0.0, 1.0) * 255.0).round().to(torch.uint8)
     if image.numel() > 1000:
-        assert _peak(lambda: to_pil(image)) < 0.75 * image.numel() * 4
+        assert peak_memory(lambda: to_pil(image)) < 0.75 * image.numel() * 4
     assert torch.equal(torch.from_numpy(np.array(to_pil(image))), expected)

@@ -15,8 +15,7 @@ from rasterizer.pictures.files import write_atomically
 from rasterizer.runtime import leftovers
 from rasterizer.runtime.files import write_together
 from rasterizer.runtime.leftovers import remove_leftovers, temporary_name
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.paths import ROOT
 
 HOLD = """
 import sys, time

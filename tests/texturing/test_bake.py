@@ -18,7 +18,7 @@ from rasterizer.rendering.raster import rasterize_mesh
 from rasterizer.runtime.policy import force_policy
 from rasterizer.texturing import Texels, bake_views
 from rasterizer.texturing.bake.view import closest
-from tests.conftest import POLICIES
+from tests.support.policies import POLICIES
 
 SIZE = 256
 SIX = [(0, 0, 1.0), (90, 0, 0.1), (180, 0, 0.5), (270, 0, 0.1), (0, 90, 0.05), (180, -90, 0.05)]

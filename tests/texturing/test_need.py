@@ -18,10 +18,10 @@ from rasterizer.runtime.memory import TooLargeError, is_out_of_memory
 from rasterizer.texturing import METHODS, bake_views, fill_texture
 from rasterizer.texturing.bake.blend import bake_need
 from rasterizer.texturing.need import _FIXED, fill_bytes
-from tests.runtime.test_memory import _peak
+from tests.support.measures import peak_memory
+from tests.support.paths import ROOT
 
 CPU = torch.device("cpu")
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def sheet(share: float = 1.0, cells: int = 16) -> Mesh:
@@ -141,7 +141,7 @@ class TestHonesty:
     def test_bake(self, size: int, views: int, side: int, channels: int, share: float) -> None:
         images, cameras = pictures(views, side, channels)
         mesh = sheet(share)
-        peak = _peak(lambda: bake_views(mesh, images, cameras, size))
+        peak = peak_memory(lambda: bake_views(mesh, images, cameras, size))
         need = bake_need(images, CPU).bytes(size**2, share)
         assert 0.4 * (need - _FIXED) < peak < need  # threads need not be at their peaks at once
 
@@ -154,7 +154,7 @@ class TestHonesty:
             torch.rand(1024, 1024, generator=some) < known,
         )
         mesh = sheet()
-        peak = _peak(lambda: fill_texture(texture, painted, mesh, method))
+        peak = peak_memory(lambda: fill_texture(texture, painted, mesh, method))
         need = fill_bytes(1024**2, channels, method)
         assert 0.5 * (need - _FIXED) < peak < need
 

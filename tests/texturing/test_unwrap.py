@@ -17,8 +17,8 @@ from rasterizer.meshes.sample_meshes import sample_mesh, trefoil_knot
 from rasterizer.rendering.raster import rasterize_mesh
 from rasterizer.texturing.unwrap import unwrap
 from rasterizer.texturing.unwrap.unwrap import advice, unwrap_uv
-
-needs_xatlas = pytest.mark.skipif(importlib.util.find_spec("xatlas") is None, reason="xatlas is not installed")
+from tests.support.measures import connected
+from tests.support.needs import needs_xatlas
 
 
 @pytest.fixture(scope="module")
@@ -55,13 +55,7 @@ def test_charts_are_apart_by_the_padding(unwrapped: Mesh) -> None:
     # Faces of a chart hang together by vertices at the same place of the layout: the same label spreads over them.
     _, place = (unwrapped.uvs * 1e5).round().unique(dim=0, return_inverse=True)
     faces = place[unwrapped.faces.long()]
-    label = torch.arange(int(place.max()) + 1)
-    while True:
-        least = label[faces].amin(dim=1, keepdim=True).expand(-1, 3)
-        spread = label.scatter_reduce(0, faces.flatten(), least.flatten(), "amin")
-        if torch.equal(spread, label):
-            break
-        label = spread
+    label = connected(faces, int(place.max()) + 1)
     found = rasterize_mesh(unwrapped, None, (size, size), space="uv").findices[0, 0].long()
     charts = torch.where(found > 0, label[faces[:, 0]][found - 1] + 1, 0)
     assert len(charts.unique()) > 3 and (charts > 0).float().mean() > 0.15

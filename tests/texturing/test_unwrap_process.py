@@ -21,11 +21,12 @@ from rasterizer.meshes.mesh import Mesh
 from rasterizer.meshes.sample_meshes import trefoil_knot
 from rasterizer.texturing.unwrap import job, scratch, unwrap
 from rasterizer.texturing.unwrap.unwrap import unwrap_uv
+from tests.support.measures import connected
+from tests.support.needs import needs_xatlas
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 WORKER = ROOT / "rasterizer" / "texturing" / "unwrap" / "worker.py"
 
-needs_xatlas = pytest.mark.skipif(importlib.util.find_spec("xatlas") is None, reason="xatlas is not installed")
 on_linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 
 TETRAHEDRON = Mesh(
@@ -291,13 +292,7 @@ def test_padding_holds_where_it_is_packed_smaller() -> None:
     found = unwrap_uv(trefoil_knot(60, 12), 8192, 5)
     place, number = (found.uvs.double() * 8192).unique(dim=0, return_inverse=True)
     faces = number[found.faces.long()]
-    chart = torch.arange(len(place))
-    while True:  # faces of a chart hang together by their corners
-        least = chart[faces].amin(dim=1, keepdim=True).expand(-1, 3)
-        spread = chart.scatter_reduce(0, faces.flatten(), least.flatten(), "amin")
-        if torch.equal(spread, chart):
-            break
-        chart = spread
+    chart = connected(faces, len(place))  # faces of a chart hang together by their corners
     used = faces.unique()
     place, chart = place[used], chart[used]
     assert len(chart.unique()) > 3
