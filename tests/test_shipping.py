@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import json
 import re
 import subprocess
@@ -16,18 +15,17 @@ LIMIT = 5_000_000
 
 @pytest.fixture(scope="module")
 def files() -> list[str]:
-    """Files in git that are published."""
-    try:
-        listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("not a git repository")
-    ignored = [line for line in (ROOT / ".comfyignore").read_text(encoding="utf-8").split() if line[:1] != "#"]
-    names = [name for name in listed.decode().split("\0") if name]
+    """Files in git that are published; .comfyignore is read as .gitignore is."""
 
-    def left_out(name: str) -> bool:
-        return any(name.startswith(p) if p.endswith("/") else fnmatch.fnmatch(name, p) for p in ignored)
+    def listed(*options: str) -> list[str]:
+        try:
+            found = subprocess.run(["git", "ls-files", "-z", *options], cwd=ROOT, capture_output=True, check=True)
+        except (OSError, subprocess.CalledProcessError):
+            pytest.skip("not a git repository")
+        return [name for name in found.stdout.decode().split("\0") if name]
 
-    return [name for name in names if not left_out(name)]
+    left_out = set(listed("--cached", "--ignored", "--exclude-from=.comfyignore"))
+    return [name for name in listed() if name not in left_out]
 
 
 def test_small_enough(files: list[str]) -> None:
@@ -41,7 +39,7 @@ def test_everything_that_runs_is_in_it(files: list[str]) -> None:
         assert any(name.startswith(f"{folder}/") for name in files), folder
     for name in ("__init__.py", "prestartup_script.py", "pyproject.toml", "requirements.txt", "LICENSE", "README.md"):
         assert name in files
-    assert not [name for name in files if name.startswith(("tests/", ".ci/", ".github/"))]
+    assert not [name for name in files if name.startswith(("tests/", "docs/", ".ci/", ".github/"))]
 
 
 def test_every_help_page_has_a_picture(files: list[str]) -> None:

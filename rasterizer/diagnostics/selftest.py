@@ -10,8 +10,7 @@ import torch
 
 from ..contract import scenes
 from ..contract.reference import rasterize_reference
-from ..hierarchy import build_hierarchy
-from ..hierarchy import kernels as gpu
+from ..hierarchy import build_hierarchy, construct
 from ..ops import interpolate, rasterize
 
 _SCENES = {
@@ -67,7 +66,7 @@ def _hierarchy(device: torch.device) -> Check:
     found = build_hierarchy(*([view.to(device) for view in kind] for kind in views), 3, 16)
     pairs = [(a.cpu(), b) for one, other in zip(found, want, strict=True) for a, b in zip(one, other, strict=True)]
     wrong = sum(not torch.equal(a, b) for a, b in pairs)
-    way = "kernels" if gpu.usable(device) else "PyTorch operators"
+    way = "kernels" if construct.kernels_work(device) else "PyTorch operators"
     detail = f"{wrong} of {len(pairs)} outputs are not those of the CPU" if wrong else f"{len(want[0][0])} cells"
     return Check("grid hierarchy", not wrong, f"{detail}, by {way}")
 

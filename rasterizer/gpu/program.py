@@ -75,26 +75,27 @@ class Program:
     Args:
         source: the file.
         kernels: names of its kernels.
-        self_test: compares them with the eager path on a device; raises RuntimeError where they differ.
         what: for the log, what PyTorch operators do instead where the program cannot be used.
     """
 
-    def __init__(
-        self, source: Path, kernels: tuple[str, ...], self_test: Callable[[torch.device], None], what: str
-    ) -> None:
-        self.source, self.kernels = source, kernels
-        self._self_test, self._what = self_test, what
+    def __init__(self, source: Path, kernels: tuple[str, ...], what: str) -> None:
+        self.source, self.kernels, self._what = source, kernels, what
         self._loaded: dict[int, Loaded] = {}
         self._reasons: dict[int, str] = {}
 
-    def reason_against(self, device: torch.device) -> str:
-        """Why it cannot be used on ``device``; empty if it can. The first call compiles and tests it."""
+    def reason_against(self, device: torch.device, self_test: Callable[[torch.device], None]) -> str:
+        """Why it cannot be used on ``device``; empty if it can. The first call compiles and tests it.
+
+        Args:
+            device: where to run.
+            self_test: compares the kernels with the eager path on a device; raises RuntimeError where they differ.
+        """
         if device.type != "cuda":
             return f"for CUDA and ROCm devices, not {device.type}"
         number = device.index if device.index is not None else torch.cuda.current_device()
         reason = self._reasons.get(number)
         if reason is None:
-            reason = self._reasons[number] = self._prepare(torch.device("cuda", number))
+            reason = self._reasons[number] = self._prepare(torch.device("cuda", number), self_test)
         return reason
 
     def on(self, number: int) -> Loaded:
@@ -119,7 +120,7 @@ class Program:
             )
         return instead()
 
-    def _prepare(self, device: torch.device) -> str:
+    def _prepare(self, device: torch.device, self_test: Callable[[torch.device], None]) -> str:
         """Compile, load and test on ``device``; returns what failed, or an empty string."""
         try:
             with torch.cuda.device(device):
@@ -129,7 +130,7 @@ class Program:
                 functions = {name: target.function(code, name) for name in self.kernels}
                 processors = torch.cuda.get_device_properties(device).multi_processor_count
                 self._loaded[device.index] = Loaded(target, functions, processors)
-                self._self_test(device)
+                self_test(device)
         except Exception as error:  # drivers and compilers fail in their own ways; none may cost the user the result
             self._loaded.pop(device.index, None)
             reason = _said(error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,9 +16,8 @@ from ..runtime.policy import device_policy
 from ..runtime.threads import on_own_threads, share_rows
 from .axis_views import peel
 from .cells import centres, coordinates_of, pack, unpack
-from .native_lists import check_levels, moved
-from .operators import build
-from .surface_samples import collect
+from .construct import build, check_levels
+from .surface_samples import Views
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,13 +100,9 @@ class GridHierarchy:
         half_side = size / 2 / (1 - 2 / resolution)
         centre = (low + high) / 2
         report = on_progress or (lambda share: None)
-        home = vertices.device
         peeled = peel(mesh, (mesh.vertices - centre) / half_side, resolution, max_layers, lambda s: report(0.7 * s))
-        device = double_device(home)
-        with torch.no_grad():
-            samples = collect([p.to(device) for p in peeled.positions], [n.to(device) for n in peeled.normals], None)
-            built = build(samples, levels, resolution, lambda s: report(0.7 + 0.3 * s), split_sides=True)
-            built = moved(built, home)
+        views = Views(peeled.positions, peeled.normals)
+        built = build(views, levels, resolution, split_sides=True, on_progress=lambda s: report(0.7 + 0.3 * s))
         report(1.0)
         parts = built.levels
         return cls(
@@ -115,7 +111,7 @@ class GridHierarchy:
             original=built.original > 0,
             keys=tuple(pack(level.cells, level.resolution) for level in parts),
             neighbors=tuple(level.neighbors for level in parts),
-            downsamples=tuple(level.downsample for level in parts[:-1]),
+            downsamples=built.downsamples,
             even_corners=tuple(level.corners[0] > 0 for level in parts),
             odd_corners=tuple(level.corners[1] > 0 for level in parts),
             resolution=resolution,
@@ -149,7 +145,7 @@ class GridHierarchy:
     def to(self, device: torch.device | str) -> GridHierarchy:
         """The same with every tensor on ``device``."""
 
-        def there(value: object) -> object:
+        def there(value: Any) -> Any:
             if isinstance(value, tuple):
                 return tuple(there(item) for item in value)
             return value.to(device) if isinstance(value, Tensor) else value
@@ -192,7 +188,7 @@ class GridHierarchy:
         around = torch.cat((parent[:, None], around[:, :4], around[:, 5:]), dim=1)
         own, coarse = self.points(level), self.points(level + 1)
         width = 2 * self.half_side / (self.resolution >> (level + 1))
-        total, weights = 0.0, 0.0
+        total, weights = features.new_zeros(()), features.new_zeros(())
         for cell in around.unbind(1):
             place = cell.clamp(min=0)
             apart = (coarse.index_select(0, place) - own).abs() / width

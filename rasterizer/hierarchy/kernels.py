@@ -13,11 +13,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..backends.registry import kernels_allowed
 from ..gpu.program import Program, current_stream, parameters_of
 from .cells import Numbering
-from .level import Level
-from .surface_samples import NEVER, Samples
+from .level import Built, Level
+from .numbered import Numbered, number_cells
+from .surface_samples import NEVER, Samples, Views, per_view
 
 _LEVELS = 16  # as in kernels.cu
 _THREADS = 256
@@ -69,44 +69,14 @@ class _Params(ctypes.Structure):
     ]
 
 
-def _self_test(device: torch.device) -> None:
-    """Compare the kernels with PyTorch's operators on a small mesh.
-
-    Raises:
-        RuntimeError: an output differs.
-    """
-    from ..meshes.sample_meshes import trefoil_knot  # these need this module
-    from .axis_views import peel
-    from .operators import build
-    from .surface_samples import collect
-
-    mesh = trefoil_knot(60, 12)
-    layers = peel(mesh, mesh.vertices * (0.9 / mesh.vertices.abs().amax()), 16, 12)
-    views = [[view.to(device) for view in views] for views in (layers.positions, layers.normals)]
-    got, want = (
-        build(collect(*views, None, kernels), 4, 16, lambda share: None, kernels=kernels) for kernels in (True, False)
-    )
-    for number, (one, other) in enumerate(zip(got.levels, want.levels, strict=True)):
-        for name in ("cells", "downsample", "corners", "neighbors"):
-            values = getattr(one, name), getattr(other, name)
-            if values[1] is not None and not torch.equal(*values):
-                raise RuntimeError(f"self-test: {name} of level {number} differ")
-
-
 PROGRAM = Program(
     Path(__file__).with_name("kernels.cu"),
     (
         *("survey", "gather", "mark", "rank", "spread", "halve", "represent", "vote", "elect", "belong", "judge"),
         *("hit", "lack", "adopt", "look"),
     ),
-    lambda device: _self_test(device),
     "the grid hierarchy",
 )
-
-
-def usable(device: torch.device) -> bool:
-    """Whether the kernels work on ``device`` and are not forbidden."""
-    return device.type == "cuda" and kernels_allowed() and not PROGRAM.reason_against(device)
 
 
 def _launcher(device: torch.device, params: ctypes.Structure) -> Callable[..., None]:
@@ -124,10 +94,34 @@ def _integers(device: torch.device, *shape: int) -> Tensor:
     return torch.empty(shape, dtype=torch.int64, device=device)
 
 
-def collect(positions: Sequence[Tensor], normals: Sequence[Tensor]) -> Samples:
-    """:func:`rasterizer.hierarchy.surface_samples.collect` of views of one size, not empty, without features."""
-    device = positions[0].device
-    positions, normals = [view.contiguous() for view in positions], [view.contiguous() for view in normals]
+def suit(views: Views, levels: int, resolution: int) -> bool:
+    """Whether the kernels can build this: views of one size that are not empty, resolutions that halve exactly."""
+    regular = len(set(views.sizes)) == 1 and all(view.numel() for view in views.positions)
+    return regular and levels <= _LEVELS and resolution % (1 << (levels - 1)) == 0
+
+
+def build(
+    views: Views, levels: int, resolution: int, split_sides: bool, on_progress: Callable[[float], None]
+) -> Built | None:
+    """As :func:`rasterizer.hierarchy.construct.build` for what :func:`suit`, on the views' device.
+
+    Returns:
+        None where nothing is seen, or a position lies outside the half-open cube, which operators alone can handle.
+    """
+    samples = _collect(views)
+    if not len(samples.positions):
+        return None
+    finest = number_cells(samples, resolution, split_sides, _numbering)
+    if not finest.inside:
+        return None
+    return Built.of(finest, _levels(finest, [resolution >> level for level in range(levels)]))
+
+
+def _collect(views: Views) -> Samples:
+    """:func:`rasterizer.hierarchy.surface_samples.collect` of views of one size, not empty."""
+    device = views.positions[0].device
+    positions = [view.contiguous() for view in views.positions]
+    normals = [view.contiguous() for view in views.normals]
     layers = [len(view) for view in positions]
     height, width = positions[0].shape[1:3]
     area, most = height * width, max(layers)
@@ -155,10 +149,18 @@ def collect(positions: Sequence[Tensor], normals: Sequence[Tensor]) -> Samples:
     params.depth_axis, params.slot, params.visit = depth_axis.data_ptr(), slot.data_ptr(), visit.data_ptr()
     launch("gather", most * 3 * area + 1)
     bases = (0, area, 2 * area)
-    return Samples(points, directions, None, depth_axis, slot, visit, at, count, last, ((height, width),) * 3, bases)
+    feats = None
+    if views.feats is not None:
+        # Where a sample lies among the pixels of all views, one after the other, layer by layer.
+        layer = torch.div(slot, 3 * area, rounding_mode="floor")
+        pixel = slot - layer * 3 * area
+        (start,) = per_view([(sum(layers[:view]) * area - bases[view],) for view in range(3)], pixel // area)
+        index = start + layer * area + pixel
+        feats = torch.cat([view.reshape(-1, view.shape[-1]) for view in views.feats]).index_select(0, index)
+    return Samples(points, directions, feats, depth_axis, slot, visit, at, count, last, views.sizes, bases)
 
 
-def numbering(keys: Tensor) -> Numbering:
+def _numbering(keys: Tensor) -> Numbering:
     """:meth:`Numbering.of` of keys of which there is at least one."""
     device, total = keys.device, len(keys)
     ordered, order = torch.sort(keys, stable=True)
@@ -177,20 +179,11 @@ def numbering(keys: Tensor) -> Numbering:
     return Numbering(number, first, known, number_of_key)
 
 
-def regular_levels(
-    coordinates: Tensor, normals: Tensor, finest: Numbering, samples: Samples, resolutions: Sequence[int]
-) -> list[Level]:
-    """All levels, padded and linked, of resolutions that halve exactly.
-
-    Args:
-        coordinates: ``[N, 3]`` int64 of the finest cells, inside the cube.
-        normals: ``[N, 3]`` float32 of them.
-        finest: their numbering of the samples.
-        samples: of views of one size; at least one.
-        resolutions: of the levels, finest first, at most 16.
-    """
+def _levels(numbered: Numbered, resolutions: Sequence[int]) -> list[Level]:
+    """All levels, padded and linked, of resolutions that halve exactly, finest first; at least one sample."""
+    samples, finest = numbered.samples, numbered.numbering
+    coordinates, normals = numbered.coordinates.contiguous(), numbered.normals.contiguous()
     device, levels, count = coordinates.device, len(resolutions), len(coordinates)
-    coordinates, normals = coordinates.contiguous(), normals.contiguous()
     apart = resolutions[0] ** 3
     params = _Params(
         coordinates=coordinates.data_ptr(),
@@ -217,7 +210,7 @@ def regular_levels(
         keys = _integers(device, (levels - 1) * count)
         params.coarse_keys = keys.data_ptr()
         launch("halve", count, levels - 1)
-        coarse = numbering(keys)
+        coarse = _numbering(keys)
         params.coarse_number, params.coarse_first = coarse.number.data_ptr(), coarse.first.data_ptr()
         bounds = torch.arange(levels, device=device) * count
         offsets = torch.searchsorted(coarse.first, bounds).tolist()
@@ -274,7 +267,5 @@ def regular_levels(
         part = slice(start, start + total)
         pairs = flags[2 * start : 2 * (start + rooms[number])].view(2, rooms[number])[:, :total]
         below = down[part] if number + 1 < levels else None
-        level = Level(resolution, cells[part], dims[part], points[part], pairs, downsample=below)
-        level.neighbors = neighbors[number]
-        pyramid.append(level)
+        pyramid.append(Level(resolution, cells[part], pairs, neighbors[number], below))
     return pyramid

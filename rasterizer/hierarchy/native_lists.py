@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from ..contract.checks import as_tensor, check_integer
-from ..runtime.devices import double_device
-from .operators import Built, build
-from .surface_samples import collect
+from .construct import build, check_levels
+from .level import Built
+from .surface_samples import Views
 
 log = logging.getLogger("torch_rasterizer")
 
@@ -53,7 +53,7 @@ def build_hierarchy_with_feat(
         The same with ``[feats [N, C]]`` as second entry; padded cells have 0.5.
     """
     built = _build(view_layer_positions, view_layer_normals, view_layer_feats, num_level, resolution)
-    if built is None:
+    if built is None or built.feats is None:
         return [[], [], [], []]
     lists = _as_lists(built)
     return [lists[0], [built.feats], *lists[1:]]
@@ -81,36 +81,7 @@ def _build(
     if feats is not None:
         channels = as_tensor(feats[-1], "view_layer_feats").shape[-1]
         features = [_check(view, "view_layer_feats", channels, like) for view, like in zip(feats, points, strict=True)]
-    home = points[0].device
-    device = double_device(home)
-
-    def there(views: list[Tensor] | None) -> list[Tensor] | None:
-        return None if views is None else [view.detach().to(device, torch.float32) for view in views]
-
-    with torch.no_grad():
-        samples = collect(there(points), there(directions), there(features))
-        return moved(build(samples, levels, resolution, lambda share: None), home)
-
-
-def check_levels(levels: int, resolution: int, name: str) -> None:
-    """Raise unless ``levels`` levels can be halved from ``resolution``."""
-    if resolution >> (levels - 1) < 1:
-        raise ValueError(
-            f"{name}: is {levels}, expected at most {resolution.bit_length()} for a resolution of {resolution}, "
-            "which is halved from level to level"
-        )
-
-
-def moved(built: Built, device: torch.device) -> Built:
-    """The same on another device."""
-    if built.positions.device == device:
-        return built
-    for level in built.levels:
-        for name in ("cells", "dims", "points", "downsample", "neighbors", "corners"):
-            value = getattr(level, name)
-            setattr(level, name, None if value is None else value.to(device))
-    feats = None if built.feats is None else built.feats.to(device)
-    return Built(built.levels, built.positions.to(device), built.normals.to(device), built.original.to(device), feats)
+    return build(Views(points, directions, features), levels, resolution)
 
 
 def _check(view: Tensor, name: str, channels: int, like: Tensor | None = None) -> Tensor:
@@ -128,7 +99,7 @@ def _as_lists(built: Built) -> list[list[Tensor]]:
     return [
         [built.positions, built.original],
         [level.neighbors for level in levels],
-        [level.downsample for level in levels[:-1]],
+        list(built.downsamples),
         [level.corners[0].to(torch.int64) for level in levels],
         [level.corners[1].to(torch.int64) for level in levels],
     ]

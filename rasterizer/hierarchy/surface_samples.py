@@ -7,12 +7,40 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor
 
 NEVER = torch.iinfo(torch.int64).max
+"""A visit that does not take place."""
+
+
+@dataclass(frozen=True)
+class Views:
+    """Layers of the three axis views, on one device; heights, widths and numbers of layers may differ.
+
+    Attributes:
+        positions: three ``[L_v, H_v, W_v, 4]`` float32, x, y, z in -1..1 and a validity, 0 = empty.
+        normals: three ``[L_v, H_v, W_v, 3]`` float32.
+        feats: three ``[L_v, H_v, W_v, C]`` float32, or None.
+    """
+
+    positions: Sequence[Tensor]
+    normals: Sequence[Tensor]
+    feats: Sequence[Tensor] | None = None
+
+    @property
+    def sizes(self) -> tuple[tuple[int, int], ...]:
+        """Height and width of each view."""
+        return tuple((view.shape[1], view.shape[2]) for view in self.positions)
+
+    def to(self, device: torch.device) -> Views:
+        """The same as detached float32 on another device."""
+
+        def there(views: Sequence[Tensor]) -> list[Tensor]:
+            return [view.detach().to(device, torch.float32) for view in views]
+
+        return Views(there(self.positions), there(self.normals), None if self.feats is None else there(self.feats))
 
 
 @dataclass(frozen=True)
@@ -62,25 +90,10 @@ class Samples:
         return len(self.at) - 1
 
 
-def collect(
-    positions: Sequence[Tensor],
-    normals: Sequence[Tensor],
-    feats: Sequence[Tensor] | None,
-    kernels: bool | None = None,
-) -> Samples:
-    """Gather the valid pixels of three views: ``[L_v, H_v, W_v, 4]``, ``[.., 3]`` and ``[.., C]`` float32 each.
-
-    ``kernels`` says whether GPU kernels do it; None means where they can.
-    """
-    from . import kernels as gpu  # which needs this module
-
-    device = positions[0].device
-    if kernels is None and gpu.usable(device):
-        return gpu.PROGRAM.attempt(device, *(partial(collect, positions, normals, feats, way) for way in (True, False)))
-    sizes = tuple((view.shape[1], view.shape[2]) for view in positions)
-    regular = feats is None and len(set(sizes)) == 1 and all(view.numel() for view in positions)
-    if regular and kernels:
-        return gpu.collect(positions, normals)
+def collect(views: Views) -> Samples:
+    """Gather the valid pixels of three views."""
+    positions, normals, feats = views.positions, views.normals, views.feats
+    device, sizes = positions[0].device, views.sizes
     areas = [height * width for height, width in sizes]
     bases = (0, areas[0], areas[0] + areas[1])
     starts = [0, positions[0][..., 0].numel(), positions[0][..., 0].numel() + positions[1][..., 0].numel()]
@@ -137,7 +150,7 @@ def image_axes(points: Tensor, view: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return torch.where(top, -z, y), torch.where(side, z, x), torch.where(side, x, torch.where(top, y, z))
 
 
-def pixel_of(points: Tensor, view: Tensor, height: Tensor, width: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def pixel_of(points: Tensor, view: Tensor, height: Tensor | int, width: Tensor | int) -> tuple[Tensor, Tensor, Tensor]:
     """Row and column (int64, toward zero) of points in images of the size given for each, and their depth."""
     row, column, depth = image_axes(points, view)
     return (

@@ -75,9 +75,10 @@ def _colors(hierarchy: GridHierarchy, level: int, coloring: str) -> Tensor:
         return (torch.nn.functional.normalize(normals, dim=1) * 0.5 + 0.5) ** 2.2
     if coloring != "coarser cell":
         raise ValueError(f"coloring: is {coloring!r}, expected one of {', '.join(COLORINGS)}")
-    number = torch.arange(hierarchy.count(level), device=hierarchy.original.device)
     if level + 1 < hierarchy.levels:
-        number = hierarchy.downsamples[level]
+        cell = hierarchy.downsamples[level]
+    else:
+        cell = torch.arange(hierarchy.count(level), device=hierarchy.original.device)
     # Multiples of the golden ratio spread hues evenly however many there are.
-    hue = torch.remainder(number.float() * 0.6180339887, 1.0)[:, None] * (2 * torch.pi)
+    hue = torch.remainder(cell.float() * 0.6180339887, 1.0)[:, None] * (2 * torch.pi)
     return 0.42 + 0.38 * torch.cos(hue + hue.new_tensor([0.0, -2.0944, 2.0944]))

@@ -223,12 +223,12 @@ def test_a_failed_launch_falls_back(monkeypatch: pytest.MonkeyPatch, caplog: pyt
 def test_a_failed_launch_interpolates_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     col, findices, weights = torch.rand(5, 3), torch.ones(4, 4, dtype=torch.int32), torch.rand(4, 4, 3)
     tri = torch.tensor([[0, 1, 2]])
-    interpolation.PROGRAM.reason_against(CUDA)
+    interpolation.PROGRAM.reason_against(CUDA, interpolation._self_test)
     monkeypatch.setitem(interpolation.PROGRAM._reasons, 0, "")
     monkeypatch.setattr(program.Loaded, "launcher", _refused)
     got = rasterizer.interpolate(*(tensor.to(CUDA) for tensor in (col, findices, weights, tri)))
     assert torch.equal(got.cpu(), rasterizer.interpolate(col, findices, weights, tri))
-    assert "cuLaunchKernel: no" in interpolation.PROGRAM.reason_against(CUDA)
+    assert "cuLaunchKernel: no" in interpolation.PROGRAM.reason_against(CUDA, interpolation._self_test)
 
 
 def _refused(*_: object) -> None:

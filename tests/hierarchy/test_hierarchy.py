@@ -15,7 +15,8 @@ import rasterizer
 from rasterizer.backends.others import custom_rasterizer as native
 from rasterizer.gpu.platforms import LaunchError
 from rasterizer.gpu.program import Loaded
-from rasterizer.hierarchy import kernels as gpu
+from rasterizer.hierarchy import construct, kernels
+from rasterizer.hierarchy.kernel_check import check_kernels
 from rasterizer.runtime.policy import PORTABLE, force_policy
 from tests.support.golden import golden_names, load_golden
 from tests.support.hierarchy_reference import build_hierarchy_reference
@@ -125,7 +126,7 @@ def test_kernels_on_regular_images(seed: int) -> None:
     normals[0][0, 0, 0] = torch.nan
     views = [positions, normals]
     there = [[view.cuda() for view in kind] for kind in views]
-    assert gpu.usable(there[0][0].device)
+    assert construct.kernels_work(there[0][0].device)
     _same(_build(there, levels, resolution), _build(views, levels, resolution))
 
 
@@ -133,15 +134,15 @@ def test_kernels_on_regular_images(seed: int) -> None:
 def test_a_failed_launch_builds_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     views, levels, resolution, _ = _golden("hierarchy_icosphere_32")
     there = [[view.cuda() for view in kind] for kind in views]
-    assert gpu.usable(there[0][0].device)
-    monkeypatch.setitem(gpu.PROGRAM._reasons, 0, "")
+    assert construct.kernels_work(there[0][0].device)
+    monkeypatch.setitem(kernels.PROGRAM._reasons, 0, "")
 
     def refuse(*_: object) -> None:
         raise LaunchError("cuLaunchKernel: no")
 
     monkeypatch.setattr(Loaded, "launcher", refuse)
     _same(_build(there, levels, resolution), _build(views, levels, resolution))
-    assert "cuLaunchKernel: no" in gpu.PROGRAM.reason_against(there[0][0].device)
+    assert "cuLaunchKernel: no" in kernels.PROGRAM.reason_against(there[0][0].device, check_kernels)
 
 
 _REASON = native.reason_against(torch.device("cpu"))

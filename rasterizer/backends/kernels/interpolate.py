@@ -41,9 +41,7 @@ def _self_test(device: torch.device) -> None:
         raise RuntimeError(f"self-test: {wrong} values wrong")
 
 
-PROGRAM = Program(
-    Path(__file__).with_name("interpolate.cu"), ("interpolate",), lambda device: _self_test(device), "interpolating"
-)
+PROGRAM = Program(Path(__file__).with_name("interpolate.cu"), ("interpolate",), "interpolating")
 
 
 def interpolate(col: Tensor, findices: Tensor, barycentric: Tensor, tri: Tensor, budget: int = 0) -> Tensor:
@@ -61,7 +59,7 @@ def _reason_against(col: Tensor, findices: Tensor, barycentric: Tensor, tri: Ten
         return "for float32"
     if not (0 < findices.numel() < 2**31 and 0 < col.numel() < 2**31 and tri.shape[0]):
         return "for images and tables that 32 bits can count, with something in them"
-    return PROGRAM.reason_against(col.device)
+    return PROGRAM.reason_against(col.device, _self_test)
 
 
 def _run(col: Tensor, findices: Tensor, barycentric: Tensor, tri: Tensor) -> Tensor:

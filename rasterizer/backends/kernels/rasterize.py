@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 import math
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import SupportsInt
 
@@ -82,12 +82,11 @@ def _self_test(device: torch.device) -> None:
 PROGRAM = Program(
     Path(__file__).with_name("rasterize.cu"),
     ("draw", "draw_shared", "regions", "resolve"),
-    lambda device: _self_test(device),
     "rasterizing",
 )
 """The rasterizer's kernels; one of the first two runs."""
 
-reason_against = PROGRAM.reason_against
+reason_against = partial(PROGRAM.reason_against, self_test=_self_test)
 
 
 def rasterize(pos: Tensor, tri: Tensor, options: RasterOptions) -> tuple[Tensor, Tensor, RasterInfo]:

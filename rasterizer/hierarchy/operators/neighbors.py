@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..runtime.policy import device_policy
-from .surface_samples import NEVER, Samples, per_view, pixel_of
+from ...runtime.policy import device_policy
+from ..surface_samples import NEVER, Samples, per_view, pixel_of
 
 FIRST, NEAREST, LAST = -1, 0, 1
 """Which layer of a neighbouring pixel is the neighbour: the first, the one nearest in depth, or the last."""
