@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import types
 
@@ -13,7 +12,6 @@ import rasterizer
 from rasterizer.backends import registry
 from rasterizer.backends.others import custom_rasterizer as native
 from rasterizer.contract import scenes
-from rasterizer.diagnostics import selftest
 
 CPU = torch.device("cpu")
 POS, TRI = scenes.sphere(200)
@@ -89,73 +87,11 @@ def test_one_log_line_per_device(caplog: pytest.LogCaptureFixture) -> None:
     assert "backend 'torch' on cpu" in lines[0] and "nvdiffrast: " in lines[0]
 
 
-def test_info_is_complete() -> None:
-    info = rasterizer.backend_info("cpu")
-    text, values = str(info), json.loads(json.dumps(info.as_dict()))
-    assert info.active == values["active"] == "torch"
-    assert info.free_memory > 1 << 20 and values["float64"] is True
-    for part in (torch.__version__, "torch (", "custom_rasterizer (", "nvdiffrast (", rasterizer.__version__):
-        assert part in text
-
-
-def test_facades() -> None:
-    wrapper = rasterizer.RasterizerWrapper()
-    assert wrapper.mode == "pytorch_" + rasterizer.backend_info().platform
-    found, weights = rasterizer.RasterizerWrapper(device="cpu").rasterize(POS, TRI, (20, 30))
-    want = rasterizer.rasterize(POS, TRI, (20, 30))
-    assert torch.equal(found, want.findices) and torch.equal(weights, want.barycentric)
-    made = rasterizer.create_optimized_rasterizer(mode="tiled", tile_size=16, batch_size=64, device="cpu")
-    got = made.rasterize(POS.numpy(), TRI.numpy(), (20, 30))
-    assert torch.equal(got.findices, want.findices) and made.device == CPU
-    image = rasterizer.PyTorchRasterizer("cpu").interpolate(POS[None, :, :3], found, weights, TRI)
-    assert torch.equal(image, rasterizer.interpolate(POS[None, :, :3], found, weights, TRI))
-    with pytest.raises(ValueError, match="mode: is 'quick'"):
-        rasterizer.create_optimized_rasterizer(mode="quick")
-
-
-def test_selftest_passes_here(policy: str) -> None:
-    checks = list(selftest.run(CPU))
-    assert len(checks) == selftest.CHECKS and all(check.passed for check in checks)
-
-
-def test_selftest_notices_a_wrong_pixel(monkeypatch: pytest.MonkeyPatch) -> None:
-    def wrong(pos, tri, options):
-        findices, weights, info = rasterizer.backends.eager.rasterize.rasterize(pos, tri, options)
-        findices[..., 20, 20] += 1
-        return findices, weights, info
-
-    monkeypatch.setattr(registry, "BACKENDS", (registry.Backend("torch", 0, lambda device: "", wrong, ""),))
-    failed = [check for check in selftest.run(CPU) if not check.passed]
-    assert failed and "show another face" in failed[0].detail
-
-
-def test_version_is_said_once() -> None:
-    from pathlib import Path
-
-    text = (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
-    assert f'version = "{rasterizer.__version__}"' in text
-
-
-def test_selftest_notices_nan(monkeypatch: pytest.MonkeyPatch) -> None:
-    def wrong(pos, tri, options):
-        findices, weights, info = rasterizer.backends.eager.rasterize.rasterize(pos, tri, options)
-        return findices, weights * float("nan"), info
-
-    monkeypatch.setattr(registry, "BACKENDS", (registry.Backend("torch", 0, lambda device: "", wrong, ""),))
-    of_rasterizing = (check for check in selftest.run(CPU) if check.name != "grid hierarchy")
-    assert not any(check.passed for check in of_rasterizing if "drawn" not in check.detail)
-
-
 def test_choosing_a_backend_imports_nobody_elses(monkeypatch: pytest.MonkeyPatch) -> None:
     registry._announced.clear()
     registry._selected.clear()
     monkeypatch.setattr(native, "_load", lambda: pytest.fail("imported for a log line"))
     assert rasterizer.rasterize(POS, TRI, (8, 8)).info.backend == "torch"
-
-
-def test_a_stand_in_without_a_spec_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "nvdiffrast", types.ModuleType("nvdiffrast"))
-    assert "nvdiffrast (other edge rule: not exact): off: not installed" in str(rasterizer.backend_info("cpu"))
 
 
 def test_memory_shared_with_numpy_cannot_crash() -> None:

@@ -21,6 +21,30 @@ from tests.support.needs import needs_opencv, needs_xatlas
 CAMERAS = [view.camera() for view in PRESETS["hunyuan3d-2"]]
 
 
+@pytest.fixture(scope="module")
+def folded() -> Mesh:
+    """Both halves of the torus on the same texels, as mirrored models have it."""
+    mesh = sample_mesh("torus")
+    uvs = mesh.uvs[mesh.faces.long()]
+    half = uvs[..., 0].mean(dim=1, keepdim=True) > 0.5
+    uvs[..., 0] -= 0.48 * half
+    corners = torch.cat((mesh.vertices[mesh.faces.long()], uvs), dim=-1).reshape(-1, 5)
+    corners, faces = corners.unique(dim=0, return_inverse=True)
+    return Mesh(corners[:, :3], faces.view(-1, 3).int(), uvs=corners[:, 3:], name="folded")
+
+
+@pytest.fixture(scope="module")
+def rows(folded: Mesh) -> list[quality.Row]:
+    """What is measured of the torus, and of it folded."""
+    return list(quality.measure(torch.device("cpu"), [sample_mesh("torus"), folded], 128))
+
+
+@pytest.fixture(scope="module")
+def plain(rows: list[quality.Row]) -> list[quality.Row]:
+    """The part of the torus as it is."""
+    return [row for row in rows if row.mesh == "torus"]
+
+
 def test_antialiased_pictures_are_averages_around_the_same_pixel_centres() -> None:
     mesh, cameras = sample_mesh("torus"), CAMERAS[:1]
     plain, fine = (quality.photograph(mesh, cameras, 64, lambda points: points, samples) for samples in (1, 3))
@@ -62,29 +86,29 @@ def test_back_sample_reads_a_pixel_that_grows_to_one_off() -> None:
     torch.testing.assert_close(color[seen, 0], (right[seen] * 0.5 + 0.5) * size, rtol=0, atol=1e-3)
 
 
+def test_baked_textures_are_measured(plain: list[quality.Row]) -> None:
+    assert {(row.field, row.method) for row in plain} >= {(field, "surface") for field in quality.FIELDS}
+    ours = {row.field: row for row in plain if row.method == "surface"}
+    assert ours["smooth"].share > 0.8 and ours["smooth"].painted > 55 and ours["smooth"].whole > 35
+    assert ours["smooth"].seam < 8
+    text = quality.markdown(plain)
+    assert text.count("\n") == len(plain) + 3 and "exact colour in every texel" in text
+
+
 @needs_opencv
-def test_peers_are_measured_beside_ours() -> None:
-    rows = list(quality.measure(torch.device("cpu"), [sample_mesh("torus")], 128))
-    assert {row.method for row in rows} >= set(find_peers()) >= {"back_sample"}
-    smooth = {row.method: row for row in rows if row.field == "smooth"}
+def test_peers_are_measured_beside_ours(plain: list[quality.Row]) -> None:
+    assert {row.method for row in plain} >= set(find_peers()) >= {"back_sample"}
+    smooth = {row.method: row for row in plain if row.field == "smooth"}
     ours, peer = smooth["surface"], smooth["back_sample"]
     assert ours.shared is None and peer.shared == pytest.approx(peer.painted, abs=1)
     assert peer.ours > peer.shared + 15 and ours.painted > peer.painted + 15
     assert ours.share > peer.share > 0.5 and ours.whole > peer.whole > 20 and ours.seam < peer.seam / 2
 
 
-def test_a_layout_that_overlaps_is_told_and_unwrapped() -> None:
+def test_a_layout_that_overlaps_is_told_and_unwrapped(folded: Mesh, rows: list[quality.Row]) -> None:
     mesh = sample_mesh("torus")
     assert quality.overlap(mesh) < 0.001 and quality.variants(mesh) == [mesh]
-    # Both halves of the torus on the same texels, as mirrored models have it.
-    uvs = mesh.uvs[mesh.faces.long()]
-    half = uvs[..., 0].mean(dim=1, keepdim=True) > 0.5
-    uvs[..., 0] -= 0.48 * half
-    corners = torch.cat((mesh.vertices[mesh.faces.long()], uvs), dim=-1).reshape(-1, 5)
-    corners, faces = corners.unique(dim=0, return_inverse=True)
-    folded = Mesh(corners[:, :3], faces.view(-1, 3).int(), uvs=corners[:, 3:], name="folded")
     assert quality.overlap(folded) == pytest.approx(0.5, abs=0.01)
-    rows = list(quality.measure(torch.device("cpu"), [mesh, folded], 128))
     plain, twice = (next(row for row in rows if row.mesh == name) for name in ("torus", "folded"))
     assert twice.seam_exact > 5 * plain.seam_exact and twice.seam > twice.seam_exact / 2
     text = quality.markdown(rows)

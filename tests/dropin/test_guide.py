@@ -117,3 +117,19 @@ def test_what_is_no_mesh_is_still_refused() -> None:
         rasterizer.rasterize(V, F[:0, :2], (6, 7))
     with pytest.raises(ValueError, match="no vertex"):
         rasterizer.rasterize(V[:0], F, (6, 7))
+
+
+def test_facades() -> None:
+    pos, tri = scenes.sphere(200)
+    wrapper = rasterizer.RasterizerWrapper()
+    assert wrapper.mode == "pytorch_" + rasterizer.backend_info().platform
+    found, weights = rasterizer.RasterizerWrapper(device="cpu").rasterize(pos, tri, (20, 30))
+    want = rasterizer.rasterize(pos, tri, (20, 30))
+    assert torch.equal(found, want.findices) and torch.equal(weights, want.barycentric)
+    made = rasterizer.create_optimized_rasterizer(mode="tiled", tile_size=16, batch_size=64, device="cpu")
+    got = made.rasterize(pos.numpy(), tri.numpy(), (20, 30))
+    assert torch.equal(got.findices, want.findices) and made.device == torch.device("cpu")
+    image = rasterizer.PyTorchRasterizer("cpu").interpolate(pos[None, :, :3], found, weights, tri)
+    assert torch.equal(image, rasterizer.interpolate(pos[None, :, :3], found, weights, tri))
+    with pytest.raises(ValueError, match="mode: is 'quick'"):
+        rasterizer.create_optimized_rasterizer(mode="quick")

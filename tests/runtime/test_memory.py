@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 
@@ -10,7 +9,6 @@ import rasterizer
 from rasterizer.backends.eager import rasterize as eager
 from rasterizer.contract import scenes
 from rasterizer.contract.types import RasterOptions
-from rasterizer.pictures.files import to_pil
 from rasterizer.runtime import memory
 from tests.support.measures import peak_memory
 
@@ -96,12 +94,3 @@ def test_ladder_ends_with_advice_and_passes_other_errors_on() -> None:
 def test_out_of_memory_is_recognised(text: str) -> None:
     assert memory.is_out_of_memory(RuntimeError(text))
     assert not memory.is_out_of_memory(ValueError(text))
-
-
-@pytest.mark.parametrize("shape", [(1000, 500, 3), (65, 7)], ids=str)
-def test_a_picture_is_rounded_to_8_bits_a_part_at_a_time(shape: tuple[int, ...]) -> None:
-    image = torch.rand(shape, generator=torch.Generator().manual_seed(0)) * 1.2 - 0.1
-    expected = (image.clamp(0.0, 1.0) * 255.0).round().to(torch.uint8)
-    if image.numel() > 1000:
-        assert peak_memory(lambda: to_pil(image)) < 0.75 * image.numel() * 4
-    assert torch.equal(torch.from_numpy(np.array(to_pil(image))), expected)
