@@ -23,6 +23,8 @@ from rasterizer.rendering.maps import render_maps
 from rasterizer.rendering.raster import rasterize_mesh
 from rasterizer.texturing import METHODS, bake_views, fill_texture
 
+pytestmark = pytest.mark.slow
+
 DTYPES = [torch.float64, torch.float16, torch.bfloat16]
 SOUPS = {"small": scenes.soup(400, 0.1, seed=1), "large": scenes.soup(30, 2.5, seed=2, behind=0.1)}
 TORUS = sample_mesh("torus")

@@ -313,6 +313,7 @@ def test_the_hierarchy_launches_no_empty_grid(monkeypatch: pytest.MonkeyPatch) -
     assert silent.grids == [(2, 3, 1)]
 
 
+@pytest.mark.slow
 def test_a_plan_of_no_real_memory_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     _silent(kernels.PROGRAM, monkeypatch)
     pos, tri = scenes.soup(5, 0.5)

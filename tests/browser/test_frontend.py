@@ -22,6 +22,8 @@ WORKFLOWS = sorted(EXAMPLES.glob("*.json"))
 HELP = sorted(path.stem for path in (ROOT / "web" / "docs").glob("*.md"))
 EXAMPLE = EXAMPLES / "01_rasterize_and_inspect.json"
 
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
 
 def read(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8"))

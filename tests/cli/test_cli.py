@@ -165,6 +165,7 @@ def test_bench_measures_every_mode_and_compares_results(capsys: pytest.CaptureFi
     assert capsys.readouterr().out.startswith("| ms per call | torch auto | torch batched | torch tiled |")
 
 
+@pytest.mark.slow
 def test_demo_as_the_readme_says(tmp_path: Path) -> None:
     out = tmp_path / "out"
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
@@ -186,6 +187,7 @@ def test_demo_as_the_readme_says(tmp_path: Path) -> None:
     assert sheet.shape[1] > sheet.shape[0] > 500 and sheet.std() > 20
 
 
+@pytest.mark.slow
 def test_runs_by_its_path_where_python_ignores_the_folder(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-I", str(ROOT / "rasterizer"), "info", "--device", "cpu"],

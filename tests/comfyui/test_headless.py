@@ -21,6 +21,8 @@ from tests.support.paths import EXAMPLES
 SCRIPT = EXAMPLES / "headless.py"
 EXAMPLE = EXAMPLES / "api" / "01_rasterize_and_inspect.json"
 
+pytestmark = [pytest.mark.server, pytest.mark.slow]
+
 
 def call(server: Any, workflow: Path, *options: str) -> subprocess.CompletedProcess[str]:
     """Run the script as people do."""

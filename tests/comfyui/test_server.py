@@ -26,6 +26,8 @@ from tests.support.paths import EXAMPLES
 EXAMPLE = EXAMPLES / "01_rasterize_and_inspect.json"
 PROMPTS = sorted((EXAMPLES / "api").glob("*.json"))
 
+pytestmark = [pytest.mark.server, pytest.mark.slow]
+
 # What saved workflows and headless runs rely on: never rename, never reorder.
 INPUTS = {
     "TorchRasterLoadMesh": ["mesh_file"],

@@ -86,6 +86,7 @@ def test_back_sample_reads_a_pixel_that_grows_to_one_off() -> None:
     torch.testing.assert_close(color[seen, 0], (right[seen] * 0.5 + 0.5) * size, rtol=0, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_baked_textures_are_measured(plain: list[quality.Row]) -> None:
     assert {(row.field, row.method) for row in plain} >= {(field, "surface") for field in quality.FIELDS}
     ours = {row.field: row for row in plain if row.method == "surface"}
@@ -95,6 +96,7 @@ def test_baked_textures_are_measured(plain: list[quality.Row]) -> None:
     assert text.count("\n") == len(plain) + 3 and "exact colour in every texel" in text
 
 
+@pytest.mark.slow
 @needs_opencv
 def test_peers_are_measured_beside_ours(plain: list[quality.Row]) -> None:
     assert {row.method for row in plain} >= set(find_peers()) >= {"back_sample"}
@@ -105,6 +107,7 @@ def test_peers_are_measured_beside_ours(plain: list[quality.Row]) -> None:
     assert ours.share > peer.share > 0.5 and ours.whole > peer.whole > 20 and ours.seam < peer.seam / 2
 
 
+@pytest.mark.slow
 def test_a_layout_that_overlaps_is_told_and_unwrapped(folded: Mesh, rows: list[quality.Row]) -> None:
     mesh = sample_mesh("torus")
     assert quality.overlap(mesh) < 0.001 and quality.variants(mesh) == [mesh]
@@ -115,6 +118,7 @@ def test_a_layout_that_overlaps_is_told_and_unwrapped(folded: Mesh, rows: list[q
     assert "folded: 50% of its UV layout lies on other parts of it" in text and "torus:" not in text
 
 
+@pytest.mark.slow
 @needs_xatlas
 def test_a_mesh_that_overlaps_is_measured_with_other_uvs_as_well() -> None:
     mesh = sample_mesh("torus")

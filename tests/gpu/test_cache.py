@@ -53,6 +53,7 @@ def _race(root: str, number: int) -> bool:
     )
 
 
+@pytest.mark.slow
 def test_cache_with_several_processes(tmp_path: Path) -> None:
     with multiprocessing.get_context("spawn").Pool(3) as pool:
         assert all(pool.starmap(_race, [(str(tmp_path), number) for number in range(6)]))
@@ -75,6 +76,7 @@ def again() -> bytes:
     return cache.cached(["a"], lambda: b"made")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="LOCALAPPDATA says it there")
 def test_cache_without_a_home_costs_the_compile_time_only(tmp_path: Path) -> None:
     code = """

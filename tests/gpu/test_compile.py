@@ -26,6 +26,7 @@ def test_compiles_for_nvidia(architecture: str, source: program.Program) -> None
     assert code[:4] == b"\x7fELF" and all(name.encode() in code for name in source.kernels)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", PROGRAMS)
 @pytest.mark.parametrize("architecture", ["gfx906", "gfx1030"])
 def test_compiles_for_amd(architecture: str, source: program.Program) -> None:

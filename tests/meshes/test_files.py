@@ -529,6 +529,7 @@ class TestTrimesh:
         assert state() == before
 
 
+@pytest.mark.slow
 def test_importing_the_module_imports_neither_trimesh_nor_pillow():
     code = (
         "import importlib, sys; before = set(sys.modules); importlib.import_module('rasterizer.meshes.files');"

@@ -207,6 +207,7 @@ def measure(tmp_path, paths):
     return [tuple(map(int, line.split())) for line in result.stdout.splitlines()]
 
 
+@pytest.mark.slow
 def test_memory_in_proportion_to_the_file(tmp_path):
     faces, rng = 400_000, np.random.default_rng(0)
     places = rng.integers(0, 1000, (faces, 3))
@@ -254,6 +255,7 @@ def picture(form="PNG", size=(4, 4), mode="RGB"):
     return stream.getvalue()
 
 
+@pytest.mark.slow
 def test_memory_of_bombs_and_large_textures(tmp_path):
     side = 5000
     bombs = [gltf(tmp_path / f"{change.__name__}.gltf", change) for change, _ in BOMBS]

@@ -202,6 +202,7 @@ def test_bake_and_fill(pack: SimpleNamespace, given: SimpleNamespace) -> None:
         torch.testing.assert_close(found, torch.cat(parts), rtol=0, atol=0)
 
 
+@pytest.mark.slow
 @needs_xatlas
 def test_unwrap(pack: SimpleNamespace, given: SimpleNamespace) -> None:
     options = {"resolution": TEXELS, "padding": 1}

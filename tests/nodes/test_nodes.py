@@ -479,6 +479,7 @@ class TestBackendInfo:
         shown = output.ui if isinstance(output.ui, dict) else output.ui.as_dict()
         assert shown["text"][0] == text
 
+    @pytest.mark.slow
     def test_panel_gets_data_that_say_what_the_text_says(
         self, pack: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -119,6 +119,7 @@ class TestCameras:
         seen = pack.border.read_cameras([comfy, *cameras(pack)[0]])
         assert [camera.normalized for camera in seen] == [False] + 6 * [True]
 
+    @pytest.mark.slow
     def test_extra_views_are_for_what_is_hidden(self, pack: SimpleNamespace, torus: Any, stopped: Any) -> None:
         with pytest.raises(stopped):
             cameras(pack, mesh=torus, extra_views=6)
@@ -275,6 +276,7 @@ class TestAdviceOnUVs:
         monkeypatch.setattr(compat, "show_text", lambda text, node_id: texts.append(text))
         return texts
 
+    @pytest.mark.slow
     def test_where_there_are_none(self, pack: SimpleNamespace, torus: Any, said: list[str]) -> None:
         bare = SimpleNamespace(vertices=torus.vertices, faces=torus.faces)
         listed, _ = cameras(pack, mesh=bare)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
@@ -39,27 +41,37 @@ SOUPS["slivers"] = _slivers()
 
 
 def _compare(pos: torch.Tensor, tri: torch.Tensor, height: int, width: int, prior=None, **options) -> None:
-    want, weights = rasterize_reference(pos.numpy(), tri.numpy(), height, width, prior)
+    want = rasterize_reference(pos.numpy(), tri.numpy(), height, width, prior)
     depth = None if prior is None else torch.from_numpy(prior)
-    got = rasterizer.rasterize(pos, tri, (height, width), depth_prior=depth, backend="torch", **options)
-    np.testing.assert_array_equal(got.findices.numpy(), want)
-    np.testing.assert_array_equal(got.barycentric.numpy(), weights)
+    _same(rasterizer.rasterize(pos, tri, (height, width), depth_prior=depth, backend="torch", **options), want)
+
+
+def _same(got: rasterizer.Fragments, want: tuple[np.ndarray, np.ndarray]) -> None:
+    np.testing.assert_array_equal(got.findices.numpy(), want[0])
+    np.testing.assert_array_equal(got.barycentric.numpy(), want[1])
+
+
+@cache
+def _reference(scene: str, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Of one of :data:`SOUPS`, once for all modes and policies: it is slow."""
+    pos, tri = SOUPS[scene]
+    return rasterize_reference(pos.numpy(), tri.numpy(), height, width)
 
 
 @pytest.mark.parametrize("scene", SOUPS)
 @pytest.mark.parametrize("mode", ["batched", "tiled", "auto"])
 def test_scenes(scene: str, mode: str, policy: str) -> None:
-    pos, tri = SOUPS[scene]
-    for height, width in ((96, 130), (33, 7), (1, 64), (1, 1)):
-        _compare(pos, tri, height, width, mode=mode)
+    for size in ((96, 130), (33, 7), (1, 64), (1, 1)):
+        _same(rasterizer.rasterize(*SOUPS[scene], size, backend="torch", mode=mode), _reference(scene, *size))
 
 
 @pytest.mark.parametrize("tile_size", [8, 12, 20, 64, 512])
 @pytest.mark.parametrize("batch_size", [0, 1, 17])
 def test_tile_and_batch_sizes(tile_size: int, batch_size: int) -> None:
-    pos, tri = SOUPS["larger than the screen"]
+    scene = "larger than the screen"
+    chosen = {"backend": "torch", "tile_size": tile_size, "batch_size": batch_size}
     for mode in ("tiled", "batched"):
-        _compare(pos, tri, 90, 110, mode=mode, tile_size=tile_size, batch_size=batch_size)
+        _same(rasterizer.rasterize(*SOUPS[scene], (90, 110), mode=mode, **chosen), _reference(scene, 90, 110))
 
 
 @pytest.mark.parametrize("mode", ["batched", "tiled"])
@@ -99,6 +111,7 @@ def meshes(draw: st.DrawFn) -> scenes.Scene:
     return pos, torch.tensor(faces, dtype=torch.int32)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(mesh=meshes(), height=st.sampled_from([1, 9, 17, 40]), width=st.sampled_from([1, 9, 16, 50]))
 def test_any_mesh(mesh: scenes.Scene, height: int, width: int) -> None:

@@ -55,6 +55,7 @@ def test_native_signature(golden_raster: dict[str, np.ndarray]) -> None:
         np.testing.assert_array_equal(weights.numpy(), barycentric)
 
 
+@pytest.mark.slow
 def test_plain_reference_agrees(golden_raster: dict[str, np.ndarray]) -> None:
     height, width = int(golden_raster["height"]), int(golden_raster["width"])
     for prior, findices, barycentric in _layers(golden_raster):

@@ -13,6 +13,7 @@ from rasterizer.texturing import bake_views
 SIX = PRESETS["hunyuan3d-2.1"]
 
 
+@pytest.mark.slow
 def test_the_choice_is_hunyuan3d_s() -> None:
     # What its own bake_view_selection, run on this mesh, adds to the six.
     views = add_views(trefoil_knot(radius=0.25), SIX, 6)
@@ -20,6 +21,7 @@ def test_the_choice_is_hunyuan3d_s() -> None:
     assert [(view.azimuth, view.elevation, view.weight) for view in views[6:]] == [(120, 20, 0.01), (300, -20, 0.01)]
 
 
+@pytest.mark.slow
 def test_no_more_than_asked_and_none_where_all_is_seen() -> None:
     knot = trefoil_knot(radius=0.25)
     assert [view.azimuth for view in add_views(knot, SIX, 1)[6:]] == [120]
@@ -37,6 +39,7 @@ def test_the_first_is_across_from_a_single_view_and_has_its_lens() -> None:
     )
 
 
+@pytest.mark.slow
 def test_more_is_painted_and_little_changes() -> None:
     mesh = trefoil_knot(100, 16, radius=0.25)
     few, many = (
@@ -46,6 +49,7 @@ def test_more_is_painted_and_little_changes() -> None:
     assert many.painted.sum() > 1.03 * few.painted.sum() and (few.painted & ~many.painted).sum() == 0
 
 
+@pytest.mark.slow
 def test_progress_ends_at_one_and_can_stop_the_work() -> None:
     shares: list[float] = []
     add_views(sample_mesh("torus"), SIX, 1, shares.append)

@@ -25,6 +25,7 @@ BUDGETS = {"batched": 24 << 20, "tiled": 24 << 20, "auto": 128 << 20}
 """The last lets a GPU evaluate the candidates of 300 faces at once."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", BUDGETS)
 @pytest.mark.parametrize("mesh", MESHES)
 def test_peak_stays_below_the_budget(mesh: str, mode: str, policy: str) -> None:
@@ -35,6 +36,7 @@ def test_peak_stays_below_the_budget(mesh: str, mode: str, policy: str) -> None:
     assert FIXED // 3 < peak < budget + FIXED
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels", [1, 3, 20])
 def test_interpolation_keeps_no_image_beside_its_result(channels: int, policy: str, monkeypatch) -> None:
     monkeypatch.setattr("rasterizer.backends.eager.interpolate.WORKING_BYTES", 4 << 20)

@@ -116,6 +116,7 @@ def _texture(on_progress: Callable[[float], None] = lambda share: None) -> tuple
     return maps.normal, maps.depth, baked.texture, baked.confidence, texture, filled
 
 
+@pytest.mark.slow
 def test_texturing_gives_the_same_bits_with_any_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_SLICE", 1 << 12)
     with _threads(1):

@@ -123,13 +123,17 @@ def test_the_same_on_every_device(torus: Mesh, texels: Texels, device: torch.dev
     assert -10 * math.log10(float((here - there.cpu()).square().mean()) + 1e-12) > 45
 
 
+@pytest.fixture(scope="module", params=METHODS)
+def method_and_result(request: pytest.FixtureRequest, torus: Mesh, texels: Texels) -> tuple[str, tuple[Tensor, Tensor]]:
+    """What a method makes of a mask of booleans."""
+    return request.param, fill_texture(smooth_field(texels), unseen_patch(texels), torus, request.param)
+
+
 @pytest.mark.parametrize("yes", [1, 255])
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.uint16, torch.int64])
-@pytest.mark.parametrize("method", METHODS)
-def test_masks_of_whole_numbers(torus: Mesh, texels: Texels, method: str, dtype: torch.dtype, yes: int) -> None:
-    wanted, painted = smooth_field(texels), unseen_patch(texels)
-    want = fill_texture(wanted, painted, torus, method)
-    got = fill_texture(wanted, (painted.int() * yes).to(dtype), torus, method)
+def test_masks_of_whole_numbers(torus: Mesh, texels: Texels, method_and_result, dtype: torch.dtype, yes: int) -> None:
+    method, want = method_and_result
+    got = fill_texture(smooth_field(texels), (unseen_patch(texels).int() * yes).to(dtype), torus, method)
     assert torch.equal(got[0], want[0]) and torch.equal(got[1], want[1])
 
 

@@ -104,6 +104,7 @@ class TestRefusal:
     def test_a_graphics_card_gives_way_to_the_cpu(self) -> None:
         assert is_out_of_memory(TooLargeError("")) and issubclass(TooLargeError, ValueError)
 
+    @pytest.mark.slow
     @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the limit is of Linux")
     def test_under_a_limit_of_the_process(self) -> None:
         code = """
@@ -121,6 +122,7 @@ except ValueError as error:
         assert found.stdout.startswith("texture_size: 16384 x 16384 texels need")
 
 
+@pytest.mark.slow
 class TestHonesty:
     """The bytes that are said to be needed, against those that were."""
 

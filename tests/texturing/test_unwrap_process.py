@@ -101,6 +101,7 @@ def sleeper(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return tmp_path / "worker.py"
 
 
+@pytest.mark.slow
 @needs_xatlas
 @on_linux
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
@@ -276,6 +277,7 @@ def test_faces_out_of_range_are_the_meshs_fault(vertex: int) -> None:
         unwrap_uv(Mesh(TETRAHEDRON.vertices, faces))
 
 
+@pytest.mark.slow
 @needs_xatlas
 @pytest.mark.parametrize("padding", [2, 64])
 def test_few_faces_are_quick_at_any_resolution(padding: int, caplog: pytest.LogCaptureFixture) -> None:
