@@ -9,10 +9,10 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..rasterizer.meshes.files import to_trimesh
 from ..rasterizer.meshes.mesh import Mesh
+from ..rasterizer.meshes.trimesh_objects import to_trimesh
 from ..rasterizer.texturing.apply import LAYOUTS, apply_textures
-from .host import versions
+from .host import inputs, versions
 from .host.meshes import is_trimesh, read_meshes, write_mesh
 
 
@@ -25,11 +25,11 @@ class ApplyTextureNode(io.ComfyNode):
         return versions.schema(
             node_id="TorchRasterApplyTexture",
             display_name="Apply Texture",
-            category=versions.TEXTURING,
+            category=inputs.TEXTURING,
             description="Gives a copy of the mesh a base colour and, if connected, metallic and roughness.",
             search_aliases=["set texture", "pbr material", "metallic roughness", "Hy3DApplyTexture"],
             inputs=[
-                versions.mesh_input("A mesh with UVs."),
+                inputs.mesh_input("A mesh with UVs."),
                 io.Image.Input(
                     "base_color", tooltip="The texture, for instance from Fill Texture. One, or one for each mesh."
                 ),
@@ -38,21 +38,15 @@ class ApplyTextureNode(io.ComfyNode):
                     optional=True,
                     tooltip="How metallic and how rough the surface is, in two channels of an image.",
                 ),
-                io.Combo.Input(
+                inputs.choice(
                     "mr_layout",
-                    options=list(LAYOUTS),
-                    default=LAYOUTS[0],
+                    LAYOUTS,
                     optional=True,
                     tooltip="Channels of metallic_roughness. hunyuan3d: red metallic, green roughness, as its paint "
                     "model gives them. gltf ORM: green roughness, blue metallic, as files hold them.",
                 ),
             ],
-            outputs=[
-                io.Mesh.Output(display_name="mesh", tooltip="The textured copy."),
-                versions.TriMesh.Output(
-                    display_name="trimesh", tooltip="The same for the Hunyuan3D packs; the first one of a batch."
-                ),
-            ],
+            outputs=inputs.mesh_outputs("The textured copy."),
         )
 
     @classmethod

@@ -8,12 +8,13 @@ import torch
 from comfy_api.latest import io
 
 from ..rasterizer.meshes.mesh import Mesh
-from ..rasterizer.texturing import METHODS, Baked, bake_views, fill_texture
+from ..rasterizer.texturing import METHODS, bake_views, fill_texture
 from ..rasterizer.texturing.bake.blend import bake_need
 from ..rasterizer.texturing.need import fill_bytes
-from .host import versions
-from .host.meshes import read_cameras, read_meshes
-from .host.runtime import Progress, compute, result_device
+from .host import inputs, versions
+from .host.cameras import read_cameras
+from .host.meshes import read_meshes
+from .host.runtime import Progress, for_each
 
 
 class BakeViewsNode(io.ComfyNode):
@@ -25,27 +26,20 @@ class BakeViewsNode(io.ComfyNode):
         return versions.schema(
             node_id="TorchRasterBakeViews",
             display_name="Bake Views to Texture",
-            category=versions.TEXTURING,
+            category=inputs.TEXTURING,
             description="Carries pictures of a mesh, one per camera, to its texture: every texel looks up the views in "
             "which its own surface is visible and blends them. What no view shows stays empty: Fill Texture is next.",
             search_aliases=["projection", "back project", "texture baking", "hunyuan3d bake"],
             inputs=[
-                versions.mesh_input("The mesh, with UVs (Unwrap UV makes them)."),
+                inputs.mesh_input("The mesh, with UVs (Unwrap UV makes them)."),
                 io.Image.Input(
                     "images",
                     tooltip="One picture per camera, in the order of the cameras; for a batch of meshes, mesh by mesh. "
                     "Any size, square or not.",
                 ),
-                versions.cameras_input(
-                    "The cameras the pictures were made with, such as Camera Views.", optional=False
-                ),
-                io.Int.Input(
-                    "texture_size",
-                    default=2048,
-                    min=16,
-                    max=16384,
-                    step=16,
-                    tooltip="Texels a side. Twice the views' size keeps all their detail.",
+                inputs.cameras_input("The cameras the pictures were made with, such as Camera Views."),
+                inputs.texels_input(
+                    "texture_size", 2048, "Texels a side. Twice the views' size keeps all their detail."
                 ),
                 io.Float.Input(
                     "exponent",
@@ -118,50 +112,42 @@ class BakeViewsNode(io.ComfyNode):
             raise ValueError("cameras: nothing is connected, expected the cameras that the images were made with")
         count = len(meshes) * len(views)
         _check_pictures(images, "images", count, len(meshes), len(views))
-        pictures = [images[..., :3]]
+        stacked = [images[..., :3]]
         if metallic_roughness is not None:
             _check_pictures(metallic_roughness, "metallic_roughness", count, len(meshes), len(views))
             if metallic_roughness.shape[1:3] != images.shape[1:3]:
                 raise ValueError(
                     f"metallic_roughness: is {_size(metallic_roughness)}, expected {_size(images)}, as images"
                 )
-            pictures.append(metallic_roughness[..., :3])
-        stacked = torch.cat(pictures, dim=-1)
-        trusted = _masks(masks, count, tuple(images.shape[1:3]))
+            stacked.append(metallic_roughness[..., :3])
+        pictures = torch.cat(stacked, dim=-1).split(len(views))
+        masks = _masks(masks, count, tuple(images.shape[1:3]))
+        trusted = [None] * len(meshes) if masks is None else masks.split(len(views))
         for item in meshes:
             item.require_uvs()
-        progress = Progress(len(meshes))
-        some = stacked[: len(views)]
-        # ComfyUI is asked for it on a GPU only.
-        need = some.numel() * 4 + bake_need(some, torch.device("cuda")).bytes(texture_size * texture_size)
-        baked: list[Baked] = []
-        for number, item in enumerate(meshes):
-            part = slice(number * len(views), (number + 1) * len(views))
 
-            def bake(device: torch.device, item: Mesh = item, part: slice = part) -> Baked:
-                return bake_views(
-                    item.to(device),
-                    stacked[part].to(device),
-                    views,
-                    texture_size,
-                    exponent=exponent,
-                    max_angle=max_angle,
-                    border=border,
-                    masks=None if trusted is None else trusted[part].to(device),
-                    on_progress=progress,
-                )
+        def bake(
+            mesh: Mesh, pictures: torch.Tensor, trusted: torch.Tensor | None, progress: Progress
+        ) -> tuple[torch.Tensor, ...]:
+            baked = bake_views(
+                mesh,
+                pictures,
+                views,
+                texture_size,
+                exponent=exponent,
+                max_angle=max_angle,
+                border=border,
+                masks=trusted,
+                on_progress=progress,
+            )
+            return baked.texture, baked.painted, baked.confidence
 
-            baked.append(compute(bake, need))
-            progress.next_stage()
-        home = result_device()
-        textures = torch.stack([item.texture for item in baked]).to(home)
+        # ComfyUI is asked for that many bytes on a GPU only.
+        need = bake_need(pictures[0], torch.device("cuda")).bytes(texture_size * texture_size)
+        baked = for_each(bake, meshes, pictures, trusted, need=pictures[0].numel() * 4 + need)
+        textures, painted, confidence = map(torch.stack, zip(*baked, strict=True))
         second = textures[..., 3:] if metallic_roughness is not None else torch.zeros_like(textures)
-        return io.NodeOutput(
-            textures[..., :3].contiguous(),
-            torch.stack([item.painted for item in baked]).to(home, torch.float32),
-            torch.stack([item.confidence for item in baked]).to(home),
-            second.contiguous(),
-        )
+        return io.NodeOutput(textures[..., :3].contiguous(), painted.float(), confidence, second.contiguous())
 
 
 class FillTextureNode(io.ComfyNode):
@@ -173,18 +159,17 @@ class FillTextureNode(io.ComfyNode):
         return versions.schema(
             node_id="TorchRasterFillTexture",
             display_name="Fill Texture",
-            category=versions.TEXTURING,
+            category=inputs.TEXTURING,
             description="Fills the parts of a texture that no view has painted, then the gutters between the charts, "
             "so that no seam shows when the texture is filtered.",
             search_aliases=["inpaint texture", "dilate", "texture padding", "vertex inpaint"],
             inputs=[
                 io.Image.Input("texture", tooltip="From Bake Views to Texture."),
                 io.Mask.Input("painted", tooltip="Where the texture is painted; these texels stay as they are."),
-                versions.mesh_input("The mesh that the texture belongs to, with the same UVs."),
-                io.Combo.Input(
+                inputs.mesh_input("The mesh that the texture belongs to, with the same UVs."),
+                inputs.choice(
                     "method",
-                    options=list(METHODS),
-                    default=METHODS[0],
+                    METHODS,
                     tooltip="surface: colours spread over the surface, across UV seams, never to another sheet nearby "
                     "(best). vertex smooth, vertex forward: Hunyuan3D's way, over the mesh's vertices. dilate: in the "
                     "plane of the texture (fast).",
@@ -208,22 +193,16 @@ class FillTextureNode(io.ComfyNode):
             )
         if painted.shape != texture.shape[:3]:
             raise ValueError(f"painted: is {_size(painted)}, expected {_size(texture)}, as the texture")
-        progress = Progress(len(meshes))
-        textures, filled = [], []
-        for number, item in enumerate(meshes):
 
-            def fill(
-                device: torch.device, item: Mesh = item, number: int = number
-            ) -> tuple[torch.Tensor, torch.Tensor]:
-                image, known = texture[number].to(device), painted[number].to(device) > 0.5
-                return fill_texture(image, known, item.to(device), method, progress)
+        def fill(
+            texture: torch.Tensor, known: torch.Tensor, mesh: Mesh, progress: Progress
+        ) -> tuple[torch.Tensor, torch.Tensor]:
+            return fill_texture(texture, known, mesh, method, progress)
 
-            need = texture[0].numel() * 4 + fill_bytes(painted[0].numel(), texture.shape[3], method)
-            image, mask = compute(fill, need)
-            textures.append(image.to(result_device()))
-            filled.append(mask.to(result_device(), torch.float32))
-            progress.next_stage()
-        return io.NodeOutput(torch.stack(textures), torch.stack(filled))
+        need = texture[0].numel() * 4 + fill_bytes(painted[0].numel(), texture.shape[3], method)
+        made = for_each(fill, texture, painted > 0.5, meshes, need=need)
+        textures, filled = map(torch.stack, zip(*made, strict=True))
+        return io.NodeOutput(textures, filled.float())
 
 
 def _size(images: torch.Tensor) -> str:

@@ -11,14 +11,16 @@ from comfy_api.latest import io
 from ..rasterizer.cameras.camera import orbit_camera
 from ..rasterizer.hierarchy import COLORINGS, GridHierarchy, voxel_mesh
 from ..rasterizer.hierarchy.report import describe
-from ..rasterizer.meshes.mesh import Mesh
 from ..rasterizer.rendering.attributes import attribute_image
 from ..rasterizer.rendering.raster import rasterize_mesh
-from .host import versions
-from .host.meshes import HierarchyValue, read_cameras, read_meshes
-from .host.runtime import Progress, compute, result_device
+from .host import inputs, versions
+from .host.cameras import read_cameras
+from .host.meshes import read_meshes
+from .host.runtime import Progress, for_each, result_device
+from .host.values import HierarchyValue, read_hierarchy
 
 _BYTES_PER_CELL = 3 * 8 * 64  # of the R x R grid, over three views: layers, samples and tables
+_BYTES_PER_CUBE = 24 * 64  # 4 corners for each of 6 sides
 
 
 class GridHierarchyNode(io.ComfyNode):
@@ -30,13 +32,13 @@ class GridHierarchyNode(io.ComfyNode):
         return versions.schema(
             node_id="TorchRasterGridHierarchy",
             display_name="Build Grid Hierarchy",
-            category=versions.CATEGORY,
+            category=inputs.CATEGORY,
             description="Divides the space around a mesh into cells, keeps those that the surface passes through, and "
             "links each to its neighbours on the surface, level by level. Fill Texture and filters that follow "
             "the surface build on it.",
             search_aliases=["voxel", "sparse grid", "build_hierarchy", "octree"],
             inputs=[
-                versions.mesh_input("What to build it from. Each mesh of a batch gets a hierarchy of its own."),
+                inputs.mesh_input("What to build it from. Each mesh of a batch gets a hierarchy of its own."),
                 io.Int.Input(
                     "resolution",
                     default=128,
@@ -54,17 +56,14 @@ class GridHierarchyNode(io.ComfyNode):
                     step=1,
                     tooltip="How many levels. Each has half the resolution of the one before.",
                 ),
-                io.Int.Input(
+                inputs.layers_input(
                     "max_layers",
-                    default=8,
-                    min=1,
-                    max=64,
-                    step=1,
-                    tooltip="Most surfaces taken in behind one another along an axis. Info says when there are more.",
+                    8,
+                    "Most surfaces taken in behind one another along an axis. Info says when there are more.",
                 ),
             ],
             outputs=[
-                versions.HierarchySocket.Output(display_name="hierarchy", tooltip="For Show Grid Hierarchy."),
+                inputs.HierarchySocket.Output(display_name="hierarchy", tooltip="For Show Grid Hierarchy."),
                 io.String.Output(display_name="info", tooltip="Cells, neighbours, memory and time."),
             ],
             hidden=[io.Hidden.unique_id],
@@ -74,24 +73,27 @@ class GridHierarchyNode(io.ComfyNode):
     def execute(cls, mesh: Any, resolution: int, levels: int, max_layers: int) -> io.NodeOutput:
         """Build one for every mesh."""
         meshes = read_meshes(mesh)
-        progress = Progress(len(meshes))
-        built, texts = [], []
-        for item in meshes:
 
-            def build(device: torch.device, item: Mesh = item) -> GridHierarchy:
-                vertices, faces = item.vertices.to(device), item.faces.to(device)
-                return GridHierarchy.from_mesh(vertices, faces, resolution, levels, max_layers, progress)
-
+        def build(
+            vertices: torch.Tensor, faces: torch.Tensor, name: str, progress: Progress
+        ) -> tuple[GridHierarchy, str]:
             start = time.perf_counter()
-            hierarchy = compute(build, resolution * resolution * _BYTES_PER_CELL)
+            hierarchy = GridHierarchy.from_mesh(vertices, faces, resolution, levels, max_layers, progress)
             where = str(hierarchy.positions.device)
-            hierarchy = hierarchy.to(result_device())
-            texts.append(describe(hierarchy, item.name, time.perf_counter() - start, where))
-            built.append(hierarchy)
-            progress.next_stage()
+            hierarchy = hierarchy.to(result_device())  # waits for what the device has not done yet
+            return hierarchy, describe(hierarchy, name, time.perf_counter() - start, where)
+
+        made = for_each(
+            build,
+            [item.vertices for item in meshes],
+            [item.faces for item in meshes],
+            [item.name for item in meshes],
+            need=resolution * resolution * _BYTES_PER_CELL,
+        )
+        built, texts = zip(*made, strict=True)
         text = "\n\n".join(texts)
-        versions.show_text(text, cls.hidden.unique_id if cls.hidden else None)
-        return io.NodeOutput(HierarchyValue(tuple(built)), text)
+        versions.show_text(text, cls)
+        return io.NodeOutput(HierarchyValue(built), text)
 
 
 class ShowHierarchyNode(io.ComfyNode):
@@ -103,21 +105,20 @@ class ShowHierarchyNode(io.ComfyNode):
         return versions.schema(
             node_id="TorchRasterShowHierarchy",
             display_name="Show Grid Hierarchy",
-            category=versions.CATEGORY,
+            category=inputs.CATEGORY,
             description="Draws the cells of one level of a grid hierarchy as cubes.",
             search_aliases=["voxel", "preview hierarchy"],
             inputs=[
-                versions.HierarchySocket.Input("hierarchy", tooltip="From Build Grid Hierarchy."),
+                inputs.HierarchySocket.Input("hierarchy", tooltip="From Build Grid Hierarchy."),
                 io.Int.Input("level", default=0, min=0, max=10, step=1, tooltip="0 is the finest."),
-                io.Combo.Input(
+                inputs.choice(
                     "coloring",
-                    options=list(COLORINGS),
-                    default=COLORINGS[0],
+                    COLORINGS,
                     tooltip="coarser cell: all that lie in one cell of the next level have the same colour. normal: "
                     "where the surface faces. position: where the cell is.",
                 ),
-                io.Int.Input("size", default=768, min=16, max=8192, step=8, tooltip="Of the picture, pixels a side."),
-                versions.cameras_input(
+                inputs.size_input(768, "Of the picture, pixels a side."),
+                inputs.cameras_input(
                     "Views to draw. Not connected: one orthographic view from the front, above right.", optional=True
                 ),
             ],
@@ -129,21 +130,13 @@ class ShowHierarchyNode(io.ComfyNode):
         cls, hierarchy: HierarchyValue, level: int, coloring: str, size: int, cameras: Any = None
     ) -> io.NodeOutput:
         """Draw every hierarchy in every view."""
-        if not isinstance(hierarchy, HierarchyValue):
-            raise ValueError(
-                f"hierarchy: is a {type(hierarchy).__name__}, expected the output 'hierarchy' of Build Grid Hierarchy"
-            )
+        hierarchies = read_hierarchy(hierarchy).hierarchies
         views = read_cameras(cameras) or [orbit_camera(30, 25)]
-        progress = Progress(len(hierarchy.hierarchies))
-        images = []
-        for item in hierarchy.hierarchies:
 
-            def draw(device: torch.device, item: GridHierarchy = item) -> torch.Tensor:
-                raster = rasterize_mesh(
-                    voxel_mesh(item.to(device), level, coloring), views, (size, size), on_progress=progress
-                )
-                return attribute_image(raster, "vertex color").flatten(0, 1).to(result_device())
+        def draw(hierarchy: GridHierarchy, progress: Progress) -> torch.Tensor:
+            cubes = voxel_mesh(hierarchy, level, coloring)
+            raster = rasterize_mesh(cubes, views, (size, size), on_progress=progress)
+            return attribute_image(raster, "vertex color").flatten(0, 1)
 
-            images.append(compute(draw, item.count(min(level, item.levels - 1)) * 24 * 64))
-            progress.next_stage()
-        return io.NodeOutput(torch.cat(images))
+        needs = [item.count(min(level, item.levels - 1)) * _BYTES_PER_CUBE for item in hierarchies]
+        return io.NodeOutput(torch.cat(for_each(draw, hierarchies, need=needs)))

@@ -11,7 +11,7 @@ from comfy_api.latest import io, ui
 
 from ..rasterizer.diagnostics import selftest, speed
 from ..rasterizer.diagnostics.info import ENVIRONMENT, BackendInfo, Fact, backend_info
-from .host import versions
+from .host import inputs, versions
 from .host.runtime import Progress
 
 KEY = "torch_raster_report"
@@ -26,7 +26,7 @@ class BackendInfoNode(io.ComfyNode):
         return versions.schema(
             node_id="TorchRasterBackendInfo",
             display_name="Backend Info",
-            category=versions.CATEGORY,
+            category=inputs.CATEGORY,
             description="Says which backend and device the rasterizer uses, why not the others, and whether its "
             "results are right on this machine. Paste the text into bug reports.",
             search_aliases=["rasterizer info", "rocm", "self-test", "diagnostics"],

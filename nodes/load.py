@@ -8,11 +8,12 @@ from pathlib import Path
 import folder_paths
 from comfy_api.latest import io
 
-from ..rasterizer.meshes.files import SUPPORTED_SUFFIXES, load_mesh, to_trimesh
+from ..rasterizer.meshes.files import SUPPORTED_SUFFIXES, load_mesh
 from ..rasterizer.meshes.mesh import Mesh
 from ..rasterizer.meshes.sample_meshes import SAMPLES, sample_mesh
+from ..rasterizer.meshes.trimesh_objects import to_trimesh
 from ..rasterizer.runtime.safe_names import relative_parts, shortened
-from .host import versions
+from .host import inputs, versions
 from .host.meshes import write_mesh
 
 _SAMPLE = "sample: "
@@ -29,20 +30,21 @@ class LoadMeshNode(io.ComfyNode):
         return versions.schema(
             node_id="TorchRasterLoadMesh",
             display_name="Load Mesh",
-            category=versions.CATEGORY,
+            category=inputs.CATEGORY,
             description="Loads a triangle mesh (GLB, GLTF, OBJ, STL, PLY, OFF) with its UVs, vertex colours "
             "and base-colour texture, or a built-in sample that needs no file.",
             search_aliases=["load 3d", "import glb", "load obj", "load model"],
             inputs=[
-                versions.upload_combo(
+                inputs.file_choice(
                     "mesh_file",
                     [_SAMPLE + name for name in SAMPLES] + _mesh_files(),
                     "A built-in sample, or a file in ComfyUI's input or input/3d folder; uploads go to input/3d.",
                 )
             ],
             outputs=[
-                io.Mesh.Output(display_name="mesh", tooltip="For ComfyUI's mesh nodes and ours."),
-                versions.TriMesh.Output(display_name="trimesh", tooltip="The same for the Hunyuan3D packs."),
+                *inputs.mesh_outputs(
+                    "For ComfyUI's mesh nodes and ours.", for_others="The same for the Hunyuan3D packs."
+                ),
                 io.String.Output(display_name="info", tooltip="What was loaded, in words, and what was left out."),
             ],
             hidden=[io.Hidden.unique_id],
@@ -78,7 +80,7 @@ class LoadMeshNode(io.ComfyNode):
 
         mesh = sample_mesh(mesh_file.removeprefix(_SAMPLE)) if path is None else load_mesh(path, warn)
         if warnings:
-            versions.show_text("\n".join(warnings), cls.hidden.unique_id if cls.hidden else None)
+            versions.show_text("\n".join(warnings), cls)
         return io.NodeOutput(write_mesh(mesh), to_trimesh(mesh), "\n".join([_describe(mesh), *warnings]))
 
 

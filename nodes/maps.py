@@ -8,10 +8,11 @@ import torch
 from comfy_api.latest import io
 
 from ..rasterizer.meshes.mesh import Mesh
-from ..rasterizer.rendering.maps import STYLES, Maps, render_maps
-from .host import versions
-from .host.meshes import read_cameras, read_meshes, uv_advice
-from .host.runtime import Progress, compute, result_device
+from ..rasterizer.rendering.maps import STYLES, render_maps
+from .host import inputs, versions
+from .host.cameras import read_cameras
+from .host.meshes import read_meshes, uv_advice
+from .host.runtime import Progress, for_each
 
 _BYTES_PER_PIXEL = 160  # z-buffer, fragments, three maps, and what is interpolated for them
 
@@ -25,22 +26,17 @@ class RenderMapsNode(io.ComfyNode):
         return versions.schema(
             node_id="TorchRasterRenderMaps",
             display_name="Render Maps",
-            category=versions.TEXTURING,
+            category=inputs.TEXTURING,
             description="Normal, position and depth maps and masks of a mesh from all views, as Hunyuan3D's paint "
             "models expect them; also for depth and normal ControlNets.",
             search_aliases=["Hy3DRenderMultiView", "conditioning maps", "normal map", "position map", "depth map"],
             inputs=[
-                versions.mesh_input("The mesh, or a batch of meshes: each is drawn in every view."),
-                versions.cameras_input(
-                    "The views, such as those of Camera Views. Use the same list for baking.", optional=False
-                ),
-                io.Int.Input(
-                    "size", default=1024, min=16, max=8192, step=8, tooltip="Width and height of the maps in pixels."
-                ),
-                io.Combo.Input(
+                inputs.drawn_mesh_input(),
+                inputs.cameras_input("The views, such as those of Camera Views. Use the same list for baking."),
+                inputs.size_input(1024, "Width and height of the maps in pixels."),
+                inputs.choice(
                     "style",
-                    options=list(STYLES),
-                    default=STYLES[0],
+                    STYLES,
                     tooltip="Of the normal maps. hunyuan3d-2: smooth across faces and UV seams. hunyuan3d-2.1: one "
                     "normal per face.",
                 ),
@@ -49,7 +45,7 @@ class RenderMapsNode(io.ComfyNode):
                 io.Image.Output(display_name="normal_maps", tooltip="World normals as x, -z, y on white."),
                 io.Image.Output(display_name="position_maps", tooltip="Positions as x, -z, y on white."),
                 io.Image.Output(display_name="depth_maps", tooltip="Nearest point 1, farthest 0, background 0."),
-                io.Mask.Output(display_name="masks", tooltip="1 where the mesh was drawn."),
+                inputs.drawn_output("masks"),
             ],
             hidden=[io.Hidden.unique_id],
         )
@@ -59,16 +55,11 @@ class RenderMapsNode(io.ComfyNode):
         """Draw every mesh in every view."""
         meshes, views = read_meshes(mesh), read_cameras(cameras)
         if advice := uv_advice(meshes):  # now, and not when Bake fails, after minutes of painting
-            versions.show_text(advice, cls.hidden.unique_id if cls.hidden else None)
-        progress = Progress(len(meshes))
-        drawn = []
-        for item in meshes:
+            versions.show_text(advice, cls)
 
-            def draw(device: torch.device, item: Mesh = item) -> Maps:
-                maps = render_maps(item.to(device), views, (size, size), style, progress)
-                return Maps(*(value.to(result_device()).contiguous() for value in vars(maps).values()))
+        def draw(mesh: Mesh, progress: Progress) -> tuple[torch.Tensor, ...]:
+            maps = render_maps(mesh, views, (size, size), style, progress)
+            return tuple(value.contiguous() for value in (maps.normal, maps.position, maps.depth, maps.mask))
 
-            drawn.append(compute(draw, len(views or [None]) * size * size * _BYTES_PER_PIXEL))
-            progress.next_stage()
-        kinds = zip(*(vars(maps).values() for maps in drawn), strict=True)
-        return io.NodeOutput(*(torch.cat(parts) for parts in kinds))
+        drawn = for_each(draw, meshes, need=len(views or [None]) * size * size * _BYTES_PER_PIXEL)
+        return io.NodeOutput(*map(torch.cat, zip(*drawn, strict=True)))

@@ -8,17 +8,18 @@ from typing import Any
 import torch
 from comfy_api.latest import io
 
-from ..rasterizer.backends.registry import backend_names
 from ..rasterizer.cameras.camera import Camera
 from ..rasterizer.contract.types import MODES
 from ..rasterizer.meshes.mesh import Mesh
-from ..rasterizer.ops import TILE_SIZE
+from ..rasterizer.ops import TILE_SIZE, backend_names
 from ..rasterizer.pictures.colors import parse_color
 from ..rasterizer.rendering.attributes import ATTRIBUTES, ENCODINGS, SHADINGS, attribute_image, depth_to_unit
 from ..rasterizer.rendering.raster import SPACES, Raster, rasterize_mesh
-from .host import inspector, versions
-from .host.meshes import RasterValue, read_cameras, read_meshes
-from .host.runtime import Progress, compute, result_device
+from .host import inputs, inspector, versions
+from .host.cameras import read_cameras
+from .host.meshes import read_meshes
+from .host.runtime import Progress, for_each, result_device
+from .host.values import RasterValue, read_raster
 
 _BYTES_PER_PIXEL = 48  # z-buffer, fragments, and the pictures made of them
 
@@ -32,26 +33,24 @@ class RasterizeNode(io.ComfyNode):
         return versions.schema(
             node_id="TorchRasterRasterize",
             display_name="Rasterize",
-            category=versions.CATEGORY,
+            category=inputs.CATEGORY,
             description="Finds the nearest face at every pixel of every view: face ids, barycentrics, mask and depth. "
             "Connect 'raster' to Interpolate Attributes for normals, positions, textures and more.",
             search_aliases=["render mesh", "z-buffer", "face id", "depth map", "custom_rasterizer"],
             has_intermediate_output=True,  # the inspector's pictures come again from the cache
             inputs=[
-                versions.mesh_input("The mesh, or a batch of meshes: each is drawn in every view."),
-                io.Int.Input("width", default=1024, min=1, max=16384, step=1, tooltip="Image width in pixels."),
-                io.Int.Input("height", default=1024, min=1, max=16384, step=1, tooltip="Image height in pixels."),
-                io.Combo.Input(
+                inputs.drawn_mesh_input(),
+                inputs.pixels_input("width", "Image width in pixels."),
+                inputs.pixels_input("height", "Image height in pixels."),
+                inputs.choice(
                     "space",
-                    options=list(SPACES),
-                    default="camera",
+                    SPACES,
                     tooltip="camera: as the cameras see the mesh. uv: the UV layout, lying on the texture pixel "
                     "for pixel; needs UVs.",
                 ),
-                io.Combo.Input(
+                inputs.choice(
                     "mode",
-                    options=list(MODES),
-                    default="auto",
+                    MODES,
                     tooltip="How candidates are found; the result is the same to the last bit. batched is fast "
                     "for dense meshes, tiled for few large triangles, auto decides by the mesh.",
                 ),
@@ -71,29 +70,25 @@ class RasterizeNode(io.ComfyNode):
                     step=1,
                     tooltip="Triangles set up at once. 0 follows the memory that is free.",
                 ),
-                io.Combo.Input(
+                inputs.choice(
                     "backend",
-                    options=["auto", *backend_names()],
-                    default="auto",
-                    tooltip="auto takes the fastest exact one that works here; see Backend Info.",
+                    ("auto", *backend_names()),
+                    "auto takes the fastest exact one that works here; see Backend Info.",
                 ),
-                io.Int.Input(
+                inputs.layers_input(
                     "layers",
-                    default=1,
-                    min=1,
-                    max=64,
-                    step=1,
-                    tooltip="Surfaces to peel, nearest first: 2 also gives what lies behind the first. "
+                    1,
+                    "Surfaces to peel, nearest first: 2 also gives what lies behind the first. "
                     "The images of a view's layers follow each other in the batch.",
                 ),
-                versions.cameras_input(
+                inputs.cameras_input(
                     "Views to draw. Not connected: one orthographic view from the front.", optional=True
                 ),
             ],
             outputs=[
-                versions.RasterSocket.Output(display_name="raster", tooltip="Fragments, for Interpolate Attributes."),
+                inputs.RasterSocket.Output(display_name="raster", tooltip="Fragments, for Interpolate Attributes."),
                 io.Image.Output(display_name="face_ids", tooltip="A colour per face."),
-                io.Mask.Output(display_name="mask", tooltip="1 where the mesh was drawn."),
+                inputs.drawn_output(),
                 io.Image.Output(display_name="depth", tooltip="Nearest point of a view 1, farthest 0, background 0."),
             ],
         )
@@ -114,7 +109,6 @@ class RasterizeNode(io.ComfyNode):
     ) -> io.NodeOutput:
         """Rasterize every mesh in every view."""
         meshes, views = read_meshes(mesh), read_cameras(cameras)
-        progress = Progress(len(meshes))
         settings = {
             "resolution": (height, width),
             "space": space,
@@ -125,32 +119,26 @@ class RasterizeNode(io.ComfyNode):
             "backend": backend,
         }
         need = len(views or [None]) * layers * width * height * _BYTES_PER_PIXEL
-        rasters, faces, depths, distances = [], [], [], []
-        for item in meshes:
-            raster, face_image, depth, distance = compute(partial(_draw, item, views, settings, progress), need)
-            rasters.append(raster)
-            faces.append(face_image)
-            depths.append(depth)
-            distances.append(distance)
-            progress.next_stage()
+        drawn = for_each(partial(_draw, views, settings), meshes, need=need)
+        rasters, faces, depths, distances = zip(*drawn, strict=True)
         masks = [raster.mask.flatten(0, 1) for raster in rasters]
-        value = RasterValue(tuple(rasters))
+        value = RasterValue(rasters)
         shown = inspector.show_fragments(value, distances)
         return io.NodeOutput(value, torch.cat(faces), torch.cat(masks), torch.cat(depths), ui=shown)
 
 
 def _draw(
-    mesh: Mesh, views: list[Camera] | None, settings: dict[str, Any], progress: Progress, device: torch.device
+    views: list[Camera] | None, settings: dict[str, Any], mesh: Mesh, progress: Progress
 ) -> tuple[Raster, torch.Tensor, torch.Tensor, torch.Tensor | None]:
     """Raster, face ids, depth and, seen by cameras, distance ``[V, L, H, W]`` of one mesh."""
 
     def stop(share: float) -> None:
-        progress(1.0)  # the pictures take little of the time, but a stop is answered there too
+        progress(1.0)  # the pictures take little of the time, but a stop is answered while they are made, too
 
-    raster = rasterize_mesh(mesh.to(device), views, **settings, on_progress=progress)
+    raster = rasterize_mesh(mesh, views, **settings, on_progress=progress)
     faces = attribute_image(raster, "face id", background=(0, 0, 0), on_progress=stop)
     if not raster.cameras:
-        return raster.to(result_device()), _flat(faces), _flat(torch.zeros_like(raster.barycentric)), None
+        return raster, _flat(faces), _flat(torch.zeros_like(raster.barycentric)), None
     distances, depths = [], []
     for number in range(len(raster.findices)):
         stop(0.0)
@@ -158,7 +146,7 @@ def _draw(
         distances.append(view.distance())
         depths.append(depth_to_unit(distances[-1], view.findices > 0))
     depth = torch.cat(depths)[..., None].expand(*raster.findices.shape, 3)
-    return raster.to(result_device()), _flat(faces), _flat(depth), torch.cat(distances).to(result_device())
+    return raster, _flat(faces), _flat(depth), torch.cat(distances)
 
 
 class InterpolateNode(io.ComfyNode):
@@ -170,30 +158,28 @@ class InterpolateNode(io.ComfyNode):
         return versions.schema(
             node_id="TorchRasterInterpolate",
             display_name="Interpolate Attributes",
-            category=versions.CATEGORY,
+            category=inputs.CATEGORY,
             description="Pictures of one attribute over the fragments of Rasterize: positions, normals, UVs, "
             "colours, texture, depth, barycentrics or face ids, encoded as Hunyuan3D's paint models expect or plainly.",
             search_aliases=["normal map", "position map", "render attributes"],
             has_intermediate_output=True,  # the inspector's pictures come again from the cache
             inputs=[
-                versions.RasterSocket.Input("raster", tooltip="From Rasterize."),
-                io.Combo.Input(
+                inputs.RasterSocket.Input("raster", tooltip="From Rasterize."),
+                inputs.choice(
                     "attribute",
-                    options=list(ATTRIBUTES),
+                    ATTRIBUTES,
                     default="normal",
                     tooltip="What to show. uv and texture need UVs, vertex color needs vertex colours.",
                 ),
-                io.Combo.Input(
+                inputs.choice(
                     "shading",
-                    options=list(SHADINGS),
-                    default="smooth",
+                    SHADINGS,
                     tooltip="For normals. smooth: interpolated vertex normals (Hunyuan3D-2). flat: one per face "
                     "(Hunyuan3D-2.1).",
                 ),
-                io.Combo.Input(
+                inputs.choice(
                     "encoding",
-                    options=list(ENCODINGS),
-                    default="hunyuan3d",
+                    ENCODINGS,
                     tooltip="How positions and normals become colours. hunyuan3d: its axes (x, -z, y). world: x, y, z. "
                     "camera: right, up, toward the viewer. raw: the numbers themselves, also below 0 and above 1.",
                 ),
@@ -205,7 +191,7 @@ class InterpolateNode(io.ComfyNode):
             ],
             outputs=[
                 io.Image.Output(display_name="image", tooltip="One picture per view and layer."),
-                io.Mask.Output(display_name="mask", tooltip="1 where the mesh was drawn."),
+                inputs.drawn_output(),
             ],
         )
 
@@ -214,25 +200,16 @@ class InterpolateNode(io.ComfyNode):
         cls, raster: RasterValue, attribute: str, shading: str, encoding: str, background: str
     ) -> io.NodeOutput:
         """Interpolate over every raster of the batch."""
-        if not isinstance(raster, RasterValue):
-            raise ValueError(f"raster: is a {type(raster).__name__}, expected the output 'raster' of Rasterize")
-        color = parse_color(background)
-        progress = Progress(len(raster.rasters))
-        images = []
-        for item in raster.rasters:
-            images.append(
-                compute(
-                    lambda device, item=item: _flat(
-                        attribute_image(item.to(device), attribute, shading, encoding, color, progress)
-                    ),
-                    4 * item.barycentric.numel() * 4,
-                )
-            )
-            progress.next_stage()
-        masks = [item.mask.flatten(0, 1).to(result_device()) for item in raster.rasters]
+        rasters, color = read_raster(raster).rasters, parse_color(background)
+
+        def draw(raster: Raster, progress: Progress) -> torch.Tensor:
+            return _flat(attribute_image(raster, attribute, shading, encoding, color, progress))
+
+        images = for_each(draw, rasters, need=[4 * item.barycentric.numel() * 4 for item in rasters])
+        masks = [item.mask.flatten(0, 1).to(result_device()) for item in rasters]
         return io.NodeOutput(torch.cat(images), torch.cat(masks), ui=inspector.show_images(raster, images))
 
 
 def _flat(image: torch.Tensor) -> torch.Tensor:
-    """``[V, L, H, W, C]`` to a batch of images where ComfyUI wants them."""
-    return image.flatten(0, 1).to(result_device()).contiguous()
+    """``[V, L, H, W, C]`` to a batch of images."""
+    return image.flatten(0, 1).contiguous()

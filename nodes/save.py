@@ -17,9 +17,9 @@ from ..rasterizer.contract.checks import check_choice
 from ..rasterizer.meshes.files import SAVED_SUFFIXES, save_mesh, saved_files
 from ..rasterizer.meshes.mesh import Mesh
 from ..rasterizer.runtime.safe_names import check_new, relative_parts, shortened
-from .host import versions
+from .host import inputs, versions
 from .host.meshes import read_meshes
-from .host.runtime import Progress
+from .host.runtime import CPU, Progress, for_each
 
 _FORMATS = tuple(suffix[1:] for suffix in SAVED_SUFFIXES)
 
@@ -33,20 +33,19 @@ class SaveMeshNode(io.ComfyNode):
         return versions.schema(
             node_id="TorchRasterSaveMesh",
             display_name="Save Mesh",
-            category=versions.TEXTURING,
+            category=inputs.TEXTURING,
             description="Saves a mesh with its textures to ComfyUI's output folder. Connect 'path' to Preview 3D.",
             search_aliases=["export glb", "save obj", "Hy3DExportMesh", "save 3d"],
             inputs=[
-                versions.mesh_input("What to save. A batch makes a file for each mesh."),
+                inputs.mesh_input("What to save. A batch makes a file for each mesh."),
                 io.String.Input(
                     "filename_prefix",
                     default="3d/torch_raster",
                     tooltip="Folder and name below ComfyUI's output folder; a number and the suffix follow.",
                 ),
-                io.Combo.Input(
+                inputs.choice(
                     "format",
-                    options=list(_FORMATS),
-                    default=_FORMATS[0],
+                    _FORMATS,
                     tooltip="glb: everything in one file. obj: with a material file and pictures beside it. ply: "
                     "colours at the vertices, no texture. stl: the shape only.",
                 ),
@@ -68,11 +67,11 @@ class SaveMeshNode(io.ComfyNode):
         filename_prefix = _with_dates(filename_prefix)
         _check_prefix(filename_prefix, format)
         meshes = read_meshes(mesh)
-        progress = Progress(len(meshes))
-        saved = []
-        for item in meshes:
-            saved.append(save_mesh(item, _target(filename_prefix, format, item)))
-            progress.next_stage()
+
+        def save(mesh: Mesh, progress: Progress) -> list[Path]:
+            return save_mesh(mesh, _target(filename_prefix, format, mesh))
+
+        saved = for_each(save, meshes, device=CPU)
         places = [[path.relative_to(_output()) for path in files] for files in saved]
         # The frontend shows the first file; clients of the server download all.
         listed = [files[0] for files in places] + [path for files in places for path in files[1:]]
@@ -130,7 +129,7 @@ def _target(prefix: str, suffix: str, mesh: Mesh) -> Path:
     output = _output()
     outside = f"filename_prefix: {shortened(prefix)!r} lies outside ComfyUI's output folder, expected a place in it"
     try:
-        # ComfyUI fills in %date% and the like only below, but these bring in no folders above.
+        # ComfyUI fills in %date% and the like only below, but none of those brings in folders above.
         wanted = (output / prefix.strip().replace("\\", "/")).resolve()
         if not wanted.is_relative_to(output) or wanted == output:
             raise ValueError(outside)
@@ -139,7 +138,7 @@ def _target(prefix: str, suffix: str, mesh: Mesh) -> Path:
         raise ValueError(
             f"filename_prefix: {shortened(prefix)!r} has a folder that cannot be made or read: {error}"
         ) from error
-    # Its counter looks only at files with this very prefix.
+    # ComfyUI's counter looks only at files with this very prefix.
     names = (Path(folder).resolve() / f"{name}_{number:05}_.{suffix}" for number in count(counter))
     target = next(path for path in names if not any(map(os.path.lexists, saved_files(mesh, path))))
     if not target.is_relative_to(output):

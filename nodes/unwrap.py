@@ -6,11 +6,12 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..rasterizer.meshes.files import to_trimesh
+from ..rasterizer.meshes.mesh import Mesh
+from ..rasterizer.meshes.trimesh_objects import to_trimesh
 from ..rasterizer.texturing.unwrap.unwrap import MANY_FACES, advice, unwrap_uv
-from .host import versions
+from .host import inputs, versions
 from .host.meshes import is_trimesh, read_meshes, write_mesh
-from .host.runtime import Progress, result_device
+from .host.runtime import CPU, Progress, for_each
 
 
 class UnwrapUVNode(io.ComfyNode):
@@ -22,18 +23,15 @@ class UnwrapUVNode(io.ComfyNode):
         return versions.schema(
             node_id="TorchRasterUnwrapUV",
             display_name="Unwrap UV",
-            category=versions.TEXTURING,
+            category=inputs.TEXTURING,
             description="Cuts a mesh into charts and lays them out flat (xatlas), so that it can carry a texture.",
             search_aliases=["xatlas", "Hy3DMeshUVWrap", "uv map", "unwrap mesh"],
             inputs=[
-                versions.mesh_input("What to unwrap. Below 100,000 faces, better 50,000: xatlas is slow above."),
-                io.Int.Input(
+                inputs.mesh_input("What to unwrap. Below 100,000 faces, better 50,000: xatlas is slow above."),
+                inputs.texels_input(
                     "resolution",
-                    default=1024,
-                    min=16,
-                    max=16384,
-                    step=16,
-                    tooltip="Side in pixels of the texture that will lie on it. Only the padding depends on it.",
+                    1024,
+                    "Side in pixels of the texture that will lie on it. Only the padding depends on it.",
                 ),
                 io.Int.Input(
                     "padding", default=2, min=0, max=64, step=1, tooltip="Pixels to leave between charts at that size."
@@ -46,12 +44,7 @@ class UnwrapUVNode(io.ComfyNode):
                     "them, is dropped.",
                 ),
             ],
-            outputs=[
-                io.Mesh.Output(display_name="mesh", tooltip="With UVs; vertices are doubled along seams."),
-                versions.TriMesh.Output(
-                    display_name="trimesh", tooltip="The same for the Hunyuan3D packs; the first one of a batch."
-                ),
-            ],
+            outputs=inputs.mesh_outputs("With UVs; vertices are doubled along seams."),
             hidden=[io.Hidden.unique_id],
         )
 
@@ -59,20 +52,19 @@ class UnwrapUVNode(io.ComfyNode):
     def execute(cls, mesh: Any, resolution: int, padding: int, keep_existing: bool = True) -> io.NodeOutput:
         """Unwrap every mesh."""
         meshes = read_meshes(mesh)
-        node_id = cls.hidden.unique_id if cls.hidden else None
         if keep_existing and all(item.uvs is not None for item in meshes):
-            versions.show_text("The mesh has UVs; it passes as it is.", node_id)
+            versions.show_text("The mesh has UVs; it passes as it is.", cls)
             if is_trimesh(mesh):
                 return io.NodeOutput(write_mesh(*meshes), mesh)
             return io.NodeOutput(mesh, to_trimesh(meshes[0]))
-        progress = Progress(len(meshes))
         notes = [advice(len(item.faces)) for item in meshes if len(item.faces) > MANY_FACES]
         if any(item.texture is not None or item.metallic_roughness is not None for item in meshes):
             notes.append("The mesh had textures. They do not lie on the new UVs and are dropped; bake them anew.")
         if notes:
-            versions.show_text("\n".join(notes), node_id)
-        made = []
-        for item in meshes:
-            made.append(unwrap_uv(item, resolution, padding, progress).to(result_device()))
-            progress.next_stage()
+            versions.show_text("\n".join(notes), cls)
+
+        def unwrap(mesh: Mesh, progress: Progress) -> Mesh:
+            return unwrap_uv(mesh, resolution, padding, progress)
+
+        made = for_each(unwrap, meshes, device=CPU)  # xatlas knows no other
         return io.NodeOutput(write_mesh(*made), to_trimesh(made[0]))

@@ -9,9 +9,10 @@ from comfy_api.latest import io
 from ..rasterizer.cameras.views import PRESETS, PROJECTIONS, custom_views, turntable, with_lens
 from ..rasterizer.contract.checks import check_choice, check_integer
 from ..rasterizer.rendering.choose_views import MOST_EXTRA, add_views
-from .host import versions
-from .host.meshes import read_meshes, uv_advice, write_cameras, write_hunyuan_cameras
-from .host.runtime import Progress, compute
+from .host import inputs, versions
+from .host.cameras import write_cameras, write_hunyuan_cameras
+from .host.meshes import read_meshes, uv_advice
+from .host.runtime import for_each
 
 _PRESETS = (*PRESETS, "turntable", "custom")
 
@@ -25,17 +26,19 @@ class CamerasNode(io.ComfyNode):
         return versions.schema(
             node_id="TorchRasterCameras",
             display_name="Camera Views",
-            category=versions.CATEGORY,
+            category=inputs.CATEGORY,
             description="The views to render and texture a mesh from: Hunyuan3D's own, a turntable, or your own list. "
             "Use the same list for rendering and for baking.",
             search_aliases=["hunyuan3d cameras", "multi view", "orbit", "turntable"],
             inputs=[
-                versions.combo(
-                    "preset",
-                    _PRESETS,
+                versions.with_extras(
+                    inputs.choice(
+                        "preset",
+                        _PRESETS,
+                        "hunyuan3d-2 and 2.1: front, right, back, left, top, bottom with Hunyuan3D's weights. "
+                        "turntable: evenly all around. custom: the three lists below.",
+                    ),
                     views={name: [[v.azimuth, v.elevation, v.weight] for v in PRESETS[name]] for name in PRESETS},
-                    tooltip="hunyuan3d-2 and 2.1: front, right, back, left, top, bottom with Hunyuan3D's weights. "
-                    "turntable: evenly all around. custom: the three lists below.",
                 ),
                 io.String.Input(
                     "azimuths",
@@ -54,10 +57,9 @@ class CamerasNode(io.ComfyNode):
                     tooltip="For custom: how much each view counts when baking. One number serves all views.",
                 ),
                 io.Int.Input("views", default=6, min=1, max=360, step=1, tooltip="For turntable: how many views."),
-                io.Combo.Input(
+                inputs.choice(
                     "projection",
-                    options=list(PROJECTIONS),
-                    default=PROJECTIONS[0],
+                    PROJECTIONS,
                     tooltip="Hunyuan3D's paint models expect orthographic.",
                 ),
                 io.Float.Input(
@@ -86,7 +88,7 @@ class CamerasNode(io.ComfyNode):
                     step=0.01,
                     tooltip="For perspective: vertical angle in degrees.",
                 ),
-                versions.mesh_input(
+                inputs.mesh_input(
                     "For extra_views, and where ComfyUI's own nodes use the list: places the cameras around this mesh "
                     "as it is. Nodes of this pack do not need it; with or without, they see the same.",
                     optional=True,
@@ -103,10 +105,8 @@ class CamerasNode(io.ComfyNode):
                 ),
             ],
             outputs=[
-                versions.Camera.Output(
-                    display_name="cameras", tooltip="The list of cameras, for this pack and ComfyUI."
-                ),
-                versions.Hy3dCamera.Output(
+                inputs.Camera.Output(display_name="cameras", tooltip="The list of cameras, for this pack and ComfyUI."),
+                inputs.Hy3dCamera.Output(
                     display_name="hy3d_cameras", tooltip="The same for the Hunyuan3D packs, always orthographic."
                 ),
             ],
@@ -146,10 +146,10 @@ class CamerasNode(io.ComfyNode):
                 f"extra_views: is {extra_views} with nothing connected to mesh, expected 0, or the mesh to look at"
             )
         if extra_views:
-            progress, given = Progress(1), chosen
-            chosen = compute(lambda device: add_views(around.to(device), given, extra_views, progress))
+            given = chosen
+            (chosen,) = for_each(lambda mesh, progress: add_views(mesh, given, extra_views, progress), [around])
             added = ", ".join(f"{view.azimuth:g}° {view.elevation:+g}°" for view in chosen[len(given) :])
             said.append(f"{len(chosen)} cameras, {len(chosen) - len(given)} of them added{': ' * bool(added)}{added}")
         if any(said):
-            versions.show_text("\n".join(filter(None, said)), cls.hidden.unique_id if cls.hidden else None)
+            versions.show_text("\n".join(filter(None, said)), cls)
         return io.NodeOutput(write_cameras(chosen, around), write_hunyuan_cameras(chosen))

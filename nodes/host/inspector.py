@@ -1,9 +1,9 @@
 """Pictures for the inspector in the browser: what a run drew, pixel by pixel, as lossless PNG files.
 
-They lie in ComfyUI's temp folder, and a node's ``ui`` result names them (``web/lib/fragments.js`` reads them):
+The files lie in ComfyUI's temp folder, and a node's ``ui`` result names them (``web/lib/fragments.js`` reads them):
 
 * ``ids``: 8-bit RGBA, the four bytes of a face index, high byte first; 0 = background.
-* ``weights``: 8-bit RGBA, the first two barycentrics in 1/65535, two bytes each; the third is what is missing to 1.
+* ``weights``: 8-bit RGBA, the first two barycentrics in 1/65535, two bytes each; the third is what they lack of 1.
 * ``depth``: 8-bit RGBA, the four bytes of a float32, high byte first: the distance from the camera plane.
 * ``value``: what Interpolate Attributes made. 16-bit RGB between ``low`` and ``high``; where all channels are the same,
   8-bit RGBA with the four bytes of a float32 (``grey``).
@@ -35,7 +35,7 @@ from torch import Tensor
 from ...rasterizer.pictures.files import write_atomically
 from ...rasterizer.rendering.raster import Raster
 from . import versions
-from .meshes import RasterValue
+from .values import RasterValue
 
 log = logging.getLogger("torch_rasterizer")
 

@@ -3,21 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from comfy_api.latest import io
 
-CATEGORY = "Torch Rasterizer"
-TEXTURING = f"{CATEGORY}/texturing"
-
-# Sockets of our own, and those of other packs that have no class in ComfyUI.
-TriMesh = io.Custom("TRIMESH")
-RasterSocket = io.Custom("RASTER")
-HierarchySocket = io.Custom("GRID_HIERARCHY")
-Camera = io.Custom("LOAD3D_CAMERA")
-Hy3dCamera = io.Custom("HY3DCAMERA")
-Hy3d21Camera = io.Custom("HY3D21CAMERA")
+Defined = TypeVar("Defined")
 
 
 def schema(**values: Any) -> io.Schema:
@@ -26,26 +16,10 @@ def schema(**values: Any) -> io.Schema:
     return io.Schema(**{name: value for name, value in values.items() if name in known})
 
 
-def mesh_input(tooltip: str, optional: bool = False) -> io.MultiType.Input:
-    """An input that takes ComfyUI's meshes and those of the Hunyuan3D packs."""
-    return io.MultiType.Input("mesh", types=[io.Mesh, TriMesh], optional=optional, tooltip=tooltip)
-
-
-def cameras_input(tooltip: str, optional: bool) -> io.MultiType.Input:
-    """An input that takes every kind of camera."""
-    return io.MultiType.Input("cameras", types=[Camera, Hy3dCamera, Hy3d21Camera], optional=optional, tooltip=tooltip)
-
-
-def combo(name: str, options: Sequence[str], tooltip: str, **extra: Any) -> io.Combo.Input:
-    """A choice whose definition tells the browser more than ComfyUI asks for; the first option is the default."""
-    made = io.Combo.Input(name, options=list(options), default=options[0], tooltip=tooltip)
-    made.extra_dict = extra  # no argument in 0.3.64
+def with_extras(made: Defined, **extras: Any) -> Defined:
+    """An input whose definition tells the browser more than ComfyUI asks for."""
+    made.extra_dict = extras  # no argument in 0.3.64
     return made
-
-
-def upload_combo(name: str, options: Sequence[str], tooltip: str) -> io.Combo.Input:
-    """A choice of files with the marks by which frontends that can offer an upload of 3D files."""
-    return combo(name, options, tooltip, file_upload=True, mesh_upload=True, upload_subfolder="3d")
 
 
 def new_mesh(vertices: Any, faces: Any, **attributes: Any) -> Any:
@@ -63,14 +37,20 @@ def new_mesh(vertices: Any, faces: Any, **attributes: Any) -> Any:
     return mesh
 
 
-def show_text(text: str, node_id: str | None) -> None:
-    """Show text on a node while and after it runs; clients without a screen simply do not get it."""
+def show_text(text: str, node: type[io.ComfyNode]) -> None:
+    """Show text on a node while and after it runs; clients without a screen simply do not get it.
+
+    Args:
+        text: what to show.
+        node: the class that ComfyUI calls ``execute`` on, with ``unique_id`` among its hidden inputs.
+    """
+    node_id = node.hidden.unique_id if node.hidden else None
     if node_id is None:
         return
     try:
         from server import PromptServer
 
-        # Some frontends show it as Markdown, where only two spaces before the line's end keep the break.
+        # Some frontends show the text as Markdown, where only two spaces before the line's end keep the break.
         PromptServer.instance.send_progress_text(text.replace("\n", "  \n"), node_id)
     except (ImportError, AttributeError):  # no server: the nodes are run by another host
         pass

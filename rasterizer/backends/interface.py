@@ -1,15 +1,66 @@
-"""Single views for backends that know batches only."""
+"""What a backend is, and what it must offer for each operation. Imports none of them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import wraps
+from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from ..contract.types import RasterInfo, RasterOptions
 
 Rasterize = Callable[[Tensor, Tensor, RasterOptions], tuple[Tensor, Tensor, RasterInfo]]
+"""``pos [B, N, 4]`` float32, ``tri [M, 3]`` and options to ``findices [B, H, W]`` int32, ``barycentric [B, H, W, 3]``
+float32 and an account; without B where ``pos`` has none."""
+
+Interpolation = Callable[[Tensor, Tensor, Tensor, Tensor, int], Tensor]
+"""``col [1 or B, N, C]``, ``findices [B, H, W]``, ``barycentric [B, H, W, 3]``, ``tri [M, 3]`` and ``budget`` to
+``[B, H, W, C]``, with ``budget`` bytes of working memory, or 0 for what it likes."""
+
+
+class Implementation(NamedTuple):
+    """A way to do an operation. Arguments have been checked and are on one device, and nothing needs a gradient.
+
+    Attributes:
+        function: a :data:`Rasterize` or an :data:`Interpolation`. It does whatever is asked on a device there is no
+            ``reason_against``; what its own way cannot do, or fails to, PyTorch operators do instead.
+        reason_against: why it does not work on a device, or an empty string; asked before every call.
+    """
+
+    function: Callable[..., Any]
+    reason_against: Callable[[torch.device], str]
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A family of implementations, as users know it.
+
+    Attributes:
+        name: as users ask for it.
+        priority: ``auto`` takes the highest that works; below 0 a backend is used only when asked for.
+        note: one line for people.
+        module: the third-party module it needs, if any.
+    """
+
+    name: str
+    priority: int
+    note: str
+    module: str = ""
+
+
+@dataclass(frozen=True)
+class BackendStatus:
+    """One row of the report: a backend, whether it can be used on a device, whether ``auto`` takes it, and why not."""
+
+    name: str
+    priority: int
+    available: bool
+    active: bool
+    reason: str
+    note: str
 
 
 def takes_single_views(rasterize: Rasterize) -> Rasterize:

@@ -1,81 +1,57 @@
-"""The ways to rasterize: what each is, whether it works here, and if not, why.
+"""The ways to do each operation: what they are, which of them works here, and if not, why.
 
-A backend renders ``pos [B, N, 4]`` float32 with ``tri [M, 3]`` (both validated, on one device) into
-``(findices [B, H, W] int32, barycentric [B, H, W, 3] float32, RasterInfo)``, without B where ``pos`` has none. A later
-one, for instance in Metal, takes its place by one more :class:`Backend` in :data:`BACKENDS`.
+An operation is a row of :data:`IMPLEMENTATIONS`. Another backend, for instance in Metal, takes its place by one more
+:class:`Backend` in :data:`BACKENDS` and by its implementations of the operations that it knows. :mod:`.interface` says
+what they take and give.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import lru_cache
+from typing import Any
 
 import torch
-from torch import Tensor
 
 from ..runtime.devices import device_name
 from ..runtime.presence import installed
-from .eager import rasterize as eager
-from .eager.interpolate import interpolate
-from .interface import Rasterize
-from .kernels import rasterize as kernels
+from ..runtime.wishes import ENVIRONMENT, environment, no_backend, wishes
+from .eager import interpolate as eager_interpolate
+from .eager import rasterize as eager_rasterize
+from .interface import Backend, BackendStatus, Implementation
+from .kernels import interpolate as kernel_interpolate
+from .kernels import rasterize as kernel_rasterize
 from .others import custom_rasterizer as native
 from .others import nvdiffrast
 
 log = logging.getLogger("torch_rasterizer")
 
-Interpolation = Callable[[Tensor, Tensor, Tensor, Tensor, int], Tensor]
-
-ENVIRONMENT = "TORCH_RASTERIZER_BACKEND"
-"""``NAME`` makes ``auto`` mean that backend; ``-NAME`` forbids one. Several are separated by commas."""
-
-
-@dataclass(frozen=True)
-class Backend:
-    """One way to rasterize.
-
-    Attributes:
-        name: as users ask for it.
-        priority: ``auto`` takes the highest that works; below 0 a backend is used only when asked for.
-        reason_against: why it does not work on a device, or an empty string.
-        rasterize: the implementation.
-        note: one line for people.
-        module: the third-party module it needs, if any.
-        interpolate: ``(col [1 or B, N, C], findices [B, H, W], barycentric [B, H, W, 3], tri [M, 3], budget)`` to
-            ``[B, H, W, C]``, all checked and on one device, where nothing needs a gradient, with ``budget`` bytes of
-            working memory or 0 for what it likes; None: PyTorch operators.
-    """
-
-    name: str
-    priority: int
-    reason_against: Callable[[torch.device], str]
-    rasterize: Rasterize
-    note: str
-    module: str = ""
-    interpolate: Interpolation | None = None
-
-
 # In order of priority.
 BACKENDS: tuple[Backend, ...] = (
-    Backend(
-        "kernels",
-        10,
-        kernels.reason_against,
-        kernels.rasterize,
-        "GPU kernels compiled at run time, exact",
-        interpolate=kernels.interpolate,
-    ),
-    Backend("torch", 0, lambda device: "", eager.rasterize, "PyTorch operators, any device, exact"),
-    Backend(
-        "custom_rasterizer", -1, native.reason_against, native.rasterize, "Hunyuan3D's compiled module", native.MODULE
-    ),
-    Backend(
-        "nvdiffrast", -2, nvdiffrast.reason_against, nvdiffrast.rasterize, "other edge rule: not exact", "nvdiffrast"
-    ),
+    Backend("kernels", 10, "GPU kernels compiled at run time, exact"),
+    Backend("torch", 0, "PyTorch operators, any device, exact"),
+    Backend("custom_rasterizer", -1, "Hunyuan3D's compiled module", native.MODULE),
+    Backend("nvdiffrast", -2, "other edge rule: not exact", "nvdiffrast"),
 )
+
+
+def _nothing_against(device: torch.device) -> str:
+    return ""
+
+
+# By operation and backend. PyTorch operators know every operation.
+IMPLEMENTATIONS: dict[str, dict[str, Implementation]] = {
+    "rasterize": {
+        "kernels": Implementation(kernel_rasterize.rasterize, kernel_rasterize.reason_against),
+        "torch": Implementation(eager_rasterize.rasterize, _nothing_against),
+        "custom_rasterizer": Implementation(native.rasterize, native.reason_against),
+        "nvdiffrast": Implementation(nvdiffrast.rasterize, nvdiffrast.reason_against),
+    },
+    "interpolate": {
+        "kernels": Implementation(kernel_interpolate.interpolate, kernel_interpolate.reason_against),
+        "torch": Implementation(eager_interpolate.interpolate, _nothing_against),
+    },
+}
 
 
 def backend_names() -> tuple[str, ...]:
@@ -83,23 +59,11 @@ def backend_names() -> tuple[str, ...]:
     return tuple(backend.name for backend in BACKENDS)
 
 
-@dataclass(frozen=True)
-class BackendStatus:
-    """One row of the report: a backend, whether it can be used on a device, whether ``auto`` takes it, and why not."""
-
-    name: str
-    priority: int
-    available: bool
-    active: bool
-    reason: str
-    note: str
-
-
 def backend_statuses(device: torch.device) -> list[BackendStatus]:
-    """What :func:`select` knows about every backend on ``device``."""
-    forced, forbidden = _environment()
-    reasons = {backend.name: _reason(backend, device, forbidden) for backend in BACKENDS}
-    active = forced or _best(device, forbidden)
+    """Whether each backend can rasterize on ``device``, and whether ``auto`` means it."""
+    forced, forbidden = wishes()
+    reasons = {backend.name: _reason("rasterize", backend.name, device, forbidden) for backend in BACKENDS}
+    active = forced or _best("rasterize", device, forbidden)
     rows = []
     for backend in BACKENDS:
         reason = reasons[backend.name]
@@ -118,54 +82,77 @@ def backend_statuses(device: torch.device) -> list[BackendStatus]:
     return rows
 
 
-def select(name: str, device: torch.device) -> Backend:
-    """The backend to use for a request on ``device``.
+def select(operation: str, name: str, device: torch.device) -> Callable[..., Any]:
+    """The implementation of an operation for a request on ``device`` that names a backend, or ``auto``.
 
     Raises:
         ValueError: unknown name, or the backend asked for does not work here; the text says why.
     """
-    text = os.environ.get(ENVIRONMENT, "")
+    key = operation, name, device, environment()
     try:
-        chosen = _selected.get((name, device, text))
-    except TypeError:  # it has no hash, such as a list
-        raise _no_backend(name, "backend") from None
-    if chosen is not None and not chosen.reason_against(device):
-        return chosen
-    forced, forbidden = _wishes(text)
+        chosen = _selected.get(key)
+    except TypeError:  # the name has no hash, such as a list
+        raise no_backend(name, "backend") from None
+    if chosen is None or chosen.reason_against(device):
+        chosen = _selected[key] = IMPLEMENTATIONS[operation][selected_name(operation, name, device)]
+    return chosen.function
+
+
+def usual(operation: str, device: torch.device) -> Callable[..., Any]:
+    """The implementation of an operation whose callers name no backend.
+
+    It is that of what ``auto`` means, if that knows the operation and works on ``device``, else PyTorch operators.
+    """
+    key = operation, "", device, environment()
+    chosen = _selected.get(key)
+    if chosen is None or chosen.reason_against(device):
+        forced, forbidden = wishes()
+        name = forced or _best(operation, device, forbidden)
+        known = IMPLEMENTATIONS[operation]
+        chosen = _selected[key] = known["torch" if _reason(operation, name, device, forbidden) else name]
+    return chosen.function
+
+
+# By operation, name asked for, device and environment: a request costs microseconds the second time.
+_selected: dict[tuple[str, str, torch.device, str], Implementation] = {}
+
+
+def selected_name(operation: str, name: str, device: torch.device) -> str:
+    """The backend whose implementation :func:`select` gives; says so in the log, once per device.
+
+    Raises:
+        ValueError: as there.
+    """
+    forced, forbidden = wishes()
     source = ""
+    if not isinstance(name, str) or name not in ("auto", *backend_names()):
+        raise no_backend(name, "backend")
     if name == "auto":
-        name = forced or _best(device, forbidden)
+        name = forced or _best(operation, device, forbidden)
         source = f" (asked for by {ENVIRONMENT})" if forced else ""
-    backend = _by_name(name, "backend")
-    reason = _reason(backend, device, forbidden)
+    reason = _reason(operation, name, device, forbidden)
     if reason:
-        others = [other.name for other in BACKENDS if not _reason(other, device, forbidden)]
+        others = [other for other in backend_names() if not _reason(operation, other, device, forbidden)]
         advice = f"what works here: {', '.join(others)}" if others else "no backend is left"
         raise ValueError(f"backend: {name!r}{source} cannot be used on {device}: {reason}; {advice}")
-    _announce_once(backend.name, device)
-    _selected[name, device, text] = backend
-    return backend
+    _announce_once(name, device)
+    return name
 
 
-_selected: dict[tuple[str, torch.device, str], Backend] = {}  # a request costs microseconds the second time
-
-
-def interpolation(device: torch.device) -> Interpolation:
-    """The way to interpolate that comes with what ``auto`` means on ``device``."""
-    text = os.environ.get(ENVIRONMENT, "")
-    chosen = _selected.get(("auto", device, text))
-    if chosen is None:
-        forced, forbidden = _wishes(text)
-        chosen = _by_name(forced or _best(device, forbidden), ENVIRONMENT)
-    return chosen.interpolate or interpolate
-
-
-def _best(device: torch.device, forbidden: set[str]) -> str:
+def _best(operation: str, device: torch.device, forbidden: frozenset[str]) -> str:
     """What ``auto`` means; asks no backend that comes after the first that works."""
     for backend in BACKENDS:
-        if backend.priority >= 0 and not _reason(backend, device, forbidden):
+        if backend.priority >= 0 and not _reason(operation, backend.name, device, forbidden):
             return backend.name
     return "torch"
+
+
+def _reason(operation: str, name: str, device: torch.device, forbidden: frozenset[str]) -> str:
+    """Why a backend cannot do an operation on ``device``; empty if it can."""
+    if name in forbidden:
+        return f"forbidden by {ENVIRONMENT}={environment()}"
+    implementation = IMPLEMENTATIONS[operation].get(name)
+    return implementation.reason_against(device) if implementation else f"has no {operation}"
 
 
 def _idle(backend: Backend, active: str) -> str:
@@ -173,54 +160,15 @@ def _idle(backend: Backend, active: str) -> str:
     return "used only when asked for" if backend.priority < 0 else f"{active} is used instead"
 
 
-def _reason(backend: Backend, device: torch.device, forbidden: set[str]) -> str:
-    if backend.name in forbidden:
-        return f"forbidden by {ENVIRONMENT}={os.environ[ENVIRONMENT]}"
-    return backend.reason_against(device)
-
-
-def _by_name(name: str, source: str) -> Backend:
-    for backend in BACKENDS:
-        if backend.name == name:
-            return backend
-    raise _no_backend(name, source)
-
-
-def _no_backend(name: object, source: str) -> ValueError:
-    return ValueError(f"{source}: {name!r} is no backend, expected one of auto, {', '.join(backend_names())}")
-
-
-def kernels_allowed() -> bool:
-    """Whether the environment leaves ``auto`` free to use GPU kernels, also for what is no rasterizing."""
-    forced, forbidden = _environment()
-    return forced in ("", "kernels") and "kernels" not in forbidden
-
-
-def _environment() -> tuple[str, set[str]]:
-    return _wishes(os.environ.get(ENVIRONMENT, ""))
-
-
-@lru_cache(maxsize=8)
-def _wishes(text: str) -> tuple[str, set[str]]:
-    """The backend that is forced, if any, and those forbidden."""
-    forced, forbidden = "", set()
-    for word in text.replace(" ", "").split(","):
-        if word.startswith("-"):
-            forbidden.add(_by_name(word[1:], f"environment variable {ENVIRONMENT}").name)
-        elif word and word != "auto":
-            forced = _by_name(word, f"environment variable {ENVIRONMENT}").name
-    return forced, forbidden
-
-
 _announced: set[torch.device] = set()
 
 
 def _announce_once(active: str, device: torch.device) -> None:
-    """One log line per device: the backend in use, and why not the others. Imports nobody's module for it."""
+    """One log line per device: the backend that rasterizes, and why not the others. Imports nobody's module for it."""
     if device in _announced:
         return
     _announced.add(device)
-    _, forbidden = _environment()
+    _, forbidden = wishes()
     others = []
     for backend in BACKENDS:
         if backend.name == active:
@@ -228,7 +176,7 @@ def _announce_once(active: str, device: torch.device) -> None:
         if backend.module and backend.name not in forbidden:
             reason = _idle(backend, active) if installed(backend.module) else "not installed"
         else:
-            reason = _reason(backend, device, forbidden) or _idle(backend, active)
+            reason = _reason("rasterize", backend.name, device, forbidden) or _idle(backend, active)
         others.append(f"{backend.name}: {reason}")
     name = device_name(device)
     log.info("Torch Rasterizer: backend '%s' on %s (%s). Not in use: %s", active, device, name, "; ".join(others))

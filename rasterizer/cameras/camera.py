@@ -139,6 +139,9 @@ def look_at(
 def turned(camera: Camera, quaternion: tuple[float, float, float, float]) -> Camera:
     """The camera with its axes given by a rotation ``(x, y, z, w)`` of right +X, up +Y, looking along -Z.
 
+    The axes are columns of the quaternion's matrix (Shoemake, Animating Rotation with Quaternion Curves, SIGGRAPH
+    1985).
+
     Raises:
         ValueError: the quaternion is zero or not finite.
     """

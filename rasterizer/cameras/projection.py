@@ -48,7 +48,8 @@ def to_clip(vertices: Tensor, cameras: Sequence[Camera], width: int, height: int
     image: the rasterizer does not clip.
 
     Depth has 2**18 steps. Hunyuan3D's cameras spread them from their near to their far plane, as it does; other cameras
-    from the nearest to the farthest vertex they see, because a viewer's planes may lie a thousand meshes apart.
+    from the nearest to the farthest vertex they see, because a viewer's planes may lie a thousand meshes apart. The
+    formulas of depth are those of OpenGL's ``glOrtho`` and ``glFrustum``.
     """
     # NDC -1 and +1 are the centres of the outermost pixels, so square pixels need the ratio of the gaps between pixels.
     aspect = max(width - 1, 1) / max(height - 1, 1)

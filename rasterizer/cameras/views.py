@@ -53,7 +53,10 @@ _SIX = (
 )
 
 PRESETS = {"hunyuan3d-2": _SIX, "hunyuan3d-2.1": _SIX}
-"""The views each version of Hunyuan3D's paint model starts from. 2.1 adds some by the mesh: :mod:`.view_selection`."""
+"""The views each version of Hunyuan3D's paint model starts from. 2.1 adds some by the mesh.
+
+:func:`rasterizer.rendering.choose_views.add_views` does that.
+"""
 
 
 def turntable(count: int, elevation: float = 0.0) -> tuple[View, ...]:

@@ -1,7 +1,8 @@
-"""The demonstration: a built-in sample from six sides, and its texture made again from those six pictures."""
+"""``demo``: a built-in sample from six sides, and its texture made again from those six pictures."""
 
 from __future__ import annotations
 
+import argparse
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -16,10 +17,12 @@ from ..meshes.files import save_mesh
 from ..meshes.mesh import Mesh
 from ..meshes.sample_meshes import SAMPLES, sample_mesh
 from ..pictures.contact_sheet import contact_sheet
-from ..pictures.files import save_image, write_atomically
+from ..pictures.files import save_image
 from ..rendering.attributes import attribute_image
 from ..rendering.raster import rasterize_mesh
+from ..runtime.files import write_atomically
 from ..texturing import bake_views, fill_texture
+from .arguments import device_of
 
 VIEWS = {"front": (0, 0), "right": (90, 0), "back": (180, 0), "left": (270, 0), "top": (0, 90), "bottom": (180, -90)}
 """Hunyuan3D's six views as (azimuth, elevation)."""
@@ -32,8 +35,14 @@ _ASIDE = (45, 135, 225, 315)  # azimuths, from above, of views that were not bak
 _ASIDE_NAMES = tuple(f"{azimuth}°, above" for azimuth in _ASIDE)
 
 
-def run(output: Path, device: torch.device) -> None:
-    """Render the demonstration into the folder ``output`` and print what ran, how fast, and where the files are."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What the command takes beside ``--device`` and ``--verbose``."""
+    parser.add_argument("output", nargs="?", default=Path("demo_output"), type=Path, metavar="OUT", help="a folder")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Render the demonstration into a folder, and print what ran, how fast, and where the files are."""
+    output, device = options.output, device_of(options)
     info = backend_info(device)
     print(info, end="\n\n")
     mesh = sample_mesh(SAMPLES[0]).to(device)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 
-from ..backends.registry import ENVIRONMENT, BackendStatus, backend_statuses
+from ..backends.interface import BackendStatus
+from ..backends.registry import backend_statuses
 from ..dropin import DropInStatus, statuses
 from ..runtime.devices import default_device, device_name, free_memory, platform_name, working_device
 from ..runtime.policy import device_policy
+from ..runtime.wishes import ENVIRONMENT, environment
 from ..version import __version__
 
 
@@ -48,7 +49,7 @@ class BackendInfo:
         float64: whether the device has float64 (else compensated float32 gives the same bits).
         int64_zbuffer: whether the z-buffer is one int64 minimum (else two int32 passes give the same bits).
         environment: value of the variable that forces or forbids backends.
-        backends: one :class:`~rasterizer.backends.registry.BackendStatus` each.
+        backends: one :class:`~rasterizer.backends.interface.BackendStatus` each.
         dropin: who provides each module that Hunyuan3D's packs import; empty where the finder is not installed.
     """
 
@@ -139,7 +140,7 @@ def backend_info(device: torch.device | str | None = None) -> BackendInfo:
         free_memory=free_memory(working),
         float64=policy.float64,
         int64_zbuffer=policy.int64_min,
-        environment=os.environ.get(ENVIRONMENT, ""),
+        environment=environment(),
         backends=tuple(backend_statuses(working)),
         dropin=statuses(),
     )

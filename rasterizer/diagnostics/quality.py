@@ -1,6 +1,6 @@
 """How good baked textures are, measured: views of a known colour baked, filled, and compared with that colour.
 
-Hunyuan3D's own bakes are measured in the same run where what they need is installed (:mod:`.quality_peers`).
+Hunyuan3D's own bakes are measured in the same run where what they need is installed (:mod:`.peers.hunyuan3d`).
 """
 
 from __future__ import annotations
@@ -191,7 +191,13 @@ def _normalized(mesh: Mesh) -> Tensor:
 
 @dataclass(frozen=True)
 class _Layout:
-    """Where on the surface the texels of a texture lie ``[H, W, 3]``, which there are ``[H, W]``, seams, overlap."""
+    """A UV layout as a texture's texels see it.
+
+    Attributes:
+        positions: ``[H, W, 3]``, where on the normalised mesh they lie.
+        covered: ``[H, W]`` bool, which of them the layout covers.
+        seams, overlap: as in :class:`_Target`.
+    """
 
     positions: Tensor
     covered: Tensor
@@ -262,16 +268,15 @@ def _seams(mesh: Mesh) -> tuple[Tensor, Tensor]:
     ends = welded[edges]
     edges = torch.where((ends[:, :1] > ends[:, 1:]), edges.flip(1), edges)
     low, high = welded[edges].unbind(1)
-    _, group = torch.unique(low * len(uvs) + high, return_inverse=True)
-    order = torch.argsort(group, stable=True)
+    _, place = torch.unique(low * len(uvs) + high, return_inverse=True)  # the same for edges in the same place
+    order = torch.argsort(place, stable=True)
     one, other = order[:-1], order[1:]
-    pair = (group[one] == group[other]) & (edges[one] != edges[other]).any(dim=1)
-    share = ((torch.arange(_SAMPLES_PER_EDGE, dtype=uvs.dtype, device=uvs.device) + 0.5) / _SAMPLES_PER_EDGE)[
-        None, :, None
-    ]
+    parted = (place[one] == place[other]) & (edges[one] != edges[other]).any(dim=1)
+    share = (torch.arange(_SAMPLES_PER_EDGE, dtype=uvs.dtype, device=uvs.device) + 0.5) / _SAMPLES_PER_EDGE
+    share = share[None, :, None]
 
-    def along(which: Tensor) -> Tensor:
-        start, end = uvs[edges[which[pair]]].unbind(1)
+    def along(side: Tensor) -> Tensor:
+        start, end = uvs[edges[side[parted]]].unbind(1)
         return (start[:, None] * (1 - share) + end[:, None] * share).reshape(-1, 2)
 
     return along(one), along(other)

@@ -125,7 +125,8 @@ class _Run:
     differing: Callable[[Any, Any], int]
 
 
-_Runs = dict[tuple[str, str], _Run]
+_Key = tuple[str, str]  # backend and mode
+_Runs = dict[_Key, _Run]
 
 
 def _cases(device: torch.device, cases: tuple[str, ...], names: list[str]) -> Iterator[tuple[str, _Runs]]:
@@ -218,7 +219,29 @@ def _different_outputs(one: list[list[Tensor]], other: list[list[Tensor]]) -> in
 
 
 def _measure_case(case: str, device: torch.device, runs: _Runs, repeats: int) -> list[Row]:
-    first, peaks, differing = None, {}, {}
+    differing, peaks = _first_calls(device, runs)
+    median = {key: statistics.median(times) for key, times in _times(device, runs, repeats).items()}
+    reference = median.get((_NATIVE, ""))
+    return [
+        Row(
+            case=case,
+            backend=name,
+            mode=mode,
+            milliseconds=median[name, mode],
+            busy=None,
+            ratio=reference and reference / median[name, mode],
+            differing=differing[name, mode],
+            peak=peaks.get((name, mode)),
+        )
+        for name, mode in runs
+    ]
+
+
+def _first_calls(device: torch.device, runs: _Runs) -> tuple[dict[_Key, int], dict[_Key, int]]:
+    """Call everything once or more; how much differs from the first result, and on CUDA the peaks of memory."""
+    first: Any = None
+    differing: dict[_Key, int] = {}
+    peaks: dict[_Key, int] = {}
     for key, run in runs.items():
         result = run.timed()  # compiles, loads and allocates what stays
         if device.type == "cuda":
@@ -230,7 +253,12 @@ def _measure_case(case: str, device: torch.device, runs: _Runs, repeats: int) ->
             result = run.checked()
         first = result if first is None else first
         differing[key] = run.differing(result, first)
-    times: dict[tuple[str, str], list[float]] = {key: [] for key in runs}
+    return differing, peaks
+
+
+def _times(device: torch.device, runs: _Runs, repeats: int) -> dict[_Key, list[float]]:
+    """Milliseconds of each of ``repeats`` calls, once the machine has come to speed."""
+    times: dict[_Key, list[float]] = {key: [] for key in runs}
     warm = time.perf_counter() + (_WARM_UP if device.type != "cpu" else 0.0)
     while len(next(iter(times.values()))) < repeats:
         ready = time.perf_counter() >= warm
@@ -243,21 +271,7 @@ def _measure_case(case: str, device: torch.device, runs: _Runs, repeats: int) ->
             synchronize(device)
             if ready:
                 times[key].append((time.perf_counter() - start) * 1e3)
-    median = {key: statistics.median(values) for key, values in times.items()}
-    reference = median.get((_NATIVE, ""))
-    return [
-        Row(
-            case,
-            name,
-            mode,
-            median[name, mode],
-            None,
-            reference and reference / median[name, mode],
-            differing[name, mode],
-            peaks.get((name, mode)),
-        )
-        for name, mode in runs
-    ]
+    return times
 
 
 def _busy(run: Callable[[], object], repeats: int) -> float:

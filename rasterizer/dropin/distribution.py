@@ -21,4 +21,4 @@ class CustomRasterizer(Distribution):
 
     def locate_file(self, path: str | PathLike[str]) -> Path:
         """Part of the protocol."""
-        return Path(__file__).with_name("custom_rasterizer") / path
+        return Path(__file__).with_name("modules") / "custom_rasterizer" / path

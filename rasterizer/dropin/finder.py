@@ -1,6 +1,6 @@
 """The import finder behind the drop-in modules: who gets ours, and why.
 
-It is loaded by its path before PyTorch is (``prestartup_script.py``), so this file imports the standard library only;
+This file is loaded by its path before PyTorch is (``prestartup_script.py``), so the standard library is all it imports;
 what needs PyTorch lives beside it and is imported when somebody asks for one of these names:
 
 - ``custom_rasterizer_kernel``, ``custom_rasterizer``, ``mesh_inpaint_processor``, ``*.mesh_inpaint_processor``: an
@@ -13,8 +13,8 @@ what needs PyTorch lives beside it and is imported when somebody asks for one of
 (``patches.py``); ``TORCH_RASTERIZER_PATCHES=off`` leaves it as it is.
 
 A process that is forked has the finder; one that ``multiprocessing`` spawns does not: it starts with a fresh Python,
-which nothing but files in site-packages reaches. There, ``prestartup_script.py`` must be run (``runpy.run_path``), or
-``rasterizer.dropin.install()``, before one of these names is imported, or what was pickled under it is read.
+which nothing but files in site-packages reaches. A spawned one must run ``prestartup_script.py`` (``runpy.run_path``),
+or ``rasterizer.dropin.install()``, before one of these names is imported, or what was pickled under it is read.
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ def _read(folder: Path, name: str) -> bytes:
         OSError: there is none, or none to be trusted.
     """
     if not _POSIX:
-        return _bytes(os.open(folder / name, os.O_RDONLY | os.O_BINARY))
+        return _bytes(os.open(folder / name, os.O_RDONLY | getattr(os, "O_BINARY", 0)))
     place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         _check_owner(os.fstat(place), "its folder")

@@ -6,14 +6,14 @@ import ctypes
 from collections.abc import Callable
 from ctypes import byref, c_char_p, c_int, c_size_t, c_uint, c_void_p
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 
 from . import libraries
 
 # Function, three block counts, three thread counts, shared memory, stream, arguments, extra: the same on both.
-_LAUNCH_ARGUMENTS = [c_void_p, *[c_uint] * 7, c_void_p, c_void_p, c_void_p]
+_LAUNCH_ARGUMENTS: list[Any] = [c_void_p, *[c_uint] * 7, c_void_p, c_void_p, c_void_p]
 
 
 Blocks = tuple[int, int, int]
@@ -77,7 +77,7 @@ class _Compiler:
         self._library, self._prefix, self._result = library, prefix, result
         self._call("GetErrorString").restype = c_char_p
 
-    def _call(self, name: str) -> ctypes._CFuncPtr:
+    def _call(self, name: str) -> Any:
         return getattr(self._library, self._prefix + name)
 
     def _check(self, status: int, what: str) -> None:
@@ -116,7 +116,7 @@ class Cuda:
 
     def __init__(self) -> None:
         self._compiler = _Compiler(libraries.load_nvrtc(), "nvrtc", "CUBIN")
-        self._driver: ctypes.CDLL | None = None
+        self._driver: Any = None  # the library, once something is loaded
 
     def version(self) -> str:
         return self._compiler.version()
@@ -157,7 +157,7 @@ class Hip:
 
     def __init__(self) -> None:
         self._compiler = _Compiler(libraries.load_hiprtc(), "hiprtc", "Code")
-        self._runtime: ctypes.CDLL | None = None
+        self._runtime: Any = None  # the library, once something is loaded
 
     def version(self) -> str:
         return self._compiler.version()

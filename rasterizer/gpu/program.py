@@ -1,23 +1,34 @@
-"""GPU programs: a source file compiled, loaded and tested once per device, by the compiler that PyTorch brings."""
+"""GPU programs: compiled, loaded and tested once per device, by the compiler that PyTorch brings.
+
+What is compiled is put together of three parts: ``common.cu``, the structs and constants that the program shares with
+Python (:mod:`.structs`), and its own source. A program's source ``NAME.cu`` lies beside ``NAME.py``, which launches it.
+"""
 
 from __future__ import annotations
 
 import ctypes
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeVar
 
 import torch
 
 from .cache import cached
 from .platforms import Blocks, Cuda, Hip, Launch, LaunchError, Platform
+from .structs import Struct, c_text
 
 log = logging.getLogger("torch_rasterizer")
 
 T = TypeVar("T")
+
+SelfTest = Callable[[torch.device], None]
+"""Compares kernels with PyTorch operators on a device; raises RuntimeError where they differ."""
+
+_COMMON = Path(__file__).with_name("common.cu")
 
 
 @lru_cache(maxsize=1)
@@ -28,12 +39,6 @@ def platform() -> Platform:
         OSError: its run-time compiler was not found.
     """
     return Hip() if torch.version.hip else Cuda()
-
-
-def compile_source(source: Path, target: Platform, architecture: str) -> bytes:
-    """Machine code of a source file, from the cache where it is there."""
-    text, options = source.read_text(encoding="utf-8"), target.options(architecture)
-    return cached([target.version(), *options, text], lambda: target.compile(text, options, source.name))
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,26 +81,50 @@ class Program:
         source: the file.
         kernels: names of its kernels.
         what: for the log, what PyTorch operators do instead where the program cannot be used.
+        structs: what its kernels take, each after those that it is made of.
+        defines: constants that it shares with Python.
+        self_test: what tests it, unless whoever asks for :meth:`reason_against` brings a test.
     """
 
-    def __init__(self, source: Path, kernels: tuple[str, ...], what: str) -> None:
-        self.source, self.kernels, self._what = source, kernels, what
+    def __init__(
+        self,
+        source: Path,
+        kernels: tuple[str, ...],
+        what: str,
+        *,
+        structs: tuple[type[Struct], ...] = (),
+        defines: Mapping[str, int | float] = MappingProxyType({}),
+        self_test: SelfTest | None = None,
+    ) -> None:
+        self.source, self.kernels = source, kernels
+        self.structs, self.defines = structs, defines
+        self._what, self._self_test = what, self_test
         self._loaded: dict[int, Loaded] = {}
         self._reasons: dict[int, str] = {}
 
-    def reason_against(self, device: torch.device, self_test: Callable[[torch.device], None]) -> str:
-        """Why it cannot be used on ``device``; empty if it can. The first call compiles and tests it.
+    def text(self) -> str:
+        """All that is compiled. The compiler's messages count the lines of each part apart."""
+        parts = {
+            _COMMON.name: _COMMON.read_text(encoding="utf-8"),
+            f"structs and constants of {self.source.name}": c_text(self.structs, self.defines),
+            self.source.name: self.source.read_text(encoding="utf-8"),
+        }
+        return "".join(f'#line 1 "{name}"\n{part}\n' for name, part in parts.items())
 
-        Args:
-            device: where to run.
-            self_test: compares the kernels with the eager path on a device; raises RuntimeError where they differ.
-        """
+    def compiled(self, target: Platform, architecture: str) -> bytes:
+        """Machine code, from the cache where it is there."""
+        text, options = self.text(), target.options(architecture)
+        return cached([target.version(), *options, text], lambda: target.compile(text, options, self.source.name))
+
+    def reason_against(self, device: torch.device, self_test: SelfTest | None = None) -> str:
+        """Why it cannot be used on ``device``; empty if it can. The first call compiles and tests it."""
         if device.type != "cuda":
             return f"for CUDA and ROCm devices, not {device.type}"
         number = device.index if device.index is not None else torch.cuda.current_device()
         reason = self._reasons.get(number)
         if reason is None:
-            reason = self._reasons[number] = self._prepare(torch.device("cuda", number), self_test)
+            test = self_test or self._self_test
+            reason = self._reasons[number] = self._prepare(torch.device("cuda", number), test)
         return reason
 
     def on(self, number: int) -> Loaded:
@@ -120,17 +149,18 @@ class Program:
             )
         return instead()
 
-    def _prepare(self, device: torch.device, self_test: Callable[[torch.device], None]) -> str:
+    def _prepare(self, device: torch.device, self_test: SelfTest | None) -> str:
         """Compile, load and test on ``device``; returns what failed, or an empty string."""
         try:
             with torch.cuda.device(device):
                 torch.empty(1, device=device)  # the driver needs PyTorch's context to load into
                 target = platform()
-                code = target.load(compile_source(self.source, target, target.architecture(device)))
+                code = target.load(self.compiled(target, target.architecture(device)))
                 functions = {name: target.function(code, name) for name in self.kernels}
                 processors = torch.cuda.get_device_properties(device).multi_processor_count
                 self._loaded[device.index] = Loaded(target, functions, processors)
-                self_test(device)
+                if self_test is not None:
+                    self_test(device)
         except Exception as error:  # drivers and compilers fail in their own ways; none may cost the user the result
             self._loaded.pop(device.index, None)
             reason = _said(error)

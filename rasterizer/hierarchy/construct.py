@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import torch
 
-from ..backends.registry import kernels_allowed
 from ..runtime.devices import double_device
+from ..runtime.wishes import kernels_allowed
 from . import kernels, operators
 from .kernel_check import check_kernels
 from .level import Built

@@ -1,15 +1,15 @@
-// The grid hierarchy, for views of one size and levels whose resolution halves exactly: the twin of layers.py's collect,
-// cells.py's Numbering and build.py, which define every step and say why. One source for CUDA and HIP, no headers;
-// compiled without contraction, as positions must be those of float64 arithmetic to the bit.
+// The grid hierarchy, for views of one size and levels whose resolution halves exactly: the twin of collect, Numbering and
+// build in PyTorch's operators, which define every step and say why. Positions are those of float64 arithmetic to the bit.
+// Structs and constants that Python knows too are described in kernels.py.
 //
-// collect, with struct Images:
+// collect, with Images:
 //   survey     a thread per pixel: which layers are drawn, and how many lie behind one another
 //   gather     a thread per slot: the sample that it shows
-// Numbering, with struct Keys, after the keys were sorted:
+// Numbering, with Keys, after the keys were sorted:
 //   mark       a thread per key: whether it is the first of its kind
 //   rank       a thread per key: numbers for the first ones
 //   spread     a thread per key: numbers for all
-// build, with struct Params:
+// build, with Params:
 //   halve      a thread per finest cell and coarser level: keys
 //   represent  a thread per cell: its place, and its cell at the coarser level
 //   vote       a thread per cell of a level: its view counts for that of its coarser cell
@@ -21,88 +21,7 @@
 //   adopt      a thread per coarser cell: makes that child, or gives its flags to the one that is there
 //   look       a thread per cell, level and neighbour
 
-#ifdef __HIP__
-#pragma clang fp contract(off)
-#endif
-
-typedef unsigned int u32;
-typedef long long i64;
-
-#define LEVELS 16
-#define NEVER 0x7fffffffffffffffll
-
 enum { FIRST = -1, NEAREST = 0, LAST = 1 };
-
-struct Images {
-    const float* positions[3];  // [layers, height, width, 4] of each view
-    const float* normals[3];    // [layers, height, width, 3]
-    i64 layers[3];
-    i64 height, width, most;    // most: layers of the view that has most
-    int* drawn;                 // [all pixels of all layers, view by view] 0 or 1
-    const i64* order;           // [as drawn] how many are drawn up to each
-    i64* count;                 // [pixels] as in Samples, and so on
-    i64* last;
-    i64* at;
-    float* out_positions;
-    float* out_normals;
-    i64* depth_axis;
-    i64* slot;
-    i64* visit;
-};
-
-struct Keys {
-    const i64* ordered;         // [keys] ascending
-    const i64* order;           // [keys] where each comes from
-    int* marks;                 // [2, keys] first of its kind, in ascending and in original order
-    const i64* sums;            // [2, keys] running sums of those
-    i64* number;                // [keys] as in Numbering, and so on
-    i64* first;
-    i64* distinct;
-    i64* number_of_key;
-    i64 keys;
-};
-
-struct Level {
-    i64* of_sample;             // [samples] the cell of each sample
-    i64* first;                 // [size] the visit at which each cell is seen first, NEVER before `belong`
-    i64* cells;                 // [room, 3]
-    i64* dims;                  // [room]
-    float* points;              // [room, 3]
-    i64* down;                  // [room]
-    i64* rules;                 // [room]
-    unsigned char* seen;        // [room]
-    i64* flags;                 // [2, room] even, odd
-    int* votes;                 // [size, 3] zeros
-    i64* count;                 // [1] cells, with padding; on the device, so that no level waits for the host
-    i64* neighbors;             // [count, 9]
-    int* hits;                  // [2, room of the coarser level] zeros
-    i64* child;                 // [room of the coarser level] the number of a coarser cell's child
-    int* needed;                // [room of the coarser level] whether it is to be made
-    const i64* order;           // [room of the coarser level] how many of them are up to each coarser cell
-    const i64* keys;            // [keys] ascending, of known cells
-    const i64* number_of_key;
-    i64 key_count, key_shift, offset;  // offset: of a cell's number in a numbering of several levels
-    i64 size, room;
-    i64 resolution;
-};
-
-struct Params {
-    Level level[LEVELS];
-    const i64* coordinates;     // [finest, 3]
-    const float* normals;       // [finest, 3]
-    const i64* finest_number;   // [samples] the finest cell of each sample
-    i64* coarse_keys;           // [levels - 1, finest]
-    const i64* coarse_number;   // [levels - 1, finest] the numbers of those
-    const i64* coarse_first;    // [coarser cells]
-    const i64* visit;           // [samples]
-    const i64* at;              // [layers * pixels + 1]
-    const i64* last;            // [pixels]
-    const i64* layer_count;     // [pixels]
-    i64 finest, samples, pixels, layers;
-    i64 apart;                  // between the keys of two levels
-    i64 height, width;          // of each of the three views
-    int levels, current;        // current: the level that vote, elect, hit, lack and adopt work on
-};
 
 __device__ inline i64 index_of_thread() { return (i64)blockIdx.x * blockDim.x + threadIdx.x; }
 
@@ -131,7 +50,7 @@ __device__ inline i64 element(const Images& p, i64 pixel, i64 layer, i64& view) 
     return (before + layer) * area + pixel - view * area;
 }
 
-extern "C" __global__ void __launch_bounds__(256) survey(Images p) {
+extern "C" __global__ void __launch_bounds__(THREADS) survey(Images p) {
     i64 pixel = index_of_thread(), area = p.height * p.width, view;
     if (pixel >= 3 * area) return;
     bool surface = false, open = true;
@@ -147,7 +66,7 @@ extern "C" __global__ void __launch_bounds__(256) survey(Images p) {
     p.last[pixel] = surface || following > 0 ? following : -1;
 }
 
-extern "C" __global__ void __launch_bounds__(256) gather(Images p) {
+extern "C" __global__ void __launch_bounds__(THREADS) gather(Images p) {
     i64 slot = index_of_thread(), area = p.height * p.width, pixels = 3 * area, view;
     if (slot > p.most * pixels) return;
     i64 total = p.order[(p.layers[0] + p.layers[1] + p.layers[2]) * area - 1];
@@ -166,7 +85,7 @@ extern "C" __global__ void __launch_bounds__(256) gather(Images p) {
     p.visit[sample] = layer < p.count[pixel] ? pixel * p.most + layer : NEVER;
 }
 
-extern "C" __global__ void __launch_bounds__(256) mark(Keys p) {
+extern "C" __global__ void __launch_bounds__(THREADS) mark(Keys p) {
     i64 place = index_of_thread();
     if (place >= p.keys) return;
     int first = place == 0 || p.ordered[place] != p.ordered[place - 1];
@@ -174,7 +93,7 @@ extern "C" __global__ void __launch_bounds__(256) mark(Keys p) {
     p.marks[p.keys + p.order[place]] = first;
 }
 
-extern "C" __global__ void __launch_bounds__(256) rank(Keys p) {
+extern "C" __global__ void __launch_bounds__(THREADS) rank(Keys p) {
     i64 place = index_of_thread();
     if (place >= p.keys || !p.marks[place]) return;
     i64 from = p.order[place], key = p.sums[place] - 1;
@@ -184,7 +103,7 @@ extern "C" __global__ void __launch_bounds__(256) rank(Keys p) {
     p.number_of_key[key] = number;
 }
 
-extern "C" __global__ void __launch_bounds__(256) spread(Keys p) {
+extern "C" __global__ void __launch_bounds__(THREADS) spread(Keys p) {
     i64 place = index_of_thread();
     if (place < p.keys) p.number[p.order[place]] = p.number_of_key[p.sums[place] - 1];
 }
@@ -193,7 +112,7 @@ __device__ inline i64 largest(double x, double y, double z) {  // the first of e
     return z > (y > x ? y : x) ? 2 : y > x;
 }
 
-extern "C" __global__ void __launch_bounds__(256) halve(Params p) {
+extern "C" __global__ void __launch_bounds__(THREADS) halve(Params p) {
     i64 cell = index_of_thread(), level = blockIdx.y + 1;
     if (cell >= p.finest) return;
     i64 resolution = p.level[0].resolution >> level, key = 0;
@@ -201,7 +120,7 @@ extern "C" __global__ void __launch_bounds__(256) halve(Params p) {
     p.coarse_keys[(level - 1) * p.finest + cell] = key + level * p.apart;
 }
 
-extern "C" __global__ void __launch_bounds__(256) represent(Params p) {
+extern "C" __global__ void __launch_bounds__(THREADS) represent(Params p) {
     const Level& level = p.level[blockIdx.y];
     i64 cell = index_of_thread(), number = blockIdx.y;
     if (cell == 0) *level.count = level.size;
@@ -219,13 +138,13 @@ extern "C" __global__ void __launch_bounds__(256) represent(Params p) {
     level.dims[cell] = (largest(fabsf(normal[0]), fabsf(normal[1]), fabsf(normal[2])) + 1) % 3;
 }
 
-extern "C" __global__ void __launch_bounds__(256) vote(Params p) {
+extern "C" __global__ void __launch_bounds__(THREADS) vote(Params p) {
     const Level &level = p.level[p.current], &coarser = p.level[p.current + 1];
     i64 cell = index_of_thread();
     if (cell < level.size) atomicAdd(&coarser.votes[level.down[cell] * 3 + level.dims[cell]], 1);
 }
 
-extern "C" __global__ void __launch_bounds__(256) elect(Params p) {
+extern "C" __global__ void __launch_bounds__(THREADS) elect(Params p) {
     const Level& coarser = p.level[p.current + 1];
     i64 cell = index_of_thread();
     if (cell >= coarser.size) return;
@@ -233,7 +152,7 @@ extern "C" __global__ void __launch_bounds__(256) elect(Params p) {
     coarser.dims[cell] = largest(votes[0], votes[1], votes[2]);
 }
 
-extern "C" __global__ void __launch_bounds__(256) belong(Params p) {
+extern "C" __global__ void __launch_bounds__(THREADS) belong(Params p) {
     i64 sample = index_of_thread();
     if (sample >= p.samples) return;
     const Level& level = p.level[blockIdx.y];
@@ -245,7 +164,7 @@ extern "C" __global__ void __launch_bounds__(256) belong(Params p) {
         atomicMin((unsigned long long*)&level.first[cell], (unsigned long long)p.visit[sample]);
 }
 
-extern "C" __global__ void __launch_bounds__(256) judge(Params p) {
+extern "C" __global__ void __launch_bounds__(THREADS) judge(Params p) {
     const Level& level = p.level[blockIdx.y];
     i64 cell = index_of_thread();
     if (cell >= level.size) return;
@@ -266,7 +185,7 @@ extern "C" __global__ void __launch_bounds__(256) judge(Params p) {
     level.flags[cell] = even, level.flags[level.room + cell] = odd;
 }
 
-extern "C" __global__ void __launch_bounds__(256) hit(Params p) {
+extern "C" __global__ void __launch_bounds__(THREADS) hit(Params p) {
     const Level &level = p.level[p.current], &coarser = p.level[p.current + 1];
     i64 cell = index_of_thread();
     if (cell >= level.size) return;
@@ -282,7 +201,7 @@ __device__ inline float child_point(const Level& coarser, i64 parent, int k) {
     return (float)((place / (double)coarser.resolution - 0.5) * 2.0);
 }
 
-extern "C" __global__ void __launch_bounds__(256) lack(Params p) {
+extern "C" __global__ void __launch_bounds__(THREADS) lack(Params p) {
     const Level &level = p.level[p.current], &coarser = p.level[p.current + 1];
     i64 parent = index_of_thread();
     if (parent >= coarser.room) return;
@@ -306,7 +225,7 @@ extern "C" __global__ void __launch_bounds__(256) lack(Params p) {
     level.needed[parent] = lacking && !found;
 }
 
-extern "C" __global__ void __launch_bounds__(256) adopt(Params p) {
+extern "C" __global__ void __launch_bounds__(THREADS) adopt(Params p) {
     const Level &level = p.level[p.current], &coarser = p.level[p.current + 1];
     i64 parent = index_of_thread(), count = *coarser.count;
     if (parent == 0) *level.count = level.size + level.order[count - 1];
@@ -329,7 +248,7 @@ extern "C" __global__ void __launch_bounds__(256) adopt(Params p) {
         if (!level.hits[k * coarser.room + parent]) level.flags[k * level.room + child] = 1;
 }
 
-extern "C" __global__ void __launch_bounds__(256) look(Params p) {
+extern "C" __global__ void __launch_bounds__(THREADS) look(Params p) {
     const Level& level = p.level[blockIdx.y];
     i64 thread = index_of_thread(), cell = thread / 9;
     int shift = (int)(thread - cell * 9);

@@ -14,59 +14,82 @@ import torch
 from torch import Tensor
 
 from ..gpu.program import Program, current_stream, parameters_of
+from ..gpu.structs import struct
 from .cells import Numbering
 from .level import Built, Level
 from .numbered import Numbered, number_cells
 from .surface_samples import NEVER, Samples, Views, per_view
 
-_LEVELS = 16  # as in kernels.cu
-_THREADS = 256
+_LEVELS = 16  # at most
+_THREADS = 256  # of a block, in every kernel
 
 
-class _Images(ctypes.Structure):
-    """``struct Images`` of kernels.cu, field for field."""
+_Images = struct(
+    "Images",
+    ("const float*", "positions[3]", "[layers, height, width, 4] of each view"),
+    ("const float*", "normals[3]", "[layers, height, width, 3]"),
+    ("i64", "layers[3]", ""),
+    ("i64", "height, width", ""),
+    ("i64", "most", "layers of the view that has most"),
+    ("int*", "drawn", "[all pixels of all layers, view by view] 0 or 1"),
+    ("const i64*", "order", "[as drawn] how many are drawn up to each"),
+    ("i64*", "count, last, at", "[pixels] as in Samples, and so on"),
+    ("float*", "out_positions, out_normals", ""),
+    ("i64*", "depth_axis, slot, visit", ""),
+)
 
-    _fields_ = [
-        ("positions", ctypes.c_void_p * 3),
-        ("normals", ctypes.c_void_p * 3),
-        ("layers", ctypes.c_int64 * 3),
-        *((name, ctypes.c_int64) for name in ("height", "width", "most")),
-        *((name, ctypes.c_void_p) for name in ("drawn", "order", "count", "last", "at", "out_positions")),
-        *((name, ctypes.c_void_p) for name in ("out_normals", "depth_axis", "slot", "visit")),
-    ]
+_Keys = struct(
+    "Keys",
+    ("const i64*", "ordered", "[keys] ascending"),
+    ("const i64*", "order", "[keys] where each comes from"),
+    ("int*", "marks", "[2, keys] first of its kind, in ascending and in original order"),
+    ("const i64*", "sums", "[2, keys] running sums of marks"),
+    ("i64*", "number, first, distinct, number_of_key", "[keys] as in Numbering, and so on"),
+    ("i64", "keys", ""),
+)
 
+_Level = struct(
+    "Level",
+    ("i64*", "of_sample", "[samples] the cell of each sample"),
+    ("i64*", "first", "[size] the visit at which each cell is seen first, NEVER before `belong`"),
+    ("i64*", "cells", "[room, 3]"),
+    ("i64*", "dims", "[room]"),
+    ("float*", "points", "[room, 3]"),
+    ("i64*", "down, rules", "[room] each"),
+    ("unsigned char*", "seen", "[room]"),
+    ("i64*", "flags", "[2, room] even, odd"),
+    ("int*", "votes", "[size, 3] zeros"),
+    ("i64*", "count", "[1] cells, with padding; on the device, so that no level waits for the host"),
+    ("i64*", "neighbors", "[count, 9]"),
+    ("int*", "hits", "[2, room of the coarser level] zeros"),
+    ("i64*", "child", "[room of the coarser level] the number of a coarser cell's child"),
+    ("int*", "needed", "[room of the coarser level] whether the child is to be made"),
+    ("const i64*", "order", "[room of the coarser level] how many are needed up to each coarser cell"),
+    ("const i64*", "keys, number_of_key", "[key_count] ascending, of known cells, and their numbers"),
+    ("i64", "key_count, key_shift", ""),
+    ("i64", "offset", "of a cell's number in a numbering of several levels"),
+    ("i64", "size, room", "cells without and with padding"),
+    ("i64", "resolution", ""),
+)
 
-class _Keys(ctypes.Structure):
-    """``struct Keys`` of kernels.cu, field for field."""
-
-    _fields_ = [
-        *((name, ctypes.c_void_p) for name in ("ordered", "order", "marks", "sums", "number", "first", "distinct")),
-        ("number_of_key", ctypes.c_void_p),
-        ("keys", ctypes.c_int64),
-    ]
-
-
-class _Level(ctypes.Structure):
-    """``struct Level`` of kernels.cu, field for field."""
-
-    _fields_ = [
-        *((name, ctypes.c_void_p) for name in ("of_sample", "first", "cells", "dims", "points", "down", "rules")),
-        *((name, ctypes.c_void_p) for name in ("seen", "flags", "votes", "count", "neighbors", "hits", "child")),
-        *((name, ctypes.c_void_p) for name in ("needed", "order", "keys", "number_of_key")),
-        *((name, ctypes.c_int64) for name in ("key_count", "key_shift", "offset", "size", "room", "resolution")),
-    ]
-
-
-class _Params(ctypes.Structure):
-    """``struct Params`` of kernels.cu, field for field."""
-
-    _fields_ = [
-        ("level", _Level * _LEVELS),
-        *((name, ctypes.c_void_p) for name in ("coordinates", "normals", "finest_number", "coarse_keys")),
-        *((name, ctypes.c_void_p) for name in ("coarse_number", "coarse_first", "visit", "at", "last", "layer_count")),
-        *((name, ctypes.c_int64) for name in ("finest", "samples", "pixels", "layers", "apart", "height", "width")),
-        *((name, ctypes.c_int32) for name in ("levels", "current")),
-    ]
+_Params = struct(
+    "Params",
+    (_Level, f"level[{_LEVELS}]", ""),
+    ("const i64*", "coordinates", "[finest, 3]"),
+    ("const float*", "normals", "[finest, 3]"),
+    ("const i64*", "finest_number", "[samples] the finest cell of each sample"),
+    ("i64*", "coarse_keys", "[levels - 1, finest]"),
+    ("const i64*", "coarse_number", "[levels - 1, finest] the numbers of those"),
+    ("const i64*", "coarse_first", "[coarser cells]"),
+    ("const i64*", "visit", "[samples]"),
+    ("const i64*", "at", "[layers * pixels + 1]"),
+    ("const i64*", "last, layer_count", "[pixels] each"),
+    ("i64", "finest, samples, pixels, layers", ""),
+    ("i64", "apart", "between the keys of two levels"),
+    ("i64", "height, width", "of each of the three views"),
+    ("int", "levels", ""),
+    ("int", "current", "the level that vote, elect, hit, lack and adopt work on"),
+)
 
 
 PROGRAM = Program(
@@ -76,6 +99,8 @@ PROGRAM = Program(
         *("hit", "lack", "adopt", "look"),
     ),
     "the grid hierarchy",
+    structs=(_Images, _Keys, _Level, _Params),
+    defines={"THREADS": _THREADS, "NEVER": NEVER},
 )
 
 

@@ -23,8 +23,8 @@ _MATERIAL = re.compile(rb"^mtllib (\S+)\.mtl\r?$", re.MULTILINE)
 def stems(path: Path) -> Iterator[str]:
     """What the names of the files beside an OBJ file may begin with, the best first; other OBJ files have others.
 
-    It is the OBJ file's own stem, but for letters at which programs split or cut the names in OBJ and MTL files, and
-    for what would make it another stem's: these are written ``=`` and two hexadecimal digits for each byte.
+    The best is the OBJ file's own stem, but for letters at which programs split or cut the names in OBJ and MTL files,
+    and for what would make it another stem's: these are written ``=`` and two hexadecimal digits for each byte.
     """
     text = path.stem
     kind = next((kind for kind in KINDS[1:] if text.endswith(kind)), "")

@@ -45,7 +45,7 @@ class MeshFolder:
             try:
                 return self._file(relative_parts(candidate))
             except (OSError, ValueError) as error:
-                # That a name is not allowed says more than that one of its readings is not there.
+                # Of the reasons, that a name is not allowed says more than that one of its readings is not there.
                 reason = str(error) if isinstance(error, ValueError) and not reason else reason
         raise FileNotFoundError(
             f"'{shortened(name)}' {reason or 'is not there'}; only files in the mesh's own folder are read"
@@ -70,7 +70,7 @@ class MeshFolder:
 
 
 def _is_reparse_point(status: os.stat_result) -> bool:
-    """Whether it is a link of Windows: junctions and mount points are none to Python's ``islink``."""
+    """Whether a file is a link of Windows: junctions and mount points are none to Python's ``islink``."""
     return bool(getattr(status, "st_file_attributes", 0) & getattr(stat, "FILE_ATTRIBUTE_REPARSE_POINT", 0))
 
 

@@ -1,4 +1,4 @@
-"""What the headers of STL and PLY files promise, held against the bytes that are there before trimesh allocates it."""
+"""What the headers of STL and PLY files promise, held against the bytes there are, before trimesh allocates any."""
 
 from __future__ import annotations
 

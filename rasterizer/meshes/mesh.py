@@ -23,8 +23,8 @@ class Mesh:
         vertex_colors: ``[N, 3]`` or ``[N, 4]`` float32 linear RGB or RGBA, 0..1; they multiply the texture.
         texture: ``[H, W, 3]`` float32 sRGB-coded base colour, 0..1, row 0 at ``v = 0``.
         metallic_roughness: ``[H, W, 3]`` float32 linear texture, 0..1, as glTF packs it: roughness in green, metallic
-            in blue; red is free for occlusion, which nothing here uses. Its size need not be that of ``texture``.
-        name: what to call it in file names and messages.
+            in blue; red is free for occlusion, which nothing here uses. Any size, whatever that of ``texture`` is.
+        name: what to call the mesh in file names and messages.
 
     Raises:
         ValueError: a tensor whose shape or dtype is none of the above, or a name that is no text.

@@ -69,7 +69,7 @@ def _tube(
     angle = torch.linspace(0, 2 * math.pi, sides + 1, dtype=torch.float64)[:, None]
     normals = torch.cos(angle) * inward[:, None] + torch.sin(angle) * binormal[:, None]
     vertices = (center[:, None] + radius * normals) / (1 + radius)
-    # Both ends of a seam are the same point, to the bit, so that they weld.
+    # The two ends of a seam are the same point, to the bit, so that they weld.
     for grid in (vertices, normals):
         grid[-1], grid[:, -1] = grid[0], grid[:, 0]
 

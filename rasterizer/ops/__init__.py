@@ -1,7 +1,8 @@
 """The public primitives: they check arguments, choose a backend, and are differentiable."""
 
+from ..backends.registry import backend_names
 from .interpolate import interpolate
 from .peel import peel
 from .rasterize import TILE_SIZE, barycentrics, rasterize, rasterize_image
 
-__all__ = ["TILE_SIZE", "barycentrics", "interpolate", "peel", "rasterize", "rasterize_image"]
+__all__ = ["TILE_SIZE", "backend_names", "barycentrics", "interpolate", "peel", "rasterize", "rasterize_image"]

@@ -6,13 +6,8 @@ import torch
 from torch import Tensor
 
 from ..backends import registry
-from ..backends.eager.interpolate import interpolate as eager_interpolate
-from ..contract.checks import (
-    as_tensor,
-    check_faces,
-    check_findices,
-    computed,
-)
+from ..backends.eager.interpolate import interpolate_out_of_place
+from ..contract.checks import as_tensor, check_faces, check_findices, computed
 from ..runtime.devices import working_device
 from ..runtime.memory import with_less_memory
 
@@ -56,10 +51,10 @@ def interpolate(col: Tensor, findices: Tensor, barycentric: Tensor, tri: Tensor)
     differentiable = torch.is_grad_enabled() and (col.requires_grad or weights.requires_grad)
 
     def run(device: torch.device, budget: int) -> Tensor:
-        way = eager_interpolate if differentiable else registry.interpolation(device)
+        way = interpolate_out_of_place if differentiable else registry.usual("interpolate", device)
         if device == home:  # as in rasterize
             return way(col, images, weights, faces, budget)
-        return way(*(values.to(device) for values in (col, images, weights, faces)), budget)
+        return way(col.to(device), images.to(device), weights.to(device), faces.to(device), budget)
 
     out = with_less_memory(run, working_device(home))
     if out.device != home:

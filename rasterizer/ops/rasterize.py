@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..backends import registry
-from ..backends.eager.resolve import differentiable_barycentrics
+from ..backends.eager.resolve import barycentrics_of
 from ..contract.checks import (
     as_tensor,
     check_faces,
@@ -92,13 +92,13 @@ def rasterize(
         return _nothing(clip, options, backend)
 
     def run(device: torch.device, budget: int) -> tuple[Tensor, Tensor, RasterInfo]:
-        chosen = registry.select(backend, device)
+        draw = registry.select("rasterize", backend, device)
         request = replace(options, budget=budget) if budget else options
         if device == home:  # a copy that copies nothing takes its time, too
-            return chosen.rasterize(constant, faces, request)
+            return draw(constant, faces, request)
         if request.depth_prior is not None:
             request = replace(request, depth_prior=request.depth_prior.to(device))
-        return chosen.rasterize(constant.to(device), faces.to(device), request)
+        return draw(constant.to(device), faces.to(device), request)
 
     device = working_device(home)
     constant = clip.detach() if clip.requires_grad else clip
@@ -113,7 +113,7 @@ def rasterize(
 def _nothing(clip: Tensor, options: RasterOptions, backend: str) -> Fragments:
     """Images of no face, or no images: what no backend has to draw."""
     device, shape = working_device(clip.device), (*clip.shape[:-2], *options.resolution)
-    info = RasterInfo(registry.select(backend, device).name, "", "", str(device), 0)
+    info = RasterInfo(registry.selected_name("rasterize", backend, device), "", "", str(device), 0)
     options.on_progress(1.0)
     findices = torch.zeros(shape, dtype=torch.int32, device=clip.device)
     return Fragments.of(findices, _background(clip, shape), info)
@@ -138,10 +138,13 @@ def _checked_options(
 
 
 def _differentiable(clip: Tensor, faces: Tensor, findices: Tensor) -> Tensor:
-    """Barycentrics of ``findices [(B,) H, W]`` as a function of ``clip [(B,) N, 4]``."""
+    """Barycentrics of ``findices [(B,) H, W]`` as a differentiable function of ``clip [(B,) N, 4]``.
+
+    Visibility is piecewise constant, so the gradient covers the interior of faces, not their silhouettes.
+    """
     images = findices if findices.ndim == 3 else findices[None]
     views = (clip if clip.ndim == 3 else clip[None]).expand(len(images), -1, -1)
-    out = differentiable_barycentrics(views, faces, images, device_policy(clip.device).float64)
+    out = barycentrics_of(views, faces, images, device_policy(clip.device).float64)
     return out.view(*findices.shape, 3)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -31,3 +32,18 @@ def srgb_to_linear(color: Tensor) -> Tensor:
     """sRGB codes to linear light, any float dtype, clamped to 0..1."""
     color = color.clamp(0.0, 1.0)
     return torch.where(color <= 0.04045, color / 12.92, ((color + 0.055) / 1.055) ** 2.4)
+
+
+def array_to_linear(codes: np.ndarray) -> np.ndarray:
+    """:func:`srgb_to_linear` of an array of any dtype, in float64."""
+    return srgb_to_linear(torch.from_numpy(np.asarray(codes, np.float64))).numpy()
+
+
+def array_to_srgb(light: np.ndarray) -> np.ndarray:
+    """:func:`linear_to_srgb` of an array of any dtype, in float64."""
+    return linear_to_srgb(torch.from_numpy(np.asarray(light, np.float64))).numpy()
+
+
+def array_to_bytes(values: np.ndarray) -> np.ndarray:
+    """Values 0..1 as uint8 0..255, rounded to the nearest."""
+    return np.round(np.clip(values, 0, 1) * 255).astype(np.uint8)

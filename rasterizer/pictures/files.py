@@ -1,4 +1,4 @@
-"""Pictures on disk, and contact sheets."""
+"""Pictures on disk."""
 
 from __future__ import annotations
 

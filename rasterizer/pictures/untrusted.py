@@ -1,6 +1,6 @@
 """Picture files that strangers made, decoded by us alone.
 
-So no decoder runs that is not meant to (Pillow hands EPS to Ghostscript), nothing is decoded that is not used, and a
+No decoder then runs that is not meant to (Pillow hands EPS to Ghostscript), nothing is decoded that is not used, and a
 size is known before anything is allocated.
 """
 
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "TGA")
-"""Of pictures that are decoded, by Pillow's names; TGA last, because nothing marks it."""
-
+"""Of pictures that are decoded, by Pillow's names; TGA last, because nothing marks a TGA file."""
 
 _IN_MEMORY = (None, *FORMATS, "MPO")  # what Pillow calls a JPEG of several pictures
 

@@ -59,7 +59,7 @@ class Raster:
         return -self.interpolate(toward)[..., 0]
 
     def view(self, number: int) -> Raster:
-        """One view of it, as a raster of its own."""
+        """One of the views, as a raster of its own."""
         part = slice(number, number + 1)
         return replace(
             self,

@@ -6,14 +6,11 @@ and returns wrong results for some operators, so work meant for it runs on the C
 
 from __future__ import annotations
 
-import logging
-
 import torch
 
 from .host_memory import free_host_memory
+from .log import log
 from .policy import device_policy
-
-log = logging.getLogger("torch_rasterizer")
 
 
 def working_device(device: torch.device) -> torch.device:

@@ -18,7 +18,7 @@ _NO_FLUSH = {getattr(errno, name, 0) for name in ("EINVAL", "ENOSYS", "ENOTSUP",
 def write_atomically(path: str | Path, write: Write) -> None:
     """Call ``write(temporary path)`` and rename what it wrote to ``path``; the suffix is kept for format detection.
 
-    What it wrote is on the disk before it gets its name. Temporary files that killed processes left in the folder are
+    The file is on the disk before it gets its name. Temporary files that killed processes left in the folder are
     removed.
     """
     write_together([(Path(path), write)])
@@ -27,8 +27,8 @@ def write_atomically(path: str | Path, write: Write) -> None:
 def write_together(files: Iterable[tuple[Path, Write]]) -> None:
     """Write files of one folder that belong together; the last is the one that names the others.
 
-    All are written under temporary names first. Then the others get their names, and the last replaces what had its
-    own: so at any time, also after a crash, the last one is there with all that it names.
+    All are written under temporary names first. The others get their names next, and the last replaces what had
+    its own: at any time, also after a crash, the last one is there with all that it names.
 
     Args:
         files: names and what writes them, as for :func:`write_atomically`.

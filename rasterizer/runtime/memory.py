@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import TypeVar
 
 import torch
 
 from .devices import free_memory
-
-log = logging.getLogger("torch_rasterizer")
+from .log import log
 
 T = TypeVar("T")
 

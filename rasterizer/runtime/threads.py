@@ -2,9 +2,9 @@
 
 PyTorch splits each operator between threads, and all of them wait for the slowest at its end; pieces that fit the cache
 are too small for that. What is worse, they wait by spinning: where other programs keep the cores busy, the thread that
-is waited for may not run for milliseconds, at every operator. Its operators run without Python's lock, so Python's own
-threads, which sleep when they wait, can each take a piece instead. That pays where an image is large and its pieces are
-alike; drawing triangles, of which many pieces are small, loses by it.
+is waited for may not run for milliseconds, at every operator. PyTorch's operators run without Python's lock, so
+Python's own threads, which sleep when they wait, can each take a piece instead. Sharing pieces pays where an image is
+large and its pieces are alike; drawing triangles, of which many pieces are small, loses by it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ R = TypeVar("R")
 
 MOST_THREADS = 4
 """More would wait for Python's lock, which every operator takes for a moment."""
-
 
 _PIXELS = 1 << 20  # that a thread must have for its own; fewer are done before it has started
 _SLICE = 1 << 20  # pixels at once: of smaller pieces, more time goes into passing Python's lock on than is won
@@ -67,7 +66,7 @@ def on_own_threads(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def _wants_gradient(value: object) -> bool:
-    """Whether it is a tensor that does, or a mesh or raster with one."""
+    """Whether an argument is a tensor that wants a gradient, or a mesh or raster with one."""
     if isinstance(value, torch.Tensor):
         return value.requires_grad
     return is_dataclass(value) and any(map(_wants_gradient, vars(value).values()))

@@ -1,7 +1,7 @@
 """How much memory baking and filling need, known before they start.
 
-The numbers of bytes are what a CPU and a GPU were seen to need at most, see ``tests/texturing/test_need.py``. Those of
-a texel count what the layout covers apart, since much of the work knows only of these texels.
+The numbers of bytes are what a CPU and a GPU were seen to need at most, which the tests of this module repeat. Numbers
+for a texel count texels that the layout covers apart, since much of the work knows only of these.
 """
 
 from __future__ import annotations

@@ -41,11 +41,11 @@ class Texels:
         return cls(size, index, face.index_select(0, index).long() - 1, weights, mesh)
 
     def __len__(self) -> int:
-        """T."""
+        """How many texels there are."""
         return len(self.index)
 
     def __getitem__(self, part: slice | Tensor) -> Texels:
-        """Some of them."""
+        """Some of the texels."""
         return Texels(self.size, self.index[part], self.face[part], self.weights[part], self.mesh)
 
     @on_own_threads

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -126,7 +125,7 @@ def test_interpolation(tables: int, channels: int, dtype: torch.dtype) -> None:
     tri = torch.randint(50, (70, 3), generator=random)
     findices = torch.randint(71, (3, 33, 20), generator=random)
     weights = torch.rand(3, 33, 20, 3, generator=random).flip(2)
-    assert interpolation._reason_against(col.to(CUDA), findices, weights, tri) == ""
+    assert not (interpolation.reason_against(CUDA) or interpolation._unsuited(col, findices, weights, tri))
     want = rasterizer.interpolate(col, findices, weights, tri)
     got = rasterizer.interpolate(col.to(CUDA), findices.to(CUDA, dtype), weights.to(CUDA), tri.to(CUDA))
     assert torch.equal(got.cpu(), want)
@@ -137,10 +136,11 @@ def test_interpolation(tables: int, channels: int, dtype: torch.dtype) -> None:
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("scene", ["medium", "pixels on edges", "screen-sized"])
-def test_without_fast_doubles(scene: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_fast_doubles(scene: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What cards run whose float64 is slow; an H100 would never take it."""
-    (tmp_path / "slow.cu").write_text("#define FAST_DOUBLE 0\n" + kernels.PROGRAM.source.read_text())
-    slow = program.Program(tmp_path / "slow.cu", kernels.PROGRAM.kernels, lambda device: None, "a test")
+    ours = kernels.PROGRAM
+    defines = {**ours.defines, "FAST_DOUBLE": 0}
+    slow = program.Program(ours.source, ours.kernels, "a test", structs=ours.structs, defines=defines)
     assert slow.reason_against(CUDA) == ""
     monkeypatch.setattr(kernels, "PROGRAM", slow)
     (pos, tri), height, width = SCENES[scene]
@@ -234,7 +234,10 @@ def test_wrong_pixels_are_noticed(monkeypatch: pytest.MonkeyPatch, caplog: pytes
 
     monkeypatch.setattr(kernels, "_run", wrong)
     monkeypatch.setattr(kernels.PROGRAM, "_loaded", {})
-    assert "self-test" in kernels.PROGRAM._prepare(CUDA) and "using PyTorch operators instead" in caplog.text
+    assert (
+        "self-test" in kernels.PROGRAM._prepare(CUDA, kernels._self_test)
+        and "using PyTorch operators instead" in caplog.text
+    )
 
 
 @pytest.mark.gpu
@@ -289,7 +292,6 @@ def test_a_budget_that_is_given_holds(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("empty", ["findices", "col", "channels", "tri"])
 def test_an_empty_grid_is_not_launched(empty: str, monkeypatch: pytest.MonkeyPatch) -> None:
     silent = _silent(interpolation.PROGRAM, monkeypatch)
-    monkeypatch.setattr(interpolation.PROGRAM, "reason_against", lambda device: "")
     col, found, weights = torch.ones(1, 3, 2), torch.zeros(1, 4, 5, dtype=torch.int32), torch.zeros(1, 4, 5, 3)
     tri = torch.tensor([[0, 1, 2]])
     if empty == "findices":

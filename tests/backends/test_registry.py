@@ -12,6 +12,7 @@ import rasterizer
 from rasterizer.backends import registry
 from rasterizer.backends.others import custom_rasterizer as native
 from rasterizer.contract import scenes
+from rasterizer.runtime import wishes
 
 CPU = torch.device("cpu")
 POS, TRI = scenes.sphere(200)
@@ -52,6 +53,50 @@ def test_environment_with_an_unknown_name(environment) -> None:
         ValueError, match="TORCH_RASTERIZER_BACKEND: 'cuda' is no backend, expected one of auto, kernels, torch"
     ):
         rasterizer.rasterize(POS, TRI, (8, 8))
+
+
+def test_backends_are_those_that_may_be_named() -> None:
+    assert registry.backend_names() == wishes.BACKEND_NAMES
+    for known in registry.IMPLEMENTATIONS.values():
+        assert "torch" in known and set(known) <= set(wishes.BACKEND_NAMES)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("", "kernels"), ("kernels", "kernels"), ("-torch", "kernels")]
+    + [(value, "torch") for value in ("torch", "-kernels", "-kernels, -torch", "custom_rasterizer", "nvdiffrast")],
+)
+def test_interpolation_follows_what_auto_means(
+    value: str, expected: str, environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment(value)
+    reasons, known = [""], {name: registry.Implementation(name, lambda device: "") for name in ("kernels", "torch")}
+    known["kernels"] = registry.Implementation("kernels", lambda device: reasons[0])
+    monkeypatch.setitem(registry.IMPLEMENTATIONS, "interpolate", known)
+    monkeypatch.setattr(registry, "_selected", {})
+    assert [registry.usual("interpolate", CPU) for _ in range(2)] == [expected] * 2
+    assert wishes.kernels_allowed() == (expected == "kernels")
+    reasons[0] = "broken"
+    assert [registry.usual("interpolate", CPU) for _ in range(2)] == ["torch"] * 2
+
+
+def test_a_backend_that_breaks_is_asked_once_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    reasons, asked = [""], []
+    monkeypatch.setattr(registry, "_selected", {})
+    there = registry.Implementation("kernels", lambda device: asked.append(device) or reasons[0])
+    monkeypatch.setitem(registry.IMPLEMENTATIONS["rasterize"], "kernels", there)
+    assert registry.select("rasterize", "auto", CPU) == registry.select("rasterize", "kernels", CPU) == "kernels"
+    asked.clear()
+    assert registry.select("rasterize", "auto", CPU) == "kernels" and asked == [CPU]
+    reasons[0] = "broken"
+    assert registry.select("rasterize", "auto", CPU) is registry.select("rasterize", "torch", CPU) != "kernels"
+    with pytest.raises(ValueError, match="'kernels' cannot be used on cpu: broken; what works here: torch"):
+        registry.select("rasterize", "kernels", CPU)
+
+
+def test_a_backend_that_lacks_an_operation_says_so() -> None:
+    with pytest.raises(ValueError, match="'nvdiffrast' cannot be used on cpu: has no interpolate; what works"):
+        registry.select("interpolate", "nvdiffrast", CPU)
 
 
 def test_native_module_is_used_when_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

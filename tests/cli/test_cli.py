@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from rasterizer.cli import main as cli
-from rasterizer.diagnostics import speed
+from rasterizer.diagnostics import selftest, speed
 from rasterizer.meshes.files import load_mesh
 from tests.support.paths import ROOT
 
@@ -135,7 +135,7 @@ def test_work_that_fails_is_one_line_and_exit_code_1(
     def fail(*_: object, **options: object) -> None:
         raise RuntimeError("xatlas has failed on this mesh: it ended with code 7.\nException raised from here\nframe 0")
 
-    monkeypatch.setattr(cli, "unwrap_uv", fail)
+    monkeypatch.setattr("rasterizer.cli.texture.unwrap_uv", fail)
     triangle = tmp_path / "triangle.obj"
     triangle.write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n")
     capsys.readouterr()
@@ -149,8 +149,8 @@ def test_work_that_fails_is_one_line_and_exit_code_1(
 def test_selftest_says_so(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     assert _run("selftest", "--device", "cpu") == 0
     assert "Everything agrees" in capsys.readouterr().out
-    failing = [cli.selftest.Check("a scene", False, "3 of 9 pixels show another face")]
-    monkeypatch.setattr(cli.selftest, "run", lambda device, backend: iter(failing))
+    failing = [selftest.Check("a scene", False, "3 of 9 pixels show another face")]
+    monkeypatch.setattr(selftest, "run", lambda device, backend: iter(failing))
     assert _run("selftest") == 1
     assert "FAIL a scene: 3 of 9" in capsys.readouterr().out
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from rasterizer.dropin import custom_rasterizer as cr
+from rasterizer.dropin.modules import custom_rasterizer as cr
 from rasterizer.dropin.modules import custom_rasterizer_kernel as kernel
 from rasterizer.dropin.modules import mesh_inpaint_processor, mesh_processor
 from tests.support.golden import golden_names, load_golden

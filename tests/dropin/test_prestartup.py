@@ -29,7 +29,7 @@ START = f"""
         return sys.modules[name]
 
     def libraries():
-        return sorted(name for name in sys.modules if name.endswith("rasterizer.ops.rasterize"))
+        return sorted(name for name in sys.modules if name.endswith("rasterizer.version"))
 
     ROOT = {str(ROOT)!r}
     NAME = ROOT.replace(".", "_x_")
@@ -89,7 +89,7 @@ def test_a_pack_that_comes_first_and_the_pack_itself_share_one_library(pack: Cal
         CUDA_VISIBLE_DEVICES="",
     )
     name = str(ROOT).replace(".", "_x_")
-    library = [f"{name}.rasterizer.ops.rasterize"]
+    library = [f"{name}.rasterizer.version"]
     assert found == [
         "cpu",
         library,

@@ -22,7 +22,7 @@ def test_compiles_for_nvidia(architecture: str, source: program.Program) -> None
         cuda = platforms.Cuda()
     except OSError as error:
         pytest.skip(f"no NVRTC here: {error}")
-    code = cuda.compile(source.source.read_text(encoding="utf-8"), cuda.options(architecture))
+    code = cuda.compile(source.text(), cuda.options(architecture))
     assert code[:4] == b"\x7fELF" and all(name.encode() in code for name in source.kernels)
 
 
@@ -35,7 +35,7 @@ def test_compiles_for_amd(architecture: str, source: program.Program) -> None:
         hip.version()
     except (OSError, AttributeError) as error:
         pytest.skip(f"no hipRTC here: {error}")
-    code = hip.compile(source.source.read_text(encoding="utf-8"), hip.options(architecture))
+    code = hip.compile(source.text(), hip.options(architecture))
     assert b"amdgcn" in code and all(name.encode() in code for name in source.kernels)
 
 
@@ -59,4 +59,4 @@ def test_compile_errors_name_the_file(tmp_path: Path, monkeypatch: pytest.Monkey
     source = tmp_path / "broken.cu"
     source.write_text("int f() { return undeclared_name; }")
     with pytest.raises(platforms.CompileError, match="broken.cu.*undeclared_name"):
-        program.compile_source(source, target, "sm_75")
+        program.Program(source, (), "a test").compiled(target, "sm_75")

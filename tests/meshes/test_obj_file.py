@@ -140,7 +140,7 @@ def test_what_a_killed_process_left_goes_at_the_next_save(tmp_path: Path, monkey
     path = tmp_path / "mesh.obj"
     save_mesh(A, path)
     with monkeypatch.context() as patch:
-        patch.setattr("rasterizer.meshes.obj_file.remove", lambda names: None)
+        patch.setattr("rasterizer.meshes.obj.remove", lambda names: None)
         save_mesh(B, path)
     assert shows(path, B) and len(names(tmp_path)) == 9
     save_mesh(A, path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from types import SimpleNamespace
 
 import pytest
@@ -35,7 +34,7 @@ def test_a_bake_and_a_fill_that_cannot_fit(pack: SimpleNamespace, monkeypatch: p
 def test_a_graphics_card_that_is_too_small_gives_way_to_the_cpu(
     pack: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    runtime = importlib.import_module(f"{pack.border.__package__}.runtime")
+    runtime = pack.runtime
     monkeypatch.setattr(runtime.management, "get_torch_device", lambda: torch.device("meta"))
     tried = []
 

@@ -10,7 +10,6 @@ import torch
 import rasterizer
 from rasterizer.contract import scenes
 
-MODULE = sys.modules["rasterizer.ops.interpolate"]  # whose name in the room is that of the function
 POS, TRI = scenes.soup(30, 0.6, seed=7)
 FOUND, WEIGHTS = rasterizer.rasterize(POS, TRI, (40, 50))
 
@@ -133,7 +132,7 @@ def test_nothing_of_nothing(shape: tuple[int, ...], channels: int, policy: str) 
 @pytest.mark.parametrize("gradient", [False, True])
 def test_memory_that_runs_out(gradient: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     from rasterizer.backends import registry
-    from rasterizer.backends.eager.interpolate import interpolate
+    from rasterizer.backends.eager import interpolate as eager
 
     budgets = []
 
@@ -143,8 +142,10 @@ def test_memory_that_runs_out(gradient: bool, monkeypatch: pytest.MonkeyPatch) -
             raise torch.OutOfMemoryError("out of memory")
         return interpolate(*arguments)
 
-    monkeypatch.setattr(registry, "interpolation", lambda device: short)
-    monkeypatch.setattr(MODULE, "eager_interpolate", short)
+    way = "interpolate_out_of_place" if gradient else "interpolate"
+    interpolate = getattr(eager, way)
+    monkeypatch.setattr(sys.modules[rasterizer.interpolate.__module__], "interpolate_out_of_place", short)
+    monkeypatch.setattr(registry, "usual", lambda operation, device: short)
     col = torch.randn(len(POS), 3, requires_grad=gradient)
     image = rasterizer.interpolate(col, FOUND, WEIGHTS, TRI)
     torch.testing.assert_close(image, _plain(col), rtol=1e-5, atol=1e-5)
@@ -153,7 +154,8 @@ def test_memory_that_runs_out(gradient: bool, monkeypatch: pytest.MonkeyPatch) -
 
 def test_on_the_device_that_works(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    monkeypatch.setattr(MODULE, "working_device", lambda device: asked.append(device) or device)
+    module = sys.modules[rasterizer.interpolate.__module__]
+    monkeypatch.setattr(module, "working_device", lambda device: asked.append(device) or device)
     rasterizer.interpolate(POS, FOUND, WEIGHTS, TRI)
     assert asked == [torch.device("cpu")]
 

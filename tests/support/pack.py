@@ -46,18 +46,20 @@ def load_nodes() -> SimpleNamespace:
     name = load_pack("torch_rasterizer_pack").__name__
     nodes = importlib.import_module(f"{name}.nodes")
     parts = {
-        "border": "nodes.host.meshes",
         "compat": "nodes.host.versions",
+        "runtime": "nodes.host.runtime",
         "inspector": "nodes.host.inspector",
         "cameras": "rasterizer.cameras.camera",
         "mesh": "rasterizer.meshes.mesh",
         "samples": "rasterizer.meshes.sample_meshes",
         "need": "rasterizer.texturing.need",
     }
+    borders = [importlib.import_module(f"{name}.nodes.host.{kind}") for kind in ("meshes", "cameras")]
     return SimpleNamespace(
         host=host,
         nodes={cls.GET_SCHEMA().node_id.removeprefix("TorchRaster"): cls for cls in nodes.NODES},
         **{part: importlib.import_module(f"{name}.{module}") for part, module in parts.items()},
+        border=SimpleNamespace(**vars(borders[0]) | vars(borders[1])),
         management=importlib.import_module("comfy.model_management"),
     )
 

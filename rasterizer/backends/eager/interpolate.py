@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from ...runtime.policy import device_policy
+from ...runtime.policy import DevicePolicy, device_policy
 from ...runtime.threads import on_own_threads, share, share_rows, threads_for
 
 WORKING_BYTES = 256 << 20
@@ -29,7 +29,7 @@ _Blend = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 
 @on_own_threads
 def interpolate(col: Tensor, findices: Tensor, barycentric: Tensor, tri: Tensor, budget: int = 0) -> Tensor:
-    """:func:`rasterizer.interpolate` for arguments that have been checked; the differentiable way.
+    """:func:`rasterizer.interpolate` for arguments that have been checked, where nothing needs a gradient.
 
     Args:
         col: ``[1, N, C]`` or ``[B, N, C]``.
@@ -39,37 +39,23 @@ def interpolate(col: Tensor, findices: Tensor, barycentric: Tensor, tri: Tensor,
         budget: bytes that a chunk may take, 0 for :data:`WORKING_BYTES`.
 
     Returns:
-        ``[B, H, W, C]``, differentiable in ``col`` and ``barycentric``.
+        ``[B, H, W, C]``.
     """
     views, channels = findices.shape[0], col.shape[2]
+    dtype = torch.promote_types(col.dtype, barycentric.dtype)
     if not findices.numel():
-        nothing = col[..., :0].sum() + barycentric[..., :0].sum()  # of their dtype, and gradients pass through it
-        return nothing.expand(*findices.shape, channels).clone()
+        return torch.empty((*findices.shape, channels), dtype=dtype, device=col.device)
     policy = device_policy(col.device)
     found, weights = findices.reshape(views, -1), barycentric.reshape(views, -1, 3)
-    # Per pixel a face, three corners, and at most three times its channels.
-    pixels, chunk = found.shape[1], min(policy.chunk, max(256, (budget or WORKING_BYTES) // (32 + 12 * channels)))
-    # Face 0 is the background; its corners are vertex 0, whose attributes are 0.
-    table = pad(col, (0, 0, 1, 0))
-    gradients = torch.is_grad_enabled() and (col.requires_grad or barycentric.requires_grad)
-    by_channel = policy.by_column and channels <= _FEW_CHANNELS and not gradients
-    corners = _corner_columns(tri, col.shape[1]) if by_channel else _corners(tri, col.shape[1])
-    if gradients:
-        parts = [
-            _by_pixel(corners, table[view % len(table)], found[view, start : start + chunk], weight, None)
-            for view in range(views)
-            for start, weight in zip(range(0, pixels, chunk), weights[view].split(chunk), strict=True)
-        ]
-        return torch.cat(parts).view(*findices.shape, channels)
-
-    dtype = torch.promote_types(col.dtype, barycentric.dtype)
-    out = torch.empty((views, pixels, channels), dtype=dtype, device=col.device)
-    if by_channel:
-        columns = corners.unbind(0)
-        blends = [partial(_by_channel, columns, [channel.contiguous() for channel in one.unbind(1)]) for one in table]
+    pixels, chunk = found.shape[1], _chunk(policy, channels, budget)
+    if policy.by_column and channels <= _FEW_CHANNELS:
+        columns = _corner_columns(tri, col.shape[1]).unbind(0)
+        tables = ([channel.contiguous() for channel in one.unbind(1)] for one in _with_background(col))
+        blends: list[_Blend] = [partial(_by_channel, columns, table) for table in tables]
     else:
-        blends = [partial(_by_pixel, corners, one) for one in table]
+        blends = _pixel_blends(col, tri)
     run = _drawn_only if policy.by_column else _all
+    out = torch.empty((views, pixels, channels), dtype=dtype, device=col.device)
 
     def tasks() -> Iterator[Callable[[], object]]:
         for view in range(views):
@@ -79,6 +65,41 @@ def interpolate(col: Tensor, findices: Tensor, barycentric: Tensor, tri: Tensor,
 
     share(tasks(), threads_for(policy, views * pixels))
     return out.view(*findices.shape, channels)
+
+
+@on_own_threads
+def interpolate_out_of_place(
+    col: Tensor, findices: Tensor, barycentric: Tensor, tri: Tensor, budget: int = 0
+) -> Tensor:
+    """:func:`interpolate` by operators alone that write into no tensor there is, so that autograd can pass through."""
+    views, channels = findices.shape[0], col.shape[2]
+    if not findices.numel():
+        nothing = col[..., :0].sum() + barycentric[..., :0].sum()  # of their dtype, and gradients pass through it
+        return nothing.expand(*findices.shape, channels).clone()
+    found, weights = findices.reshape(views, -1), barycentric.reshape(views, -1, 3)
+    chunk = _chunk(device_policy(col.device), channels, budget)
+    blends = _pixel_blends(col, tri)
+    parts = [
+        blends[view % len(blends)](some, weight, None)
+        for view in range(views)
+        for some, weight in zip(found[view].split(chunk), weights[view].split(chunk), strict=True)
+    ]
+    return torch.cat(parts).view(*findices.shape, channels)
+
+
+def _chunk(policy: DevicePolicy, channels: int, budget: int) -> int:
+    """Pixels at once. Each takes a face, three corners, and at most three times its channels."""
+    return min(policy.chunk, max(256, (budget or WORKING_BYTES) // (32 + 12 * channels)))
+
+
+def _with_background(col: Tensor) -> Tensor:
+    """``[V, N+1, C]``: face 0 is the background; its corners are vertex 0, whose attributes are 0."""
+    return pad(col, (0, 0, 1, 0))
+
+
+def _pixel_blends(col: Tensor, tri: Tensor) -> list[_Blend]:
+    corners = _corners(tri, col.shape[1])
+    return [partial(_by_pixel, corners, table) for table in _with_background(col)]
 
 
 def _corners(tri: Tensor, vertices: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""From winning faces to barycentrics, as the last and differentiable stage."""
+"""From winning faces to barycentrics, the last stage."""
 
 from __future__ import annotations
 
@@ -68,11 +68,11 @@ def resolve(findices: Tensor, triangles: Triangles, start: int, float64: bool, o
     barycentrics_at(edge, weights, centre, float64, found > 0, out.unbind(-1))
 
 
-def differentiable_barycentrics(pos: Tensor, tri: Tensor, findices: Tensor, float64: bool) -> Tensor:
-    """Barycentrics as a differentiable function of ``pos [B, N, 4]``, for given ``findices [B, H, W]``.
+def barycentrics_of(pos: Tensor, tri: Tensor, findices: Tensor, float64: bool) -> Tensor:
+    """Barycentrics ``[B, H, W, 3]`` of ``pos [B, N, 4]`` for given ``findices [B, H, W]``.
 
-    Visibility is piecewise constant, so the gradient covers the interior of faces, not their silhouettes. Not part of
-    the portable path: it selects the drawn pixels with ``nonzero``.
+    By operators that autograd can pass through. Not part of the portable path: drawn pixels are selected with
+    ``nonzero``.
     """
     views, height, width = findices.shape
     face = findices.reshape(-1)

@@ -1,26 +1,8 @@
 // Attributes of vertices at pixels: the twin of rasterizer.interpolate, bit for bit, in one pass and without a gather.
-// One source for CUDA and HIP, no headers; compiled without contraction.
-
-#ifdef __HIP__
-#pragma clang fp contract(off)
-#endif
-
-typedef unsigned int u32;
-typedef unsigned long long u64;
-
-struct Params {
-    const float* col;          // [vertices, channels], or one such table a view
-    const int* findices;       // [pixels], 0 = background
-    const float* barycentric;  // [pixels, 3]
-    const void* tri;           // [faces, 3] int32 or int64
-    float* out;                // [pixels, channels]
-    u64 table;                 // floats from one view's table to the next, 0 where there is one for all
-    u32 pixels, view_pixels, channels, faces, vertices;
-    int tri_is_64;
-};
+// Params is described in interpolate.py.
 
 // A thread per pixel.
-extern "C" __global__ void __launch_bounds__(256) interpolate(Params p) {
+extern "C" __global__ void __launch_bounds__(THREADS) interpolate(Params p) {
     u32 pixel = blockIdx.x * blockDim.x + threadIdx.x;
     if (pixel >= p.pixels) return;
     float* out = p.out + (u64)pixel * p.channels;

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-import ctypes
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from ...gpu.program import Program, current_stream, parameters_of
+from ...gpu.structs import struct
 from ..eager.interpolate import interpolate as by_operators
 
 _THREADS = 256
 
 
-class _Params(ctypes.Structure):
-    """``struct Params`` of interpolate.cu, field for field."""
-
-    _fields_ = [
-        *((name, ctypes.c_void_p) for name in ("col", "findices", "barycentric", "tri", "out")),
-        ("table", ctypes.c_uint64),
-        *((name, ctypes.c_uint32) for name in ("pixels", "view_pixels", "channels", "faces", "vertices")),
-        ("tri_is_64", ctypes.c_int32),
-    ]
+_Params = struct(
+    "Params",
+    ("const float*", "col", "[vertices, channels], or one such table a view"),
+    ("const int*", "findices", "[pixels], 0 = background"),
+    ("const float*", "barycentric", "[pixels, 3]"),
+    ("const void*", "tri", "[faces, 3] int32 or int64"),
+    ("float*", "out", "[pixels, channels]"),
+    ("u64", "table", "floats from one view's table to the next, 0 where there is one for all"),
+    ("u32", "pixels", "of all views"),
+    ("u32", "view_pixels, channels, faces, vertices", ""),
+    ("int", "tri_is_64", ""),
+)
 
 
 def _self_test(device: torch.device) -> None:
@@ -41,25 +44,36 @@ def _self_test(device: torch.device) -> None:
         raise RuntimeError(f"self-test: {wrong} values wrong")
 
 
-PROGRAM = Program(Path(__file__).with_name("interpolate.cu"), ("interpolate",), "interpolating")
+PROGRAM = Program(
+    Path(__file__).with_name("interpolate.cu"),
+    ("interpolate",),
+    "interpolating",
+    structs=(_Params,),
+    defines={"THREADS": _THREADS},
+    self_test=lambda device: _self_test(device),
+)
+
+
+reason_against = PROGRAM.reason_against
 
 
 def interpolate(col: Tensor, findices: Tensor, barycentric: Tensor, tri: Tensor, budget: int = 0) -> Tensor:
-    """As :func:`rasterizer.backends.eager.interpolate.interpolate` where nothing needs a gradient; that does what the
-    kernel cannot."""
+    """As :func:`rasterizer.backends.eager.interpolate.interpolate`; falls back to it for what the kernel does not suit,
+    and when a launch fails."""
     arguments = (col, findices, barycentric, tri)
-    if _reason_against(*arguments):
+    if _unsuited(*arguments):
         return by_operators(*arguments, budget)
     return PROGRAM.attempt(col.device, lambda: _run(*arguments), lambda: by_operators(*arguments, budget))
 
 
-def _reason_against(col: Tensor, findices: Tensor, barycentric: Tensor, tri: Tensor) -> str:
-    """Why the kernel cannot interpolate these; empty if it can."""
-    if col.dtype != torch.float32 or barycentric.dtype != torch.float32:
-        return "for float32"
-    if not (0 < findices.numel() < 2**31 and 0 < col.numel() < 2**31 and tri.shape[0]):
-        return "for images and tables that 32 bits can count, with something in them"
-    return PROGRAM.reason_against(col.device, _self_test)
+def _unsuited(col: Tensor, findices: Tensor, barycentric: Tensor, tri: Tensor) -> bool:
+    """Whether this is beyond the kernel, which is for float32, and for images and tables that 32 bits can count, with
+    something in them."""
+    return (
+        col.dtype != torch.float32
+        or barycentric.dtype != torch.float32
+        or not (0 < findices.numel() < 2**31 and 0 < col.numel() < 2**31 and tri.shape[0])
+    )
 
 
 def _run(col: Tensor, findices: Tensor, barycentric: Tensor, tri: Tensor) -> Tensor:

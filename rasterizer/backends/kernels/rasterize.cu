@@ -1,7 +1,5 @@
-// Rasterization kernels: one source for CUDA (NVRTC) and HIP (hipRTC), no headers, no assumption on the warp size.
-//
-// The rule is that of rasterizer/contract/rule.py, bit for bit: compiled without contraction of multiply-adds, every
-// operation below rounds once. A pixel is one 64-bit word, merged by atomicMin: epoch, depth step, face index.
+// Rasterization kernels. The rule is that of rasterizer/contract/rule.py, bit for bit. Structs and constants that Python
+// knows too, such as Params and THREADS, are described in rasterize.py.
 //
 //   draw         a thread per triangle: draws small boxes itself and hands larger ones over, medium ones whole, large
 //                ones as runs of tiles
@@ -9,67 +7,32 @@
 //   regions      32 threads per medium box or run of tiles
 //   resolve      a thread per pixel: face index and perspective-correct barycentrics of the winner
 //
-// Words are not cleared between calls: each call takes an epoch below all that the buffer has seen, so that whatever
-// an earlier call left loses against it, and counts as background.
-// Queues are bounded. Whoever finds one full draws the region itself: slower, and the same pixels.
-
-#ifdef __HIP__
-#pragma clang fp contract(off)
-#endif
-
-typedef unsigned int u32;
-typedef unsigned long long u64;
+// The z-buffer has a 64-bit word per pixel. Fragments are merged by atomicMin, so the smallest word wins:
+//
+//     63        31+F 30+F            F F-1           0
+//    +--------------+-----------------+--------------+
+//    | epoch (33-F) | depth step (31) |   face (F)   |    F: _FACE_BITS where the z-buffer is kept, else 32
+//    +--------------+-----------------+--------------+
+//
+// Words are not cleared between calls. Each call takes an epoch below all that the buffer has seen, so that whatever an
+// earlier call left loses against the call's own fragments, and counts as background where there are none.
+//
+// Queues are bounded: Records of the triangles that are handed over, and regions, which are parts of their boxes:
+//
+//     31                  8 7            0
+//    +---------------------+--------------+
+//    |   place of Record   | part of box  |    as PARTS is 256; all bits are set where there is nothing to draw
+//    +---------------------+--------------+
+//
+// Whoever finds a queue full draws the region itself: slower, and the same pixels.
 
 enum { N_RECORDS, N_REGIONS, N_INVALID, COUNTERS };  // counters stand at ~0 when they mean none
 
-struct Params {
-    const float4* pos;        // [views * vertices] clip space
-    const void* tri;          // [faces, 3] int32 or int64
-    const float* prior;       // [views * height * width] NDC depth, or null
-    u64* words;               // [views * height * width], after 8 words that hold the counters
-    struct Record* records;   // triangles that draw hands over
-    u32* queue;               // regions: record * PARTS + part of its box
-    u32* invalid;             // [1] faces with a corner that is not finite on the screen
-    int* findices;            // [views * height * width]
-    float* barycentric;       // [views * height * width, 3]
-    // A word is: epoch, 31 bits of depth step, face. Its upper half is epoch_high | step >> step_right, its lower half
-    // step * step_left + face.
-    u32 epoch_high, epoch_mask, step_right, step_left, face_mask;
-    u32 total;                // views * faces
-    u32 pixels;               // views * height * width
-    u32 faces, vertices;
-    int width, height;
-    float last_x, last_y;     // width - 1 and height - 1
-    int tri_is_64;
-    int small_box;            // pixels of a box that draw does not hand over
-    int look_first;           // whether draw reads a word before its atomic
-    u32 record_capacity, region_capacity;
-    u32 parts;                // of a box at most; those of all boxes can be counted in 32 bits
-    float truncation;
-};
-
-struct Record {
-    float ax, ay, acx, acy, abx, aby, inv, za, zb, zc;
-    short x0, x1, y0, y1;     // [x0, x1) x [y0, y1)
-    u32 face, view;
-};
-
-#define THREADS 256           // of a block, in every kernel
-#ifdef __HIP__
-#define BLOCKS(least)         // HIP's second launch bound means something else
-#define STREAM(place, value) __builtin_nontemporal_store(value, place)
-#else
-#define BLOCKS(least) , least  // that a multiprocessor must have registers for
-#define STREAM(place, value) __stcs(place, value)  // results must not push the z-buffer out of the cache
-#endif
-#define TILE 16               // side of the tiles that large boxes are cut into; regions draws two of its rows at a time
-#define RUN 8                 // tiles of a region, or more where there would be more than PARTS
-#define NOTHING (~0u)         // in the queue, from a box whose record found no room
-#define PARTS 256             // of a box at most, here
+#define NOTHING (~0u)         // a region of a box whose Record found no room
 #define MEDIUM 1024           // pixels of a box that is one region; regions divide by its width
 #define MEDIUM_SIDE 64
 
-__device__ inline u32* counter(const Params& p, int which) { return (u32*)(p.words - 8) + which; }
+__device__ inline u32* counter(const Params& p, int which) { return (u32*)(p.words - COUNTER_WORDS) + which; }
 
 // A vertex on the screen.
 __device__ inline float4 to_screen(const Params& p, float4 v) {
@@ -78,7 +41,7 @@ __device__ inline float4 to_screen(const Params& p, float4 v) {
     float4 s;
     s.x = (x * 0.5f + 0.5f) * p.last_x + 0.5f;
     s.y = (0.5f + y) * p.last_y + 0.5f;
-    s.z = z * 0.49999f + 0.5f;
+    s.z = z * DEPTH_SCALE + 0.5f;
     s.w = v.w;
     return s;
 }
@@ -166,7 +129,6 @@ __device__ inline float third(float beta, float gamma) {
     return u + (e + v);
 }
 
-
 // Depth test at a pixel where beta and gamma are not negative, and its word if it is the nearest so far.
 // Where few fragments lose, looking first costs more than it saves: an atomic without a result is not waited for.
 __device__ inline void fragment(const Params& p, const Record& t, u32 pixel, float beta, float gamma, bool look) {
@@ -174,9 +136,9 @@ __device__ inline void fragment(const Params& p, const Record& t, u32 pixel, flo
     if (!(alpha >= 0.0f)) return;
     float depth = (t.za * alpha + t.zb * beta) + t.zc * gamma;
     float threshold = 0.0f;
-    if (p.prior) threshold = (p.prior[pixel] * 0.49999f + 0.5f) + p.truncation;
-    float step = depth * 262144.0f;
-    if (depth < threshold || !(step > -1.0f) || !(depth < 8192.0f)) return;
+    if (p.prior) threshold = (p.prior[pixel] * DEPTH_SCALE + 0.5f) + p.truncation;
+    float step = depth * DEPTH_STEPS;
+    if (depth < threshold || !(step > -1.0f) || !(depth < MAX_DEPTH)) return;
     u32 whole = (u32)(int)step;
     u64 word = (u64)(p.epoch_high | whole >> p.step_right) << 32 | (whole * p.step_left + t.face);
     if (!look || word < p.words[pixel]) atomicMin(&p.words[pixel], word);
@@ -254,16 +216,6 @@ __device__ inline void tile_at(const Record& t, const Tiles& tiles, u32 number, 
     int x = (t.x0 / TILE + (int)(number - row * tiles.across)) * TILE, y = (t.y0 / TILE + (int)row) * TILE;
     x0 = t.x0 > x ? t.x0 : x, x1 = t.x1 < x + TILE ? t.x1 : x + TILE;
     y0 = t.y0 > y ? t.y0 : y, y1 = t.y1 < y + TILE ? t.y1 : y + TILE;
-}
-
-// One bit for each of the calling group of 32 threads. Groups start at multiples of 32, so that none spans two warps or
-// wavefronts, whose size is 32 or 64.
-__device__ inline u32 votes(bool mine) {
-#ifdef __HIP__
-    return (u32)(__ballot(mine) >> (warpSize == 64 ? threadIdx.x & 32u : 0u));
-#else
-    return __ballot_sync(~0u, mine);
-#endif
 }
 
 // Sets up the calling thread's triangle; false if there is nothing to draw.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 import math
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import SupportsInt
 
@@ -18,12 +18,13 @@ import torch
 from torch import Tensor
 
 from ...contract import scenes
+from ...contract.rule import DEPTH_SCALE, DEPTH_STEPS, MAX_DEPTH
 from ...contract.types import RasterInfo, RasterOptions
 from ...gpu.platforms import Launch
 from ...gpu.program import Loaded, Program, current_stream, parameters_of
+from ...gpu.structs import struct
 from ...runtime.memory import call_when_memory_is_short, default_budget
 from ..eager import rasterize as eager
-from .interpolate import interpolate as interpolate
 
 _KEPT_WORDS, _KEPT_QUEUES = 1 << 26, 1 << 25  # bytes of a z-buffer and of queues that are kept for the next call
 _STREAMS = 4  # whose z-buffers are kept at a time
@@ -31,28 +32,53 @@ _FREE_WORDS = 1 << 28  # a z-buffer up to this size is made without asking how m
 _COUNTERS = 8  # words before a z-buffer
 _FACE_BITS = 24  # of a word in a kept z-buffer; meshes with more faces get one of their own
 _EPOCHS = 1 << (64 - 31 - _FACE_BITS)
-_RECORD, _REGION = 64, 4  # bytes of an entry of each queue, as in rasterize.cu
-_THREADS, _TILE, _RUN, _PARTS = 256, 16, 8, 256  # as in rasterize.cu
+_THREADS = 256  # of a block, in every kernel
+_TILE = 16  # side of the tiles that large boxes are cut into; `regions` draws two of their rows at a time
+_RUN = 8  # tiles of a region, or more where there would be more regions than _PARTS
+_PARTS = 256  # regions of a box at most
 
 # Entries of each queue at most. Full queues cost time, not pixels.
 _RECORDS = 1 << 20
 _REGIONS = 1 << 21
 
 
-class _Params(ctypes.Structure):
-    """``struct Params`` of rasterize.cu, field for field."""
+_Record = struct(
+    "Record",
+    ("float", "ax, ay, acx, acy, abx, aby", "corner a on the screen, and the way from a to c and to b"),
+    ("float", "inv", "1 / area"),
+    ("float", "za, zb, zc", "mapped depth of the corners"),
+    ("short", "x0, x1, y0, y1", "candidate pixels: [x0, x1) x [y0, y1)"),
+    ("u32", "face, view", ""),
+)
 
-    _fields_ = [
-        *((name, ctypes.c_void_p) for name in ("pos", "tri", "prior", "words", "records", "queue")),
-        *((name, ctypes.c_void_p) for name in ("invalid", "findices", "barycentric")),
-        *((n, ctypes.c_uint32) for n in ("epoch_high", "epoch_mask", "step_right", "step_left", "face_mask")),
-        *((name, ctypes.c_uint32) for name in ("total", "pixels", "faces", "vertices")),
-        *((name, ctypes.c_int32) for name in ("width", "height")),
-        *((name, ctypes.c_float) for name in ("last_x", "last_y")),
-        *((name, ctypes.c_int32) for name in ("tri_is_64", "small_box", "look_first")),
-        *((name, ctypes.c_uint32) for name in ("record_capacity", "region_capacity", "parts")),
-        ("truncation", ctypes.c_float),
-    ]
+_Params = struct(
+    "Params",
+    ("const float4*", "pos", "[views * vertices] clip space"),
+    ("const void*", "tri", "[faces, 3] int32 or int64"),
+    ("const float*", "prior", "[views * height * width] NDC depth, or null"),
+    ("u64*", "words", "[views * height * width], after COUNTER_WORDS that hold the counters"),
+    ("Record*", "records", "triangles that draw hands over"),
+    ("u32*", "queue", "regions"),
+    ("u32*", "invalid", "[1] faces with a corner that is not finite on the screen"),
+    ("int*", "findices", "[views * height * width]"),
+    ("float*", "barycentric", "[views * height * width, 3]"),
+    ("u32", "epoch_high, epoch_mask", "the epoch in a word's upper half, and the bits that it takes there"),
+    ("u32", "step_right, step_left", "upper half: epoch_high | step >> step_right; lower: step * step_left + face"),
+    ("u32", "face_mask", "the bits that the face takes in a word's lower half"),
+    ("u32", "total", "views * faces"),
+    ("u32", "pixels", "views * height * width"),
+    ("u32", "faces, vertices", ""),
+    ("int", "width, height", ""),
+    ("float", "last_x, last_y", "width - 1 and height - 1"),
+    ("int", "tri_is_64", ""),
+    ("int", "small_box", "pixels of a box that draw does not hand over"),
+    ("int", "look_first", "whether draw reads a word before its atomic"),
+    ("u32", "record_capacity, region_capacity", ""),
+    ("u32", "parts", "of a box at most; those of all boxes can be counted in 32 bits"),
+    ("float", "truncation", "added to the mapped prior"),
+)
+
+_RECORD, _REGION = ctypes.sizeof(_Record), ctypes.sizeof(ctypes.c_uint32)  # bytes of an entry of each queue
 
 
 def _self_test(device: torch.device) -> None:
@@ -83,10 +109,22 @@ PROGRAM = Program(
     Path(__file__).with_name("rasterize.cu"),
     ("draw", "draw_shared", "regions", "resolve"),
     "rasterizing",
+    structs=(_Record, _Params),
+    defines={
+        "THREADS": _THREADS,
+        "TILE": _TILE,
+        "RUN": _RUN,
+        "PARTS": _PARTS,
+        "COUNTER_WORDS": _COUNTERS,
+        "DEPTH_STEPS": DEPTH_STEPS,
+        "DEPTH_SCALE": DEPTH_SCALE,
+        "MAX_DEPTH": MAX_DEPTH,
+    },
+    self_test=lambda device: _self_test(device),
 )
 """The rasterizer's kernels; one of the first two runs."""
 
-reason_against = partial(PROGRAM.reason_against, self_test=_self_test)
+reason_against = PROGRAM.reason_against
 
 
 def rasterize(pos: Tensor, tri: Tensor, options: RasterOptions) -> tuple[Tensor, Tensor, RasterInfo]:
@@ -109,7 +147,7 @@ def _run(pos: Tensor, tri: Tensor, options: RasterOptions) -> tuple[Tensor, Tens
     group = max(1, min(65535, (2**31 - 1) // max(height * width, len(tri))))
     words = options.budget // 2 or default_budget(pos.device)
     group = max(1, min(group, views, words // (height * width * 8)))
-    invalid = []
+    counts = []
     for start in range(0, views, group):
         options.on_progress(start / views)
         some, results = pos, (findices, barycentric)
@@ -117,8 +155,8 @@ def _run(pos: Tensor, tri: Tensor, options: RasterOptions) -> tuple[Tensor, Tens
             part = slice(start, start + group)
             some, results = pos[part], (findices[part], barycentric[part])
         part_prior = None if prior is None else prior[start : start + group]
-        invalid.append(_launch(_plan_of(some, tri, options), some, tri, part_prior, options, results)[2])
-    return findices, barycentric, plan.info(_Sum(invalid))
+        counts.append(_launch(_plan_of(some, tri, options), some, tri, part_prior, options, results)[2])
+    return findices, barycentric, plan.info(_Sum(counts))
 
 
 class _Count:
@@ -315,15 +353,16 @@ def _buffers(key: tuple[int, int], plan: _Plan, device: torch.device) -> tuple[_
     same epoch each time it is replayed, and gets buffers that it clears itself.
     """
     if 8 * plan.pixels > _KEPT_WORDS or plan.faces > 1 << _FACE_BITS or torch.cuda.is_current_stream_capturing():
-        buffers, key = _Buffers(plan.pixels, 1, 32, device), None
-    else:
-        buffers = _kept.pop(key, None)
-        if buffers is None or buffers.epoch == 0 or buffers.words.shape[0] < plan.pixels + _COUNTERS:
-            buffers = _Buffers(plan.pixels, _EPOCHS, _FACE_BITS, device)
-        buffers.epoch -= 1
-    if buffers.plan is not plan:
+        buffers = _Buffers(plan.pixels, 1, 32, device)
         buffers.prepare(plan)
-    return buffers, key
+        return buffers, None
+    kept = _kept.pop(key, None)
+    if kept is None or kept.epoch == 0 or kept.words.shape[0] < plan.pixels + _COUNTERS:
+        kept = _Buffers(plan.pixels, _EPOCHS, _FACE_BITS, device)
+    kept.epoch -= 1
+    if kept.plan is not plan:
+        kept.prepare(plan)
+    return kept, key
 
 
 def _aligned(pos: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
-"""Hunyuan3D's own bakes, to compare ours with (:mod:`.quality`): 2.0's by running it, 2.1's from its formulas.
+"""Hunyuan3D's own bakes, to compare ours with (:mod:`rasterizer.diagnostics.quality`): 2.0's by running it, 2.1's
+from its formulas.
 
-Both place texel ``j`` of ``W`` at ``u = j / (W - 1)``; :func:`their_layout` makes a mesh of which that is true here.
+The two place texel ``j`` of ``W`` at ``u = j / (W - 1)``; :func:`their_layout` makes a mesh of which that is true here.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ Peer = Callable[[Mesh, Tensor, Sequence[View]], PeerBake]
 
 
 def find_peers() -> dict[str, Peer]:
-    """Those that can be measured here: hy3dgen where it is installed, the formulas of 2.1 where OpenCV is."""
+    """Peers that can be measured here: hy3dgen where it is installed, the formulas of 2.1 where OpenCV is."""
     found: dict[str, Peer] = {}
     if importlib.util.find_spec("cv2") is None:
         return found
@@ -67,7 +68,7 @@ def find_peers() -> dict[str, Peer]:
 def their_layout(mesh: Mesh, size: int) -> Mesh:
     """The mesh with UVs by which texel ``j`` of ``size``, centred at ``(j + 0.5) / size``, has ``u = j / (size - 1)``.
 
-    Likewise for v and rows.
+    Rows and v are as columns and u.
     """
     return replace(mesh, uvs=(mesh.require_uvs() * (size - 1) + 0.5) / size)
 
@@ -111,11 +112,12 @@ def _hy3dgen(mesh: Mesh, images: Tensor, views: Sequence[View]) -> PeerBake:
 def back_sample(mesh: Mesh, images: Tensor, views: Sequence[View]) -> PeerBake:
     """2.1's chain: every texel looks up its pixel in every view; then 2.0's merge and inpainting.
 
-    That pixel is ``trunc((ndc / 2 + 0.5) * N)``, up to one away from where the rasterizer, which counts ``N - 1``, has
+    The pixel is ``trunc((ndc / 2 + 0.5) * N)``, up to one away from where the rasterizer, which counts ``N - 1``, has
     drawn the texel. If its depth is that of the texel, the texel takes the bilinear colour of it and the next ones,
     whatever these show, weighted by the cosine of that pixel's flat face; pixels that are not :func:`_reliable` count
-    for nothing. Written from these formulas; the real one, run on the meshes of :func:`.quality.samples` at 1024,
-    paints the same texels but for 3 of 1.6 million, in the same colours within 0.001.
+    for nothing. The code is written from these formulas; the real one, run on the meshes of
+    :func:`rasterizer.diagnostics.quality.samples` at 1024, paints the same texels but for 3 of 1.6 million, in the same
+    colours within 0.001.
 
     Args:
         mesh: with UVs, on the CPU.
@@ -188,7 +190,11 @@ def _reliable(depth: Tensor, visible: Tensor) -> Tensor:
 
 
 def _inpaint(mesh: Mesh, texture: Tensor, painted: Tensor) -> Tensor:
-    """Along the edges to the vertices' own texels, the rest by OpenCV's Navier-Stokes."""
+    """Along the edges to the vertices' own texels, the rest by OpenCV.
+
+    OpenCV's method is Bertalmio, Bertozzi and Sapiro's (Navier-Stokes, Fluid Dynamics, and Image and Video Inpainting,
+    CVPR 2001).
+    """
     import cv2
 
     uv = mesh.require_uvs()

@@ -17,18 +17,18 @@ from torch import Tensor
 from ...cameras.camera import Camera
 from ...contract.checks import as_tensor, check_integer, check_number, check_resolution
 from ...meshes.mesh import Mesh
-from ...rendering.raster import Raster, rasterize_mesh
+from ...rendering.raster import rasterize_mesh
 from ...runtime.policy import device_policy
 from ...runtime.progress import shares
 from ...runtime.threads import on_own_threads, share_rows
 from ..need import BakeNeed, check_memory
 from ..scale import LARGEST, SMALLEST, largest_coordinate, within_float32
 from ..texels import Texels
+from .pictures import prepare_pictures
 from .view import Lens, Pictures, columns, unit
 
-_BREAK = 8.0  # pixels that depth must jump, beyond what slopes make, for a pixel to hold the colour of two surfaces
 _CHUNK = 1 << 22  # texels at once at most: some 300 bytes each
-_NOTHING = 1e30  # depth of pixels that show no surface, or two
+_PAINTED = 1e-8  # weight of all views together above which a texel has a colour
 
 
 @dataclass(frozen=True)
@@ -90,17 +90,7 @@ def bake_views(
     if not 0 < check_number(max_angle, "max_angle") <= 90:
         raise ValueError(f"max_angle: is {max_angle}, expected degrees above 0 and at most 90")
     border = check_integer(border, 0, 1024, "border")
-    images = as_tensor(images, "images")
-    if images.ndim != 4 or not images.is_floating_point() or len(images) != len(cameras) or not len(cameras):
-        raise ValueError(
-            f"images: found {list(images.shape)} {images.dtype} for {len(cameras)} cameras, expected one image for "
-            "each camera, floating-point [V, H, W, C]"
-        )
-    if masks is not None:
-        masks = as_tensor(masks, "masks")
-        if masks.shape != images.shape[:3]:
-            raise ValueError(f"masks: found {list(masks.shape)}, expected {list(images.shape[:3])}, as the images")
-        masks = masks if masks.is_floating_point() else masks != 0  # 255 for yes must not weigh 255 times as much
+    images, masks = _check_pictures(images, masks, len(cameras))
     sides = (texture_size, texture_size) if isinstance(texture_size, Real) else texture_size
     size = check_resolution(sides, "texture_size")
     mesh.require_uvs()
@@ -109,45 +99,14 @@ def bake_views(
     device = mesh.vertices.device
     check_memory("texture_size", size, mesh, bake_need(images, device).bytes, "use fewer or smaller images")
     images = images.to(device, torch.float32).resolve_neg()  # PyTorch makes no new tensor of a negative view's kind
-    report = on_progress or (lambda share: None)
-    steps = shares(report, 4)
-
+    steps = shares(on_progress or (lambda share: None), 4)
     height, width = images.shape[1:3]
     raster = rasterize_mesh(mesh, cameras, (height, width), on_progress=next(steps))
     border = border or max(1, round(max(height, width) / 256))
-    pictures, lenses = _pictures(raster, images, masks, border, next(steps))
+    pictures, lenses = prepare_pictures(raster, images, masks, border, next(steps))
     texels = Texels.of(mesh, size, next(steps))
-
-    limit = math.cos(math.radians(max_angle))
-    normals = mesh.vertex_normals()
-    total = images.new_zeros((len(texels), images.shape[3]))
-    weights, best = images.new_zeros(len(texels)), images.new_zeros(len(texels))
-    chunk = min(device_policy(device).chunk, _CHUNK)
-    step = next(steps)
-
-    def look(part: slice) -> None:
-        some = texels[part]
-        points = columns(some.interpolate(mesh.vertices))
-        smooth = unit(columns(some.interpolate(normals)))
-        for camera, lens in zip(cameras, lenses, strict=True):
-            color, trust, index = lens.look(points, smooth, some.face, pictures, limit, exponent)
-            weight = trust * float(camera.weight)
-            if index is None:
-                total[part].addcmul_(color, weight[:, None])
-                weights[part] += weight
-                best[part] = torch.maximum(best[part], trust)
-            else:
-                total[part].index_add_(0, index, color * weight[:, None])
-                weights[part].index_add_(0, index, weight)
-                seen = best[part]
-                seen[index] = torch.maximum(seen[index], trust)
-
-    share_rows(look, len(texels), device, weight=len(lenses), chunk=chunk, report=step)
-    report(1.0)
-    painted = weights > 1e-8
-    colors = total / weights.clamp(min=1e-8)[:, None] * painted[:, None]
-    covered = texels.image(torch.ones_like(painted))
-    return Baked(texels.image(colors), texels.image(painted), texels.image(best * painted), covered)
+    views = [(lens, float(camera.weight)) for lens, camera in zip(lenses, cameras, strict=True)]
+    return _blend(texels, views, pictures, exponent, math.cos(math.radians(max_angle)), next(steps))
 
 
 def bake_need(images: Tensor, device: torch.device) -> BakeNeed:
@@ -165,85 +124,66 @@ def _within_float32(mesh: Mesh, cameras: Sequence[Camera]) -> Mesh:
     return within_float32(mesh)
 
 
-def _pictures(
-    raster: Raster, images: Tensor, masks: Tensor | None, border: int, report: Callable[[float], None]
-) -> tuple[Pictures, list[Lens]]:
-    """The pictures, and their lenses."""
-    views, height, width, channels = images.shape
-    # On a GPU, looking up rows of a multiple of 16 bytes takes twenty times as long as it should.
-    wide = channels + 1 if (channels + 1) % 4 or not images.is_cuda else channels + 2
-    color = images.new_zeros((views, height, width, wide))
-    color[..., :channels] = images
-    depth = raster.distance()[:, 0]
-    depth.masked_fill_(raster.findices[:, 0] == 0, _NOTHING)
-    lenses = Lens.of_each(raster.cameras, raster.mesh, width, height)
-    groups = _alike(lenses, device_policy(images.device).views_together)
-
-    def fade(part: slice) -> None:
-        for some in groups[part]:
-            alike = lenses[some] if isinstance(some, slice) else [lenses[number] for number in some]
-            edges = _edges(depth[some], raster.findices[some, 0], alike)
-            depth[some] = depth[some].masked_fill_(edges, _NOTHING)
-            color[some, ..., channels] = _fade(edges, border)
-
-    share_rows(fade, len(groups), images.device, weight=height * width, report=report)
+def _check_pictures(images: Tensor, masks: Tensor | None, cameras: int) -> tuple[Tensor, Tensor | None]:
+    """Images and masks as tensors that fit each other and the number of cameras."""
+    images = as_tensor(images, "images")
+    if images.ndim != 4 or not images.is_floating_point() or len(images) != cameras or not cameras:
+        raise ValueError(
+            f"images: found {list(images.shape)} {images.dtype} for {cameras} cameras, expected one image for "
+            "each camera, floating-point [V, H, W, C]"
+        )
     if masks is not None:
-        color[..., channels] *= masks.to(color)
-    around = images.new_tensor([[0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 1.0, 1.0]])[:, :, None]
-    return Pictures(color.view(-1, wide), depth.view(-1), around, channels), lenses
+        masks = as_tensor(masks, "masks")
+        if masks.shape != images.shape[:3]:
+            raise ValueError(f"masks: found {list(masks.shape)}, expected {list(images.shape[:3])}, as the images")
+        masks = masks if masks.is_floating_point() else masks != 0  # 255 for yes must not weigh 255 times as much
+    return images, masks
 
 
-def _alike(lenses: Sequence[Lens], together: bool) -> list[list[int] | slice]:
-    """Numbers of views that differ in where they look from only, or each alone; slices, which copy nothing, if they can
-    be."""
-    found: dict[tuple[object, ...], list[int]] = {}
-    for number, lens in enumerate(lenses):
-        key = (lens.pixels, lens.perspective, lens.near) if together else (number,)
-        found.setdefault(key, []).append(number)
-    return [slice(some[0], some[-1] + 1) if some[-1] - some[0] < len(some) else some for some in found.values()]
+def _blend(
+    texels: Texels,
+    views: Sequence[tuple[Lens, float]],
+    pictures: Pictures,
+    exponent: float,
+    limit: float,
+    report: Callable[[float], None],
+) -> Baked:
+    """The mean colour of each texel over the views that see it, by trust and weight.
 
-
-def _edges(depth: Tensor, findices: Tensor, lenses: Sequence[Lens]) -> Tensor:
-    """``[V, H, W]`` bool: pixels next to one that shows another surface, far before or behind theirs, or none.
-
-    The lenses are alike.
+    Args:
+        texels: where to look.
+        views: lens and weight of each.
+        pictures: of all views.
+        exponent: of the cosine between surface and view.
+        limit: cosine from which on a view counts.
+        report: takes the share done.
     """
-    lens, faces = lenses[0], lenses[0].normals[0].shape[0]
-    first = torch.arange(len(lenses), device=depth.device)[:, None, None] * faces
-    face = (findices.long() - 1).clamp_(min=0).add_(first).view(-1)
-    normal = tuple(
-        torch.cat(values).index_select(0, face) for values in zip(*(each.normals for each in lenses), strict=True)
-    )
-    shown = torch.where(depth < _NOTHING, depth, 1.0)
-    rows, columns = (torch.arange(n, dtype=depth.dtype, device=depth.device) for n in (lens.height, lens.width))
-    row = (rows - (lens.height - 1) / 2)[:, None] * (-1 / lens.pixels)
-    column = (columns - (lens.width - 1) / 2)[None] * (1 / lens.pixels)
-    spread = shown if lens.perspective else torch.ones_like(shown)
-    place = tuple(value.reshape(-1) for value in (spread * column, spread * row, -shown))
-    slope_x, slope_y = (slope.view_as(depth) for slope in lens.slopes(place, normal))
-    edges = torch.zeros_like(depth, dtype=torch.bool)
-    for axis, slope in ((2, slope_x), (1, slope_y)):
-        length = depth.shape[axis] - 1
-        step = depth.narrow(axis, 1, length) - depth.narrow(axis, 0, length)
-        one, other = slope.narrow(axis, 0, length), slope.narrow(axis, 1, length)
-        # Continuous if the step is what either of the two faces makes it, give or take how they bend.
-        slack = (one.abs() + other.abs()).mul_(0.5).add_(lens.reach(shown.narrow(axis, 0, length)) * _BREAK)
-        broken = ~(torch.minimum((step - one).abs_(), (step - other).abs_()) <= slack)
-        edges.narrow(axis, 0, length).logical_or_(broken)
-        edges.narrow(axis, 1, length).logical_or_(broken)
-    return edges
+    mesh = texels.mesh
+    normals = mesh.vertex_normals()
+    colors = pictures.color.new_zeros((len(texels), pictures.channels))
+    weights, best = colors.new_zeros(len(texels)), colors.new_zeros(len(texels))
 
+    def look(part: slice) -> None:
+        some = texels[part]
+        points = columns(some.interpolate(mesh.vertices))
+        smooth = unit(columns(some.interpolate(normals)))
+        for lens, view_weight in views:
+            color, trust, index = lens.look(points, smooth, some.face, pictures, limit, exponent)
+            weight = trust * view_weight
+            if index is None:
+                colors[part].addcmul_(color, weight[:, None])
+                weights[part] += weight
+                best[part] = torch.maximum(best[part], trust)
+            else:
+                colors[part].index_add_(0, index, color * weight[:, None])
+                weights[part].index_add_(0, index, weight)
+                seen = best[part]
+                seen[index] = torch.maximum(seen[index], trust)
 
-def _fade(edges: Tensor, border: int) -> Tensor:
-    """``[V, H, W]`` float32: small on an edge, 1 from ``border`` pixels away from any."""
-    near, steps = edges, edges.to(torch.int16)
-    for _ in range(border):
-        wide = near.clone()
-        wide[..., 1:] |= near[..., :-1]
-        wide[..., :-1] |= near[..., 1:]
-        near = wide.clone()
-        near[:, 1:] |= wide[:, :-1]
-        near[:, :-1] |= wide[:, 1:]
-        steps += near
-    # An edge pixel is counted border + 1 times, a pixel k away border + 1 - k times.
-    return 1 - steps.to(torch.float32) / (border + 1.5)
+    chunk = min(device_policy(colors.device).chunk, _CHUNK)
+    share_rows(look, len(texels), colors.device, weight=len(views), chunk=chunk, report=report)
+    report(1.0)
+    painted = weights > _PAINTED
+    colors = colors / weights.clamp(min=_PAINTED)[:, None] * painted[:, None]
+    covered = texels.image(torch.ones_like(painted))
+    return Baked(texels.image(colors), texels.image(painted), texels.image(best * painted), covered)

@@ -116,12 +116,7 @@ class Lens:
         reach = self.reach(depth.clamp(min=self.near))
         weights = _bilinear(*closest(corner, slopes, excess, reach)).mul_(shown)
         share = weights.sum(0).clamp_(min=1e-6)
-        # From the texel to the place its colour comes from, along columns, rows and depth.
-        off_x = (weights[1] + weights[3]).div_(share).sub_(corner[0])
-        off_y = (weights[2] + weights[3]).div_(share).sub_(corner[1])
-        off_z = excess.mul_(weights).sum(0).div_(share)
-        off_z.addcmul_(slopes[0], off_x).addcmul_(slopes[1], off_y).div_(reach)
-        apart = off_x.square_().addcmul_(off_y, off_y).addcmul_(off_z, off_z).mul_(1 / _APART**2)
+        apart = _apart(corner, slopes, excess, weights, share, reach)
         seen = (apart < 1) & (share > _LEAST_SHARE) & inside
         if index is not None:
             kept = seen.nonzero().squeeze(1)
@@ -129,8 +124,8 @@ class Lens:
                 values.index_select(-1, kept) for values in (index, seen, apart, cosine, share, places, weights)
             )
         total = share.new_zeros((len(share), pictures.color.shape[1]))
-        for place, weight in zip(places, weights, strict=True):
-            total.addcmul_(pictures.color.index_select(0, place), weight[:, None])
+        for pixel, weight in zip(places, weights, strict=True):
+            total.addcmul_(pictures.color.index_select(0, pixel), weight[:, None])
         total.div_(share[:, None])
         nearness = (1 - apart).clamp_(min=0).square_()
         trust = cosine.clamp(min=0).pow_(exponent).mul_(nearness).mul_(total[:, pictures.channels]).mul_(seen)
@@ -142,7 +137,7 @@ class Lens:
         top: Tensor,
         corner: tuple[Tensor, Tensor],
         depth: Tensor,
-        slopes: Columns,
+        slopes: tuple[Tensor, Tensor],
         pictures: Pictures,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The four pixels around points, upper ones first, ``[4, n]``: place in the pictures, whether they show the
@@ -201,6 +196,28 @@ def _bilinear(x: Tensor, y: Tensor) -> Tensor:
     """``[4, n]`` weights of the pixels at (0, 0), (1, 0), (0, 1) and (1, 1)."""
     across, down = torch.stack((1 - x, x)), torch.stack((1 - y, y))
     return (across * down[:, None]).view(4, -1)
+
+
+def _apart(
+    corner: tuple[Tensor, Tensor],
+    slopes: tuple[Tensor, Tensor],
+    excess: Tensor,
+    weights: Tensor,
+    share: Tensor,
+    reach: Tensor | float,
+) -> Tensor:
+    """``[n]`` squared distance between a point and the place its colour is taken from; 1 is too far.
+
+    Args:
+        corner, slopes, excess, reach: as for :func:`closest`; ``excess`` is overwritten.
+        weights: ``[4, n]`` of the pixels.
+        share: ``[n]``, their sum.
+    """
+    off_x = (weights[1] + weights[3]).div_(share).sub_(corner[0])
+    off_y = (weights[2] + weights[3]).div_(share).sub_(corner[1])
+    off_z = excess.mul_(weights).sum(0).div_(share)
+    off_z.addcmul_(slopes[0], off_x).addcmul_(slopes[1], off_y).div_(reach)
+    return off_x.square_().addcmul_(off_y, off_y).addcmul_(off_z, off_z).mul_(1 / _APART**2)
 
 
 def closest(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 
 import torch
@@ -12,6 +11,7 @@ from ...contract.checks import as_tensor, check_choice
 from ...hierarchy import GridHierarchy, fill_surface
 from ...hierarchy.surface_graph import SurfaceGraph, group_mean
 from ...meshes.mesh import Mesh, weld_index
+from ...runtime.log import log
 from ...runtime.progress import shares
 from ...runtime.threads import on_own_threads, share_rows
 from ..need import check_memory, fill_bytes
@@ -22,8 +22,6 @@ from .vertices.inpaint import vertex_colors
 
 METHODS = ("surface", "vertex smooth", "vertex forward", "dilate")
 """Ways to fill."""
-
-log = logging.getLogger("torch_rasterizer")
 
 _LAYERS = 16
 _BLUR = 0.6  # standard deviation of the weights with which texels read the cells around them, in cells
@@ -61,25 +59,13 @@ def fill_texture(
     """
     check_choice(method, METHODS, "method")
     as_tensor(mesh.vertices, "mesh vertices")
-    texture, painted = as_tensor(texture, "texture"), as_tensor(painted, "painted")
-    if texture.ndim != 3 or not texture.shape[2]:
-        raise ValueError(f"texture: found {list(texture.shape)}, expected [H, W, C] with at least one channel")
-    if painted.shape != texture.shape[:2]:
-        raise ValueError(
-            f"painted: found {list(painted.shape)} for a texture {list(texture.shape)}, expected [H, W] for [H, W, C]"
-        )
+    texture, painted = _check_shapes(texture, painted)
 
     def need(texels: int, share: float) -> int:
         return fill_bytes(texels, texture.shape[2], method, share)
 
     check_memory("texture", tuple(painted.shape), mesh, need, "free some memory")
-    if painted.is_floating_point() or painted.is_complex():
-        raise ValueError(
-            f"painted: dtype is {painted.dtype}, expected bool, or whole numbers that are 0 where not painted"
-        )
-    painted = painted != 0
-    if not bool(painted.any()):
-        raise ValueError("painted: no texel is painted, expected at least one to fill the others from")
+    painted = _check_painted(painted)
     mesh = within_float32(mesh)
     device = mesh.vertices.device
     texture, painted = texture.to(device, torch.float32).contiguous(), painted.to(device).contiguous()
@@ -91,8 +77,8 @@ def fill_texture(
     result = texture * painted[..., None]
     has = painted.clone()
     if len(gap) and method != "dilate":
-        values = texture.reshape(-1, texture.shape[2]).index_select(0, texels.index)
         if method == "surface":
+            values = texture.reshape(-1, texture.shape[2]).index_select(0, texels.index)
             colors, reached = _from_surface(values, known, texels, gap, step)
         else:
             colors, reached = _from_vertices(texture, painted, gap, method.split()[1])
@@ -100,17 +86,44 @@ def fill_texture(
         index = gap.index[reached]
         result.view(-1, texture.shape[2])[index] = colors[reached]
         has.view(-1)[index] = True
-        left = len(gap) - len(index)
-        if left:
-            log.warning(
-                "Fill Texture: %d texels lie on parts of the surface where nothing is painted; they are filled from "
-                "what lies next to them in the texture.",
-                left,
-            )
+        _warn_of_unreached(len(gap) - len(index))
     step(1.0)
     filled = torch.zeros_like(painted)
     filled.view(-1)[gap.index] = True
     return spread(result, has), filled
+
+
+def _check_shapes(texture: Tensor, painted: Tensor) -> tuple[Tensor, Tensor]:
+    """Texture and painted texels as tensors that fit each other."""
+    texture, painted = as_tensor(texture, "texture"), as_tensor(painted, "painted")
+    if texture.ndim != 3 or not texture.shape[2]:
+        raise ValueError(f"texture: found {list(texture.shape)}, expected [H, W, C] with at least one channel")
+    if painted.shape != texture.shape[:2]:
+        raise ValueError(
+            f"painted: found {list(painted.shape)} for a texture {list(texture.shape)}, expected [H, W] for [H, W, C]"
+        )
+    return texture, painted
+
+
+def _check_painted(painted: Tensor) -> Tensor:
+    """The painted texels as bool, of which there is at least one."""
+    if painted.is_floating_point() or painted.is_complex():
+        raise ValueError(
+            f"painted: dtype is {painted.dtype}, expected bool, or whole numbers that are 0 where not painted"
+        )
+    painted = painted != 0
+    if not bool(painted.any()):
+        raise ValueError("painted: no texel is painted, expected at least one to fill the others from")
+    return painted
+
+
+def _warn_of_unreached(texels: int) -> None:
+    if texels:
+        log.warning(
+            "Fill Texture: %d texels lie on parts of the surface where nothing is painted; they are filled from "
+            "what lies next to them in the texture.",
+            texels,
+        )
 
 
 def _from_surface(
@@ -173,7 +186,7 @@ def _read(
 
 
 def _from_vertices(texture: Tensor, painted: Tensor, gap: Texels, method: str) -> tuple[Tensor, Tensor]:
-    """The same by Hunyuan3D's propagation from vertex to vertex, over full triangles."""
+    """As :func:`_from_surface`, by Hunyuan3D's propagation from vertex to vertex, over full triangles."""
     mesh = gap.mesh
     index = weld_index(mesh.vertices)
     welded = index[mesh.faces.long()]

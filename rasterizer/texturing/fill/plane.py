@@ -54,7 +54,10 @@ def _ring(image: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _pyramid(image: Tensor, weight: Tensor) -> Tensor:
-    """Known texels as they are, the others the average of the smallest square around them that has a known one."""
+    """Known texels as they are, the others the average of the smallest square around them that has a known one.
+
+    The method is pull-push (Gortler, Grzeszczuk, Szeliski and Cohen, The Lumigraph, SIGGRAPH 1996).
+    """
     height, width = image.shape[2:]
     if height == 1 and width == 1:
         return image

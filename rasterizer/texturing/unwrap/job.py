@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import ctypes
-import logging
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from ctypes import POINTER, byref, c_int, c_int64, c_size_t, c_uint32, c_uint64, c_void_p, c_wchar_p, sizeof
 
-log = logging.getLogger("torch_rasterizer")
+from ...runtime.log import log
 
 _EXTENDED_LIMIT_INFORMATION = 9
 _KILL_ON_JOB_CLOSE = 0x2000

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import importlib.util
-import logging
 import os
 import subprocess
 import sys
@@ -18,15 +17,15 @@ import torch
 
 from ...contract.checks import as_array, as_tensor, check_faces, check_integer
 from ...meshes.mesh import Mesh
+from ...runtime.log import log
 from .job import bound
 from .scratch import scratch_folder
-
-log = logging.getLogger("torch_rasterizer")
 
 MANY_FACES = 100_000
 """Above this :func:`unwrap_uv` warns that it takes long."""
 
 _WORKER = Path(__file__).with_name("worker.py")
+_RESULTS = {"source": np.int64, "faces": np.int32, "uvs": np.float32}
 _POLL_SECONDS = 0.1
 _ELSEWHERE = (
     "Or unwrap elsewhere: ComfyUI's Unwrap Mesh (from about 0.30), a UV Wrap node of the Hunyuan3D packs, or Blender."
@@ -64,24 +63,7 @@ def unwrap_uv(
         )
     if len(mesh.faces) > MANY_FACES:
         log.warning("Unwrap UV: %s", advice(len(mesh.faces)))
-    with scratch_folder() as folder:
-        given, made = Path(folder, "mesh.npz"), Path(folder, "uvs.npz")
-        np.savez(
-            given,
-            vertices=as_array(mesh.vertices),
-            faces=as_array(mesh.faces).astype(np.uint32),
-            resolution=resolution,
-            padding=padding,
-        )
-        _run([str(_WORKER), str(given), str(made), str(os.getpid())], Path(folder, "errors.txt"), report)
-        if not made.is_file():
-            raise RuntimeError(
-                f"xatlas has failed on this mesh: {sys.executable} ended without a result; expected the Python program "
-                f"that runs this. {_ELSEWHERE}"
-            )
-        with np.load(made) as result:
-            source, faces, uvs = (torch.from_numpy(result[key].astype(kind)) for key, kind in _RESULTS.items())
-            found = float(result["padding"])
+    source, faces, uvs, found = _by_xatlas(mesh, resolution, padding, report)
     if found < padding:
         log.warning(
             "Unwrap UV: %d pixels between charts do not fit into %d x %d; there are %.1f. Choose a larger resolution "
@@ -102,15 +84,36 @@ def unwrap_uv(
     )
 
 
-_RESULTS = {"source": np.int64, "faces": np.int32, "uvs": np.float32}
-
-
 def advice(faces: int) -> str:
     """What to tell somebody who unwraps a mesh of more than :data:`MANY_FACES`."""
     return (
         f"The mesh has {faces} faces, and xatlas takes minutes above {MANY_FACES}, sometimes hours. Reduce it first, "
         f"for instance to 50000 (ComfyUI's Decimate Mesh, Postprocess Mesh of the Hunyuan3D packs). {_ELSEWHERE}"
     )
+
+
+def _by_xatlas(
+    mesh: Mesh, resolution: int, padding: int, report: Callable[[float], None]
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, float]:
+    """What :mod:`.worker` makes of a mesh: ``source``, ``faces`` and ``uvs`` on the CPU, and ``padding``."""
+    with scratch_folder() as folder:
+        given, made = Path(folder, "mesh.npz"), Path(folder, "uvs.npz")
+        np.savez(
+            given,
+            vertices=as_array(mesh.vertices),
+            faces=as_array(mesh.faces).astype(np.uint32),
+            resolution=resolution,
+            padding=padding,
+        )
+        _run([str(_WORKER), str(given), str(made), str(os.getpid())], Path(folder, "errors.txt"), report)
+        if not made.is_file():
+            raise RuntimeError(
+                f"xatlas has failed on this mesh: {sys.executable} ended without a result; expected the Python program "
+                f"that runs this. {_ELSEWHERE}"
+            )
+        with np.load(made) as result:
+            source, faces, uvs = (torch.from_numpy(result[key].astype(kind)) for key, kind in _RESULTS.items())
+            return source, faces, uvs, float(result["padding"])
 
 
 def _run(arguments: list[str], errors: Path, report: Callable[[float], None]) -> None:

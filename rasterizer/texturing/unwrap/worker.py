@@ -1,8 +1,8 @@
 """Runs xatlas in a process of its own: ``python worker.py INPUT.npz OUTPUT.npz PARENT``.
 
-xatlas holds Python's interpreter lock from its first to its last moment, and cannot be stopped; as a process it stops
-nobody, and can be ended. This file is run by its path and imports nothing of the pack, whose module name only ComfyUI
-knows. PARENT is the id of the process that waits for it: it ends when that does, see :func:`end_with`.
+xatlas holds Python's interpreter lock from its first to its last moment, and cannot be stopped; as a process of its
+own it stops nobody, and can be ended. The worker is run by its path and imports nothing of the pack, whose module name
+only ComfyUI knows. PARENT is the id of the process that waits for the worker, which ends with it (:func:`end_with`).
 
 INPUT holds ``vertices [N, 3]`` float32, ``faces [M, 3]`` uint32, ``resolution`` and ``padding`` in pixels. OUTPUT has
 ``source [K]``, the vertex that each new one is a copy of, ``faces [M, 3]``, ``uvs [K, 2]`` in 0..1 and ``padding``, the

@@ -2,10 +2,10 @@
 
 What Hunyuan3D calls mesh vertex inpaint: a vertex is painted when the texel at one of its corners is, the others take
 the mean of their neighbours' colours, nearer ones counting more, and the single texel at each corner is written back.
-Both ways to do it follow the native module's order of operations (:mod:`.sweep_fill`, :mod:`.ring_fill`), so the result
+The two ways to do so (:mod:`.sweeps`, :mod:`.rings`) follow the native module's order of operations, so the result
 depends on the order of the faces as it does there.
 
-That order is what is kept, so all of this runs on the CPU whatever device the inputs are on.
+An order of operations is kept on a CPU only, so the work is done there whatever device the inputs are on.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def vertex_colors(
     Returns:
         ``[V, C]`` float32 colours, 0 where unreached, and ``[V]`` uint8 states: 0 unreached (no painted vertex in the
         same component), 1 painted, 2 filled. ``smooth`` also fills, from its neighbours, a painted vertex that has an
-        unpainted corner besides. Both on the device of ``texture``.
+        unpainted corner besides. The two are on the device of ``texture``.
 
     Raises:
         ValueError: an unknown method, a wrong shape, or an index outside its range.
@@ -77,8 +77,8 @@ def inpaint_vertices(
     :func:`vertex_colors`; the inputs are left as they are.
 
     Returns:
-        ``[H, W, C]`` float32 texture and ``[H, W]`` uint8 mask, 255 at every texel written. Both on the device of
-        ``texture``.
+        ``[H, W, C]`` float32 texture and ``[H, W]`` uint8 mask, 255 at every texel written; they are on the device
+        of ``texture``.
     """
     result = _solve(texture, mask, vtx_pos, vtx_uv, pos_idx, uv_idx, method)
     corners = np.flatnonzero(result.states[result.vertices] != UNREACHED)

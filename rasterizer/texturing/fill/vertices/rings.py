@@ -11,10 +11,10 @@ from .graph import VertexGraph, members
 def fill_by_rings(
     colors: np.ndarray, painted: np.ndarray, positions: np.ndarray, faces: np.ndarray, corners: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Colours after the last ring; arguments and result as in :func:`.sweep_fill.fill_by_sweeps`.
+    """Colours after the last ring; arguments and result as in :func:`.sweeps.fill_by_sweeps`.
 
-    A ring is all vertices an edge leads to from the ring before; the first ring's are the painted ones. Each takes the
-    weighted mean over those edges, summed in the order in which vertices were reached and edges stored.
+    A ring is all vertices an edge leads to from the ring before; the first ring's are the painted ones. A vertex takes
+    the weighted mean over these edges, summed in the order in which vertices were reached and edges stored.
     """
     graph = VertexGraph.of_faces(positions, faces)
     colors, done = colors.copy(), painted.copy()

@@ -1,6 +1,6 @@
 """A parallel timetable for sequential sweeps that gives what the sequential ones give.
 
-Entries ``0 .. N-1`` are evaluated in order, sweep after sweep. Each reads the latest values of some other entries: of
+Entries ``0 .. N-1`` are evaluated in order, sweep after sweep. An entry reads the latest values of some others: of
 an earlier one its value of this sweep, of a later one its value of the sweep before. Evaluating entry ``e`` of sweep
 ``k`` in step ``level[e] + k * period`` is just as good if, for every entry ``r`` that reads an entry ``s``,
 
@@ -9,9 +9,11 @@ an earlier one its value of this sweep, of a later one its value of the sweep be
 
 where within one step everything is read before anything is written: ``r`` then finds the value it would have found,
 after it is written and before it is overwritten. Levels grow with the distance along the mesh, but a sweep need not
-wait for the one before it to end, only for it to be ``period`` steps ahead. So many sweeps run at once, one behind the
-other, and there are ``N / period`` entries to do in a step. (Level scheduling, as for sparse triangular systems, made
-periodic; the periods that allow it are those no cycle of reads takes longer than.)
+wait for the one before it to end, only for it to be ``period`` steps ahead. Many sweeps then run at once, one behind
+the other, and there are ``N / period`` entries to do in a step.
+
+The method is level scheduling, as for sparse triangular systems (Saad, Iterative Methods for Sparse Linear Systems,
+11.6), made periodic; the periods that allow a timetable are those no cycle of reads takes longer than.
 """
 
 from __future__ import annotations
@@ -68,8 +70,8 @@ def schedule_sweeps(offsets: np.ndarray, sources: np.ndarray, sweeps: int) -> Sc
     """
     count = len(offsets) - 1
     level = _raise_levels(np.zeros(count, dtype=np.int64), offsets, sources)
-    # That sees to the order within a sweep, which is one of the two bounds on each pair of levels. The other one says
-    # how far, given the period, one entry of the pair may be ahead of the other.
+    # The levels keep the order within a sweep, which is one of the two bounds on each pair of levels. The other bound
+    # says how far, given the period, one entry of the pair may be ahead of the other.
     reader = np.repeat(np.arange(count), np.diff(offsets))
     backward = sources >= reader
     ahead, behind = np.where(backward, sources, reader), np.where(backward, reader, sources)

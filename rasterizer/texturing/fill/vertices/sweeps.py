@@ -9,10 +9,10 @@ of the coloured vertices its edges lead to, at once, so that later corners see i
         budget += -1 if missed == last else 1
         last = missed
 
-This is a Gauss-Seidel iteration, stopped long before it converges: the order of the corners shows in the result. It is
-reproduced, not approximated. Which corners miss does not depend on the colours, so when each vertex gets its first one,
-and from that the number of sweeps, is found beforehand, and :mod:`.sweep_schedule` then finds corners that can be
-evaluated at once without any of them noticing.
+The loop is a Gauss-Seidel iteration, stopped long before it converges: the order of the corners shows in the result.
+The result is reproduced, not approximated. What corners miss does not depend on the colours, so when each vertex gets
+its first one, and from that the number of sweeps, is found beforehand, and :mod:`.schedule` then finds corners that can
+be evaluated at once without any of them noticing.
 """
 
 from __future__ import annotations

@@ -1,0 +1,65 @@
+"""``texture``: the texture of a mesh from pictures of it."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+from tqdm import tqdm
+
+from ..cameras.views import PRESETS, turntable, with_lens
+from ..meshes.files import save_mesh
+from ..pictures.files import load_images
+from ..runtime.progress import shares
+from ..texturing import METHODS, apply_textures, bake_views, fill_texture
+from ..texturing.unwrap.unwrap import unwrap_uv
+from .arguments import MESH, dashes, device_of, load
+
+_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What the command takes beside ``--device`` and ``--verbose``."""
+    parser.add_argument("mesh", help=MESH)
+    parser.add_argument("--views", required=True, type=Path, metavar="DIR", help="folder of pictures, sorted by name")
+    parser.add_argument(
+        "--cameras",
+        default="hunyuan3d-2",
+        choices=(*PRESETS, "turntable"),
+        help="where they were taken from: six views (front, right, back, left, top, bottom), or any number around",
+    )
+    parser.add_argument("--perspective", type=float, metavar="FOV", help="as in render")
+    parser.add_argument("-o", "--output", required=True, type=Path, metavar="GLB", help="or .obj")
+    parser.add_argument("--size", default=2048, type=int, metavar="N", help="of the texture (default 2048)")
+    parser.add_argument("--method", default=METHODS[0], type=dashes, choices=METHODS, help="how gaps are filled")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Make the texture, write the mesh, and print how much was painted and filled."""
+    mesh = load(options.mesh).to(device_of(options))
+    if options.output.suffix.lower() not in (".glb", ".obj"):
+        raise ValueError(f"--output: {options.output} has suffix '{options.output.suffix}', expected .glb or .obj")
+    files = sorted(path for path in options.views.iterdir() if path.suffix.lower() in _SUFFIXES)
+    views = turntable(len(files)) if options.cameras == "turntable" and files else PRESETS.get(options.cameras, ())
+    if len(files) != len(views) or not files:
+        expected = "at least one" if options.cameras == "turntable" else f"{len(views)} for {options.cameras}"
+        raise ValueError(f"--views: {options.views} has {len(files)} pictures, expected {expected}")
+    if options.perspective is not None:
+        views = with_lens(views, "perspective", fov=options.perspective)
+    cameras = [view.camera() for view in views]
+    images = load_images(files)
+    start = time.perf_counter()
+    with tqdm(total=100, desc="Texturing", unit="%", delay=1.0, leave=False, disable=None) as bar:
+        unwrapping, baking, filling = shares(lambda share: bar.update(round(100 * share) - bar.n), 3)
+        if mesh.uvs is None:
+            mesh = unwrap_uv(mesh, options.size, on_progress=unwrapping)
+        baked = bake_views(mesh, images.to(mesh.vertices.device), cameras, options.size, on_progress=baking)
+        texture, filled = fill_texture(baked.texture, baked.painted, mesh, options.method, on_progress=filling)
+    save_mesh(apply_textures(mesh, texture), options.output)
+    covered = int(baked.covered.sum())
+    print(
+        f"{options.output}: {len(files)} views, texture {options.size} x {options.size}, "
+        f"{int(baked.painted.sum()) / max(covered, 1):.1%} painted, {int(filled.sum()) / max(covered, 1):.1%} filled, "
+        f"{time.perf_counter() - start:.2f} s"
+    )

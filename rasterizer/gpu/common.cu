@@ -1,0 +1,32 @@
+// What every GPU program begins with. Its structs and constants, made of tables in Python, and its own source follow.
+//
+// One source for CUDA (NVRTC) and HIP (hipRTC), no headers, no assumption on the warp size. Whatever differs between
+// the two is here. Compiled without contraction of multiply-adds: every operation rounds once.
+
+#ifdef __HIP__
+#pragma clang fp contract(off)
+#endif
+
+typedef unsigned int u32;
+typedef unsigned long long u64;
+typedef long long i64;
+
+// BLOCKS(least): of a kernel's launch bounds, how many blocks a multiprocessor must have registers for.
+// STREAM(place, value): stores a result that is not read again, so that it pushes nothing out of the cache.
+#ifdef __HIP__
+#define BLOCKS(least)  // HIP's second launch bound means something else
+#define STREAM(place, value) __builtin_nontemporal_store(value, place)
+#else
+#define BLOCKS(least) , least
+#define STREAM(place, value) __stcs(place, value)
+#endif
+
+// One bit for each of the calling group of 32 threads. Groups start at multiples of 32, so that none spans two warps or
+// wavefronts, whose size is 32 or 64.
+__device__ inline u32 votes(bool mine) {
+#ifdef __HIP__
+    return (u32)(__ballot(mine) >> (warpSize == 64 ? threadIdx.x & 32u : 0u));
+#else
+    return __ballot_sync(~0u, mine);
+#endif
+}

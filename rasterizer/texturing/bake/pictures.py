@@ -1,0 +1,117 @@
+"""Pictures made ready to bake: where they show a surface, and how far each pixel is from an edge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from ...rendering.raster import Raster
+from ...runtime.policy import device_policy
+from ...runtime.threads import share_rows
+from .view import Lens, Pictures
+
+_BREAK = 8.0  # pixels that depth must jump, beyond what slopes make, for a pixel to hold the colour of two surfaces
+_NOTHING = 1e30  # depth of pixels that show no surface, or two
+
+
+def prepare_pictures(
+    raster: Raster, images: Tensor, masks: Tensor | None, border: int, report: Callable[[float], None]
+) -> tuple[Pictures, list[Lens]]:
+    """What :meth:`Lens.look` looks at, and the lens of each view.
+
+    Args:
+        raster: the mesh as the views see it, one layer.
+        images: ``[V, H, W, C]`` float32.
+        masks: ``[V, H, W]``, by which the weight of each pixel is multiplied, or None.
+        border: pixels over which weights fade out towards edges.
+        report: takes the share done.
+    """
+    views, height, width, channels = images.shape
+    # On a GPU, looking up rows of a multiple of 16 bytes takes twenty times as long as it should.
+    wide = channels + 1 if (channels + 1) % 4 or not images.is_cuda else channels + 2
+    color = images.new_zeros((views, height, width, wide))
+    color[..., :channels] = images
+    depth = raster.distance()[:, 0]
+    depth.masked_fill_(raster.findices[:, 0] == 0, _NOTHING)
+    lenses = Lens.of_each(raster.cameras, raster.mesh, width, height)
+    groups = _alike(lenses, device_policy(images.device).views_together)
+
+    def fade(part: slice) -> None:
+        for some in groups[part]:
+            alike = lenses[some] if isinstance(some, slice) else [lenses[number] for number in some]
+            edges = _edges(depth[some], raster.findices[some, 0], alike)
+            depth[some] = depth[some].masked_fill_(edges, _NOTHING)
+            color[some, ..., channels] = _fade(edges, border)
+
+    share_rows(fade, len(groups), images.device, weight=height * width, report=report)
+    if masks is not None:
+        color[..., channels] *= masks.to(color)
+    around = images.new_tensor([[0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 1.0, 1.0]])[:, :, None]
+    return Pictures(color.view(-1, wide), depth.view(-1), around, channels), lenses
+
+
+def _alike(lenses: Sequence[Lens], together: bool) -> list[list[int] | slice]:
+    """Numbers of views that differ in where they look from only, or each alone; slices, which copy nothing, if they can
+    be."""
+    found: dict[tuple[object, ...], list[int]] = {}
+    for number, lens in enumerate(lenses):
+        key = (lens.pixels, lens.perspective, lens.near) if together else (number,)
+        found.setdefault(key, []).append(number)
+    return [slice(some[0], some[-1] + 1) if some[-1] - some[0] < len(some) else some for some in found.values()]
+
+
+def _edges(depth: Tensor, findices: Tensor, lenses: Sequence[Lens]) -> Tensor:
+    """``[V, H, W]`` bool: pixels next to one that shows another surface, far before or behind theirs, or none.
+
+    The lenses are alike.
+    """
+    shown = torch.where(depth < _NOTHING, depth, 1.0)
+    slope_x, slope_y = _slopes(shown, findices, lenses)
+    edges = torch.zeros_like(depth, dtype=torch.bool)
+    for axis, slope in ((2, slope_x), (1, slope_y)):
+        length = depth.shape[axis] - 1
+        step = depth.narrow(axis, 1, length) - depth.narrow(axis, 0, length)
+        one, other = slope.narrow(axis, 0, length), slope.narrow(axis, 1, length)
+        # Continuous if the step is what either of the two faces makes it, give or take how they bend.
+        slack = (one.abs() + other.abs()).mul_(0.5).add_(lenses[0].reach(shown.narrow(axis, 0, length)) * _BREAK)
+        broken = ~(torch.minimum((step - one).abs_(), (step - other).abs_()) <= slack)
+        edges.narrow(axis, 0, length).logical_or_(broken)
+        edges.narrow(axis, 1, length).logical_or_(broken)
+    return edges
+
+
+def _slopes(depth: Tensor, findices: Tensor, lenses: Sequence[Lens]) -> tuple[Tensor, Tensor]:
+    """How depth changes from each pixel to the next on the plane of its face: along rows, and down, ``[V, H, W]`` each.
+
+    The lenses are alike.
+    """
+    lens, faces = lenses[0], lenses[0].normals[0].shape[0]
+    first = torch.arange(len(lenses), device=depth.device)[:, None, None] * faces
+    face = (findices.long() - 1).clamp_(min=0).add_(first).view(-1)
+    normal = tuple(
+        torch.cat(values).index_select(0, face) for values in zip(*(each.normals for each in lenses), strict=True)
+    )
+    rows, columns = (torch.arange(n, dtype=depth.dtype, device=depth.device) for n in (lens.height, lens.width))
+    up = (rows - (lens.height - 1) / 2)[:, None] * (-1 / lens.pixels)
+    right = (columns - (lens.width - 1) / 2)[None] * (1 / lens.pixels)
+    spread = depth if lens.perspective else torch.ones_like(depth)
+    place = tuple(value.reshape(-1) for value in (spread * right, spread * up, -depth))
+    slope_x, slope_y = lens.slopes(place, normal)
+    return slope_x.view_as(depth), slope_y.view_as(depth)
+
+
+def _fade(edges: Tensor, border: int) -> Tensor:
+    """``[V, H, W]`` float32: small on an edge, 1 from ``border`` pixels away from any."""
+    near, steps = edges, edges.to(torch.int16)
+    for _ in range(border):
+        wide = near.clone()
+        wide[..., 1:] |= near[..., :-1]
+        wide[..., :-1] |= near[..., 1:]
+        near = wide.clone()
+        near[:, 1:] |= wide[:, :-1]
+        near[:, :-1] |= wide[:, 1:]
+        steps += near
+    # An edge pixel is counted border + 1 times, a pixel k away border + 1 - k times.
+    return 1 - steps.to(torch.float32) / (border + 1.5)
