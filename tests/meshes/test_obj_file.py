@@ -171,6 +171,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, where: str, number: int, stays: boo
 CASES = [*product(("write_bytes", "replace", "link", "fsync"), (False, True), (False, True), range(1, 14))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("where", "stays", "again", "number"), CASES)
 def test_a_full_disk_leaves_a_whole_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, stays: bool, again: bool, number: int

@@ -59,6 +59,7 @@ def test_the_longest_legal_name_can_be_written(tmp_path: Path) -> None:
         (tmp_path / name).unlink()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="the process is killed by a signal")
 def test_leftovers_of_a_killed_process_go_and_those_of_a_live_one_stay(tmp_path: Path, writing) -> None:
     process, left = writing

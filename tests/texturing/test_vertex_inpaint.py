@@ -90,6 +90,7 @@ def test_native_texture(golden_inpaint: dict[str, np.ndarray], method: str) -> N
     np.testing.assert_allclose(texture.numpy(), golden_inpaint[f"{method}_texture"], rtol=0, atol=5e-6)
 
 
+@pytest.mark.slow
 def test_native_vertex_colors(golden_inpaint: dict[str, np.ndarray], planning: None) -> None:
     colors, states = vertex_colors(*(golden_inpaint[name] for name in INPUTS))
     np.testing.assert_array_equal(states.numpy(), golden_inpaint["color_mask"])
