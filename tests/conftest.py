@@ -1,52 +1,39 @@
-"""Shared by all tests: golden files, and the policies under which the eager path must give the same bits."""
+"""Fixtures that several rooms use, how the marks act, and the account of what was skipped."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from rasterizer.runtime.policy import CPU, GPU, PORTABLE, force_policy
-from tests import skips
+from rasterizer.runtime.policy import force_policy
+from tests.support import comfyui, skips
+from tests.support.golden import golden_names, load_golden
+from tests.support.gpus import KINDS, reason_against
+from tests.support.pack import load_nodes
+from tests.support.paths import ROOT
+from tests.support.policies import POLICIES
 
-GOLDEN = Path(__file__).parent / "golden"
-_ROOT = Path(__file__).resolve().parents[1]
-
-POLICIES = {
-    "cpu": None,
-    "gpu": GPU,
-    "portable": PORTABLE,
-    "tiles": replace(CPU, spans=False, box_sizes=(2, 4)),  # small boxes count as large and are cut
-}
+_nodes_ran_in = ""  # for the summary
 
 
-def golden_files(pattern: str) -> list[Path]:
-    """Reference vectors; an empty list would make a parametrised test vanish silently, so it is an error."""
-    files = sorted(GOLDEN.glob(pattern))
-    if not files:
-        raise FileNotFoundError(f"no {pattern} in {GOLDEN}")
-    return files
-
-
-@pytest.fixture(params=[path.stem for path in golden_files("raster_*.npz")])
+@pytest.fixture(params=golden_names("raster_*"))
 def golden_raster(request: pytest.FixtureRequest) -> dict[str, np.ndarray]:
     """One reference file of the native rasterizer."""
-    with np.load(GOLDEN / f"{request.param}.npz") as file:
-        return dict(file)
+    return load_golden(request.param)
 
 
-@pytest.fixture(params=[path.stem for path in golden_files("inpaint_*.npz")])
+@pytest.fixture(params=golden_names("inpaint_*"))
 def golden_inpaint(request: pytest.FixtureRequest) -> dict[str, np.ndarray]:
     """One reference file of the native vertex inpaint."""
-    with np.load(GOLDEN / f"{request.param}.npz") as file:
-        return dict(file)
+    return load_golden(request.param)
 
 
 @pytest.fixture(params=POLICIES)
@@ -57,24 +44,38 @@ def policy(request: pytest.FixtureRequest) -> Iterator[str]:
         yield request.param
 
 
-@pytest.fixture(
-    params=[
-        "cpu",
-        pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA or ROCm device")),
-        pytest.param(
-            "mps", marks=pytest.mark.skipif(not torch.backends.mps.is_available(), reason="no Apple GPU (MPS)")
-        ),
-        pytest.param(
-            "xpu",
-            marks=pytest.mark.skipif(
-                not (hasattr(torch, "xpu") and torch.xpu.is_available()), reason="no Intel GPU (XPU)"
-            ),
-        ),
-    ]
-)
+@pytest.fixture(params=["cpu", *(pytest.param(kind, marks=pytest.mark.gpu(kind)) for kind in KINDS)])
 def device(request: pytest.FixtureRequest) -> torch.device:
     """Every kind of device this machine has."""
     return torch.device(request.param)
+
+
+@pytest.fixture(scope="session")
+def pack() -> SimpleNamespace:
+    """See :func:`load_nodes`."""
+    global _nodes_ran_in
+    try:
+        loaded = load_nodes()
+    except comfyui.NoComfyUIError as error:
+        _nodes_ran_in = f"skipped: {error}"
+        pytest.skip(str(error))
+    _nodes_ran_in = loaded.host
+    return loaded
+
+
+@pytest.fixture
+def folders(pack: SimpleNamespace, tmp_path: Path) -> Iterator[SimpleNamespace]:
+    """ComfyUI's input, output and temp folders, empty, for one test."""
+    with comfyui.folders_in(tmp_path) as made:
+        yield made
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip a test marked ``gpu``, or ``gpu("mps")``, where there is no such device."""
+    for item in items:
+        for mark in item.iter_markers("gpu"):
+            if reason := reason_against(*mark.args):
+                item.add_marker(pytest.mark.skip(reason=reason))
 
 
 class _RootIsNoPackage:
@@ -87,7 +88,7 @@ class _RootIsNoPackage:
     @staticmethod
     def pytest_collect_directory(path: Path, parent: pytest.Collector) -> pytest.Collector | None:
         """A plain folder in place of a package."""
-        return pytest.Dir.from_parent(parent, path=path) if path.resolve() == _ROOT else None
+        return pytest.Dir.from_parent(parent, path=path) if path.resolve() == ROOT else None
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -101,7 +102,9 @@ def _skipped(config: pytest.Config) -> list[str]:
 
 
 def pytest_terminal_summary(config: pytest.Config, terminalreporter: Any) -> None:
-    """Say how many tests were skipped for want of what."""
+    """Say what the nodes ran in, and how many tests were skipped for want of what."""
+    if _nodes_ran_in:
+        terminalreporter.write_line(f"tests/nodes: {_nodes_ran_in}")
     if reasons := _skipped(config):
         line, others = skips.account(reasons)
         terminalreporter.write_line(line)

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-WORKFLOW = Path(__file__).resolve().parents[1] / ".github" / "workflows" / "publish.yml"
+from tests.support.paths import ROOT
+
+WORKFLOW = ROOT / ".github" / "workflows" / "publish.yml"
 
 pytestmark = pytest.mark.skipif(
     os.name != "posix" or not (shutil.which("git") and shutil.which("bash")) or not WORKFLOW.is_file(),

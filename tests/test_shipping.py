@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.support.paths import ROOT
+
 LIMIT = 5_000_000
 
 
@@ -66,3 +66,11 @@ def test_pyproject_follows_the_registry(files: list[str]) -> None:
     # The registry takes bounds of the frontend only with three numbers.
     assert re.search(r'"comfyui-frontend-package>=\d+\.\d+\.\d+"', text)
     assert 'PublisherId = "' in text and 'requires-comfyui = ">=0.3.64"' in text
+
+
+def test_the_floor_that_is_tested_is_the_one_that_is_promised() -> None:
+    promised, tested = (
+        dict(re.findall(rf"^(\w+){sign}(.+)$", (ROOT / name).read_text(encoding="utf-8"), re.MULTILINE))
+        for sign, name in ((">=", "requirements.txt"), ("==", "tests/requirements-floor.txt"))
+    )
+    assert promised and promised.items() <= tested.items()

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from tests import skips
+from tests.support import javascript, skips
+from tests.support.paths import ROOT
 
 
 @pytest.mark.parametrize(
@@ -15,6 +14,7 @@ from tests import skips
         ("Skipped: no CUDA or ROCm device", "a GPU"),
         ("Skipped: no hipRTC here: OSError", "a GPU"),
         ("Skipped: native module not installed", "a native module"),
+        (f"Skipped: {javascript.ABSENT}", "Node.js"),
         ("Skipped: no Playwright: pip install playwright", "a browser"),
         ("Skipped: no ComfyUI found: set COMFYUI_PATH to its folder", "a ComfyUI server"),
         ("Skipped: xatlas is not installed", skips.OTHER),
@@ -29,5 +29,5 @@ def test_what_a_skip_needs(reason: str, need: str) -> None:
 
 def test_a_folder_of_any_name_holds_the_tests(request: pytest.FixtureRequest) -> None:
     """pytest imports what it takes for a package, and the pack is none where its folder has a hyphen in its name."""
-    folders = [node for node in request.node.listchain() if getattr(node, "path", None) == Path(__file__).parents[1]]
+    folders = [node for node in request.node.listchain() if getattr(node, "path", None) == ROOT]
     assert folders and not any(isinstance(node, pytest.Package) for node in folders)

@@ -9,10 +9,14 @@ import sys
 import zipfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+import pytest
+
+from tests.support.paths import ROOT
+
 PARTS = ("rasterizer", "pyproject.toml", "README.md", "LICENSE")
 
 
+@pytest.mark.slow
 def test_the_wheel_works_in_an_empty_folder(tmp_path: Path) -> None:
     source, site, empty = tmp_path / "source", tmp_path / "site", tmp_path / "empty"
     for part in PARTS:  # building leaves folders beside what it builds

@@ -16,11 +16,13 @@ import trimesh
 
 from rasterizer.meshes.sample_meshes import sample_mesh
 from rasterizer.rendering.raster import rasterize_mesh
+from tests.support.paths import EXAMPLES, ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
-WORKFLOWS = sorted((ROOT / "example_workflows").glob("*.json"))
+WORKFLOWS = sorted(EXAMPLES.glob("*.json"))
 HELP = sorted(path.stem for path in (ROOT / "web" / "docs").glob("*.md"))
-EXAMPLE = ROOT / "example_workflows" / "01_rasterize_and_inspect.json"
+EXAMPLE = EXAMPLES / "01_rasterize_and_inspect.json"
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -285,8 +287,6 @@ class TestCameraViews:
     """The picture of Camera Views."""
 
     def test_follows_the_widgets(self, frontend: Any) -> None:
-        if not frontend.page.evaluate("'TorchRasterCameras' in LiteGraph.registered_node_types"):
-            pytest.skip("this version of the pack has no Camera Views")
         frontend.clear()
         node = frontend.add("TorchRasterCameras", 100, 100)
         found = panel(frontend, node, "camera-views").locator("svg")
@@ -337,10 +337,9 @@ class TestUpload:
         assert self.value(frontend, node) == f"3d/{name}"
         assert (frontend.server.base / "input" / "3d" / name).read_bytes() == glb()
 
+    @pytest.mark.parametrize("frontend", ["nodes2"], indirect=True, scope="session")  # the classic canvas draws its own
     def test_exactly_one_button(self, frontend: Any, node: int) -> None:
         """Ours, or that of the list itself, which newer frontends have with Nodes 2.0."""
-        if not frontend.nodes_2:
-            pytest.skip("the classic canvas draws its buttons")
         box = frontend.page.locator(f'[data-node-id="{node}"]')
         own, ours = box.locator("input[type=file]"), box.get_by_text("upload mesh")
         assert own.count() + ours.count() == 1

@@ -10,6 +10,8 @@ import pytest
 STYLE = "**/extensions/torch_rasterizer/torch_raster.css"
 NODE = "TorchRasterCameras"
 
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
 
 def late(route: Any) -> None:
     time.sleep(3)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -16,18 +15,13 @@ import numpy as np
 import pytest
 import trimesh
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "example_workflows"
+from tests.support.needs import needs_xatlas
+from tests.support.paths import EXAMPLES
+
 SCRIPT = EXAMPLES / "headless.py"
 EXAMPLE = EXAMPLES / "api" / "01_rasterize_and_inspect.json"
 
-
-@pytest.fixture(scope="module")
-def headless() -> ModuleType:
-    """The script as a module."""
-    spec = importlib.util.spec_from_file_location("torch_rasterizer_headless", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+pytestmark = [pytest.mark.server, pytest.mark.slow]
 
 
 def call(server: Any, workflow: Path, *options: str) -> subprocess.CompletedProcess[str]:
@@ -176,7 +170,7 @@ def stop(server: Any, comfy: Any, prompt: str) -> float:
     return waited
 
 
-@pytest.mark.skipif(importlib.util.find_spec("xatlas") is None, reason="xatlas is not installed")
+@needs_xatlas
 def test_interrupt_of_xatlas_is_answered_within_a_second(server: Any, headless: ModuleType) -> None:
     sphere = trimesh.creation.icosphere(subdivisions=6)
     # Rough, it takes xatlas a quarter of a minute, in which it answers nobody.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import json
 import sys
@@ -14,22 +13,13 @@ from typing import Any
 
 import pytest
 
-SCRIPT = Path(__file__).resolve().parents[2] / "example_workflows" / "headless.py"
+from tests.support.paths import EXAMPLES
 
 WORKFLOW = {
     "1": {"class_type": "Load", "inputs": {"name": "a"}},
     "3": {"class_type": "Draw/Now", "inputs": {"mesh": ["1", 0], "width": 512}},
 }
 KNOWN = {"Draw/Now": {"input": {"required": {"mesh": [], "width": []}, "optional": {"layers": [], "images": []}}}}
-
-
-@pytest.fixture(scope="module")
-def headless() -> ModuleType:
-    """The script as a module."""
-    spec = importlib.util.spec_from_file_location("torch_rasterizer_headless_alone", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 class Run:
@@ -251,7 +241,8 @@ class TestProgress:
 
 
 def test_standard_library_only() -> None:
-    found = {line.split()[1].partition(".")[0] for line in SCRIPT.read_text("utf-8").splitlines() if is_import(line)}
+    lines = (EXAMPLES / "headless.py").read_text("utf-8").splitlines()
+    found = {line.split()[1].partition(".")[0] for line in lines if is_import(line)}
     assert found <= set(sys.stdlib_module_names)
 
 

@@ -21,9 +21,12 @@ from rasterizer.meshes.files import load_mesh
 from rasterizer.meshes.sample_meshes import sample_mesh
 from rasterizer.rendering.attributes import attribute_image
 from rasterizer.rendering.raster import Raster, rasterize_mesh
+from tests.support.paths import EXAMPLES
 
-ROOT = Path(__file__).resolve().parents[2]
-EXAMPLE = ROOT / "example_workflows" / "01_rasterize_and_inspect.json"
+EXAMPLE = EXAMPLES / "01_rasterize_and_inspect.json"
+PROMPTS = sorted((EXAMPLES / "api").glob("*.json"))
+
+pytestmark = [pytest.mark.server, pytest.mark.slow]
 
 # What saved workflows and headless runs rely on: never rename, never reorder.
 INPUTS = {
@@ -256,53 +259,57 @@ class TestExample:
         assert "  custom_rasterizer: " in text and "  mesh_inpaint_processor: " in text
 
 
-@pytest.mark.parametrize("path", sorted((EXAMPLE.parent / "api").glob("*.json")), ids=lambda path: path.stem)
+def read_prompt(server: Any, path: Path) -> dict[str, Any]:
+    """An example, whose nodes are all there."""
+    prompt = json.loads(path.read_text(encoding="utf-8"))
+    absent = {node["class_type"] for node in prompt.values()} - server.object_info.keys()
+    if absent and not any(name.startswith("TorchRaster") for name in absent):
+        pytest.skip(f"this ComfyUI lacks {', '.join(sorted(absent))}: name their pack's folder in COMFYUI_PACKS")
+    return prompt
+
+
+def run_prompt(server: Any, path: Path) -> tuple[dict[str, Any], dict[str, Any], str]:
+    """The same, its history entry, and what the server printed meanwhile."""
+    prompt, before = read_prompt(server, path), len(server.log())
+    models = {node["class_type"] for node in prompt.values()} & MODELS
+    if models:
+        pytest.skip(f"{', '.join(sorted(models))} would need model files: checked without being run")
+    return prompt, server.run(prompt), server.log()[before:]
+
+
+@pytest.mark.parametrize("path", PROMPTS, ids=lambda path: path.stem)
 class TestExamples:
     """Every example workflow runs on a new installation, if the packs and models that it is about are there."""
 
-    @staticmethod
-    def _read(server: Any, path: Path) -> dict[str, Any]:
-        prompt = json.loads(path.read_text(encoding="utf-8"))
-        absent = {node["class_type"] for node in prompt.values()} - server.object_info.keys()
-        if absent and not any(name.startswith("TorchRaster") for name in absent):
-            pytest.skip(f"this ComfyUI lacks {', '.join(sorted(absent))}: name their pack's folder in COMFYUI_PACKS")
-        return prompt
-
-    @classmethod
-    def _run(cls, server: Any, path: Path) -> tuple[dict[str, Any], dict[str, Any], str]:
-        prompt, before = cls._read(server, path), len(server.log())
-        models = {node["class_type"] for node in prompt.values()} & MODELS
-        if models:
-            pytest.skip(f"{', '.join(sorted(models))} would need model files: checked without being run")
-        return prompt, server.run(prompt), server.log()[before:]
-
     def test_fits_the_nodes(self, server: Any, path: Path) -> None:
-        assert misfits(self._read(server, path), server.object_info) == []
+        assert misfits(read_prompt(server, path), server.object_info) == []
 
     def test_succeeds_without_complaints(self, server: Any, path: Path) -> None:
-        _, entry, log = self._run(server, path)
+        _, entry, log = run_prompt(server, path)
         assert entry["status"]["status_str"] == "success", json.dumps(entry["status"], indent=1)
         assert complaints(log) == []
 
-    def test_textured_mesh_looks_like_the_views_it_was_made_from(self, server: Any, path: Path, tmp_path: Path) -> None:
-        if not path.stem.endswith("_texture"):
-            pytest.skip("makes no textured mesh")
-        prompt, entry, _ = self._run(server, path)
-        (name,) = entry["outputs"][node_of(prompt, "Preview3D")]["result"][:1]
-        folder, _, file = name.replace("\\", "/").rpartition("/")
-        query = urllib.parse.urlencode({"filename": file, "subfolder": folder, "type": "output"})
-        (tmp_path / "mesh.glb").write_bytes(server.download(f"/view?{query}"))
 
-        painted = [node["inputs"]["attribute"] for node in prompt.values() if "attribute" in node["inputs"]]
-        wanted = painted[0] if painted else "normal"  # without views of ours, the packs' own normal maps are painted
-        camera = [orbit_camera(0, 0)]
-        made = rasterize_mesh(load_mesh(tmp_path / "mesh.glb"), camera, (256, 256))
-        source = rasterize_mesh(sample_mesh("trefoil knot"), camera, (256, 256))
-        both = made.mask[0, 0].bool() & source.mask[0, 0].bool()
-        assert both.sum() > 0.98 * source.mask[0, 0].sum()
-        error = (attribute_image(made, "texture") - attribute_image(source, wanted))[0, 0][both].abs().mean()
-        print(f"mean difference {float(error):.4f}")
-        assert error < 0.05  # 0.2 and more where the texture is upside down
+@pytest.mark.parametrize(
+    "path", [path for path in PROMPTS if path.stem.endswith("_texture")], ids=lambda path: path.stem
+)
+def test_textured_mesh_looks_like_the_views_it_was_made_from(server: Any, path: Path, tmp_path: Path) -> None:
+    prompt, entry, _ = run_prompt(server, path)
+    (name,) = entry["outputs"][node_of(prompt, "Preview3D")]["result"][:1]
+    folder, _, file = name.replace("\\", "/").rpartition("/")
+    query = urllib.parse.urlencode({"filename": file, "subfolder": folder, "type": "output"})
+    (tmp_path / "mesh.glb").write_bytes(server.download(f"/view?{query}"))
+
+    painted = [node["inputs"]["attribute"] for node in prompt.values() if "attribute" in node["inputs"]]
+    wanted = painted[0] if painted else "normal"  # without views of ours, the packs' own normal maps are painted
+    camera = [orbit_camera(0, 0)]
+    made = rasterize_mesh(load_mesh(tmp_path / "mesh.glb"), camera, (256, 256))
+    source = rasterize_mesh(sample_mesh("trefoil knot"), camera, (256, 256))
+    both = made.mask[0, 0].bool() & source.mask[0, 0].bool()
+    assert both.sum() > 0.98 * source.mask[0, 0].sum()
+    error = (attribute_image(made, "texture") - attribute_image(source, wanted))[0, 0][both].abs().mean()
+    print(f"mean difference {float(error):.4f}")
+    assert error < 0.05  # 0.2 and more where the texture is upside down
 
 
 class TestErrors:

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "example_workflows"
+from tests.support.paths import EXAMPLES
+
 WORKFLOWS = sorted(EXAMPLES.glob("*.json"))
 NOTES = ("Note", "MarkdownNote")
 AFTER_RUN = ("fixed", "increment", "decrement", "randomize")  # what the frontend saves after each seed

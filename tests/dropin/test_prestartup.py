@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.paths import ROOT
 
 START = f"""
     import importlib.util, json, logging, sys, time
@@ -72,6 +72,7 @@ def test_it_is_light(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert outside == {"torch_rasterizer_dropin_finder"}
 
 
+@pytest.mark.slow
 def test_a_pack_that_comes_first_and_the_pack_itself_share_one_library(pack: Callable[[str], Path]) -> None:
     found = run(
         f"""
@@ -99,6 +100,7 @@ def test_a_pack_that_comes_first_and_the_pack_itself_share_one_library(pack: Cal
     ]
 
 
+@pytest.mark.slow
 def test_without_the_prestartup_script_the_pack_itself_repairs(pack: Callable[[str], Path]) -> None:
     found = run(
         f"""

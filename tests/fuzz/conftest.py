@@ -20,7 +20,6 @@ import pytest
 import torch
 
 from tests.fuzz.driver import Account, Fuzzer
-from tests.nodes.conftest import folders, pack  # noqa: F401 - fixtures
 
 _EACH = 0.6  # seconds of each target, unless told otherwise
 _GRACE = 300.0  # seconds for what comes before and after, and for shrinking
@@ -53,7 +52,10 @@ def _targets(items: list[pytest.Item]) -> list[pytest.Item]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Let a target run as long as its budget; the signal that pytest-timeout uses by default is the driver's."""
+    """The search is slow. A target runs as long as its budget; the signal of pytest-timeout is the driver's."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.slow)
     for item in _targets(items):
         seconds = _seconds(config, 1) + _GRACE
         item.add_marker(pytest.mark.timeout(seconds, method="thread"))

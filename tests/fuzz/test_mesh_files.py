@@ -16,9 +16,10 @@ from typing import Any
 
 import pytest
 
-from tests.fuzz.driver import ROOT, Fault, Fuzzer
+from tests.fuzz.driver import Fault, Fuzzer
 from tests.fuzz.mesh_seeds import Files, picture, seeds
 from tests.fuzz.mutations import damaged_files, gltf_files
+from tests.support.paths import ROOT
 
 _LIMIT = 6 << 30  # bytes beyond which allocations fail
 _SLACK = 64 << 20  # bytes beyond what is promised that nobody minds

@@ -15,6 +15,7 @@ from hypothesis import assume
 from hypothesis import strategies as st
 
 from rasterizer.meshes.files import SAVED_SUFFIXES, load_mesh, save_mesh
+from rasterizer.runtime.safe_names import is_reserved, relative_parts
 from tests.fuzz.driver import Fault, Fuzzer
 from tests.fuzz.saved import marked, which
 
@@ -119,11 +120,9 @@ def _tree(folder: Path) -> dict[str, tuple[int, int]]:
 
 
 def test_relative_parts(fuzz: Fuzzer) -> None:
-    safe_names = pytest.importorskip("rasterizer.runtime.safe_names")
-
     def check(name: str) -> None:
         try:
-            parts = safe_names.relative_parts(name)
+            parts = relative_parts(name)
         except ValueError as error:
             if not str(error):
                 raise Fault("an error without a text") from error
@@ -132,7 +131,7 @@ def test_relative_parts(fuzz: Fuzzer) -> None:
             path = module.normpath(module.join(root, *parts))
             if not path.startswith(root + module.sep):
                 raise Fault("leads out of the folder", path)
-        if any("\0" in part or safe_names.is_reserved(part) for part in parts):
+        if any("\0" in part or is_reserved(part) for part in parts):
             raise Fault("names what is no file", str(parts))
 
     fuzz(check, name=names())

@@ -13,9 +13,9 @@ from rasterizer import rasterize
 from rasterizer.contract.reference import rasterize_reference
 from rasterizer.contract.types import MODES
 from rasterizer.runtime.policy import force_policy
-from tests.conftest import POLICIES
 from tests.fuzz.driver import Fault, Fuzzer
 from tests.fuzz.strategies import clip_scenes
+from tests.support.policies import POLICIES
 
 SIDES = st.sampled_from([1, 2, 7, 16, 33, 64]) | st.integers(1, 70)
 

@@ -47,6 +47,7 @@ def _checks(made: type[Struct]) -> str:
     return "\n".join(lines) + f'\nstatic_assert(sizeof({name}) == {ctypes.sizeof(made)}, "{name}");\n'
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_fields_lie_where_the_compiler_has_them(program: Program, target: Target) -> None:
     _compile(target, program.text() + "".join(map(_checks, program.structs)))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import io
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,38 +12,12 @@ import pytest
 import torch
 from PIL import Image
 
-RASTERIZE = {"space": "camera", "mode": "auto", "tile_size": 32, "batch_size": 0, "backend": "auto"}
-INTERPOLATE = {"shading": "smooth", "encoding": "hunyuan3d", "background": "#ffffff"}
+from tests.support.pack import color, draw, settle
 
 
-@pytest.fixture
-def inspector(pack: SimpleNamespace, folders: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """The module, as if somebody watched."""
-    module = importlib.import_module(pack.nodes["Rasterize"].__module__.rpartition(".")[0] + ".host.inspector")
-    monkeypatch.setattr(pack.compat, "somebody_watches", lambda: True)
-    yield module
-    settle(module)
-
-
-def settle(inspector: Any) -> None:
-    """Wait until everything is written."""
-    if inspector._pool is not None:
-        inspector._pool.shutdown()
-        inspector._pool = None
-
-
-def rasterize(pack: SimpleNamespace, width: int = 40, height: int = 30, layers: int = 1) -> Any:
-    mesh = pack.nodes["LoadMesh"].execute(mesh_file="sample: torus").args[0]
-    return pack.nodes["Rasterize"].execute(mesh=mesh, width=width, height=height, layers=layers, **RASTERIZE)
-
-
-def interpolate(pack: SimpleNamespace, raster: Any, attribute: str, **inputs: Any) -> Any:
-    return pack.nodes["Interpolate"].execute(raster=raster, attribute=attribute, **{**INTERPOLATE, **inputs})
-
-
-def read(inspector: Any, folders: SimpleNamespace, name: str) -> np.ndarray:
-    settle(inspector)
-    return np.asarray(Image.open(folders.temp / inspector.SUBFOLDER / name))
+def read(pack: SimpleNamespace, folders: SimpleNamespace, name: str) -> np.ndarray:
+    settle(pack)
+    return np.asarray(Image.open(folders.temp / pack.inspector.SUBFOLDER / name))
 
 
 def words(pixels: np.ndarray, kind: str) -> np.ndarray:
@@ -54,14 +26,14 @@ def words(pixels: np.ndarray, kind: str) -> np.ndarray:
 
 
 def test_hold_what_was_drawn(pack: SimpleNamespace, folders: SimpleNamespace, inspector: Any) -> None:
-    result = rasterize(pack, layers=2)
+    result = draw(pack, layers=2)
     (entry,) = result.ui[inspector.KEY]
     assert (entry["width"], entry["height"], entry["step"], entry["total"]) == (40, 30, 1, 2)
     raster = result.args[0].rasters[0]
     assert entry["faces"] == [len(raster.mesh.faces)]
     for layer, picture in enumerate(entry["pictures"]):
         assert (picture["mesh"], picture["view"], picture["layer"]) == (0, 0, layer)
-        found = {kind: read(inspector, folders, picture[kind]) for kind in ("ids", "weights", "depth")}
+        found = {kind: read(pack, folders, picture[kind]) for kind in ("ids", "weights", "depth")}
         assert (words(found["ids"], ">u4") == raster.findices[0, layer].numpy()).all()
         weights = np.ascontiguousarray(found["weights"]).view(">u2") / 65535
         assert np.abs(weights - raster.barycentric[0, layer, :, :, :2].numpy()).max() <= 0.5 / 65535 + 1e-7
@@ -74,14 +46,14 @@ def test_hold_what_was_drawn(pack: SimpleNamespace, folders: SimpleNamespace, in
 @pytest.mark.parametrize("attribute", ["normal", "depth"])
 @pytest.mark.parametrize("encoding", ["world", "raw"])
 def test_values(pack: SimpleNamespace, folders: SimpleNamespace, inspector: Any, attribute: str, encoding: str) -> None:
-    raster = rasterize(pack)
-    result = interpolate(pack, raster.args[0], attribute, encoding=encoding)
+    raster = draw(pack)
+    result = color(pack, raster.args[0], attribute, encoding=encoding)
     (entry,) = result.ui[inspector.KEY]
     (picture,) = entry["pictures"]
     value, image = picture["value"], result.args[0][0].numpy()
     assert picture["ids"] == raster.ui[inspector.KEY][0]["pictures"][0]["ids"], "written twice"
     assert value["grey"] == (attribute == "depth")
-    settle(inspector)
+    settle(pack)
     path = folders.temp / inspector.SUBFOLDER / value["file"]
     if value["grey"]:
         assert (words(np.asarray(Image.open(path)), ">f4") == image[..., 0]).all()
@@ -109,10 +81,10 @@ def test_large_ones_are_thinned_and_many_are_cut_off(
 ) -> None:
     monkeypatch.setattr(inspector, "MAX_PIXELS", 400)
     monkeypatch.setattr(inspector, "MAX_PICTURES", 2)
-    result = rasterize(pack, layers=3)
+    result = draw(pack, layers=3)
     (entry,) = result.ui[inspector.KEY]
     assert (entry["step"], entry["total"], len(entry["pictures"])) == (2, 3, 2)
-    ids = words(read(inspector, folders, entry["pictures"][1]["ids"]), ">u4")
+    ids = words(read(pack, folders, entry["pictures"][1]["ids"]), ">u4")
     assert (ids == result.args[0].rasters[0].findices[0, 1, ::2, ::2].numpy()).all()
 
 
@@ -120,9 +92,9 @@ def test_nothing_is_written_where_nobody_watches(
     pack: SimpleNamespace, folders: SimpleNamespace, inspector: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pack.compat, "somebody_watches", lambda: False)
-    result = rasterize(pack)
+    result = draw(pack)
     assert result.ui is None
-    assert interpolate(pack, result.args[0], "normal").ui is None
+    assert color(pack, result.args[0], "normal").ui is None
     assert list(folders.temp.rglob("*.png")) == []
 
 
@@ -133,4 +105,4 @@ def test_a_full_disk_costs_no_run(
         raise OSError("No space left on device")
 
     monkeypatch.setattr(inspector, "write_atomically", fail)
-    assert torch.is_tensor(rasterize(pack).args[1])
+    assert torch.is_tensor(draw(pack).args[1])

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -12,27 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.javascript import run_node
+from tests.support.javascript import run_node
+from tests.support.pack import color, draw, settle
+from tests.support.paths import ROOT
 
-SCRIPT = Path(__file__).parents[1] / "web" / "read_files.mjs"
-RASTERIZE = {"space": "camera", "mode": "auto", "tile_size": 32, "batch_size": 0, "backend": "auto"}
-INTERPOLATE = {"shading": "smooth", "background": "#ffffff"}
-
-
-@pytest.fixture
-def inspector(pack: SimpleNamespace, folders: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    """The module, as if somebody watched."""
-    module = importlib.import_module(pack.nodes["Rasterize"].__module__.rpartition(".")[0] + ".host.inspector")
-    monkeypatch.setattr(pack.compat, "somebody_watches", lambda: True)
-    yield module
-    settle(module)
-
-
-def settle(inspector: ModuleType) -> None:
-    """Wait until everything is written."""
-    if inspector._pool is not None:
-        inspector._pool.shutdown()
-        inspector._pool = None
+SCRIPT = ROOT / "tests" / "web" / "read_files.mjs"
 
 
 def read(folder: Path, **job: Any) -> list[dict[str, Any]]:
@@ -56,11 +38,6 @@ def colors(picture: dict[str, Any], kind: str) -> np.ndarray:
     return channels[..., :3].astype(np.int64)
 
 
-def rasterize(pack: SimpleNamespace, width: int = 40, height: int = 30, layers: int = 2) -> Any:
-    mesh = pack.nodes["LoadMesh"].execute(mesh_file="sample: torus").args[0]
-    return pack.nodes["Rasterize"].execute(mesh=mesh, width=width, height=height, layers=layers, **RASTERIZE)
-
-
 def test_files_are_read_byte_by_byte(inspector: ModuleType, tmp_path: Path) -> None:
     random = np.random.default_rng(20261127)
     pictures = [
@@ -78,9 +55,9 @@ def test_files_are_read_byte_by_byte(inspector: ModuleType, tmp_path: Path) -> N
 
 
 def test_pixels_are_those_of_the_raster(pack: SimpleNamespace, folders: SimpleNamespace, inspector: ModuleType) -> None:
-    result = rasterize(pack)
+    result = draw(pack, layers=2)
     (entry,) = result.ui[inspector.KEY]
-    settle(inspector)
+    settle(pack)
     raster = result.args[0].rasters[0]
     for layer, found in enumerate(read(folders.temp, entry=entry)):
         ids = raster.findices[0, layer].numpy()
@@ -109,9 +86,9 @@ def test_pixels_are_those_of_the_raster(pack: SimpleNamespace, folders: SimpleNa
 
 
 def test_pictures_look_like_the_outputs(pack: SimpleNamespace, folders: SimpleNamespace, inspector: ModuleType) -> None:
-    result = rasterize(pack, layers=1)
+    result = draw(pack)
     (entry,) = result.ui[inspector.KEY]
-    settle(inspector)
+    settle(pack)
     (found,) = read(folders.temp, entry=entry)
     faces, mask, depth = (output.numpy() for output in result.args[1:])
     for kind, image in (("ids", faces[0]), ("mask", mask[0, ..., None]), ("depth", depth[0])):
@@ -123,10 +100,10 @@ def test_pictures_look_like_the_outputs(pack: SimpleNamespace, folders: SimpleNa
 def test_values_are_those_of_the_image(
     pack: SimpleNamespace, folders: SimpleNamespace, inspector: ModuleType, attribute: str, encoding: str
 ) -> None:
-    raster = rasterize(pack, layers=1).args[0]
-    result = pack.nodes["Interpolate"].execute(raster=raster, attribute=attribute, encoding=encoding, **INTERPOLATE)
+    raster = draw(pack).args[0]
+    result = color(pack, raster, attribute, encoding)
     (entry,) = result.ui[inspector.KEY]
-    settle(inspector)
+    settle(pack)
     (found,) = read(folders.temp, entry=entry)
     assert found["kinds"][0] == "value"
     image = result.args[0][0].numpy().astype(np.float64)
@@ -143,9 +120,9 @@ def test_of_a_thinned_raster_every_second_pixel_is_read(
     pack: SimpleNamespace, folders: SimpleNamespace, inspector: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inspector, "MAX_PIXELS", 300)
-    result = rasterize(pack, 39, 29, layers=1)
+    result = draw(pack, 39, 29)
     (entry,) = result.ui[inspector.KEY]
-    settle(inspector)
+    settle(pack)
     (found,) = read(folders.temp, entry=entry)
     ids = result.args[0].rasters[0].findices[0, 0].numpy()
     assert (column(found, "face") == ids[::2, ::2]).all()

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from tests.nodes.test_texturing import cameras, run
+from tests.support.pack import cameras, run
 
 
-@pytest.fixture
-def need(pack: SimpleNamespace) -> ModuleType:
-    """Where the nodes' library looks at the free memory."""
-    return importlib.import_module(f"{pack.runtime.__package__.rpartition('.nodes')[0]}.rasterizer.texturing.need")
-
-
-def test_a_bake_and_a_fill_that_cannot_fit(
-    pack: SimpleNamespace, need: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(need, "free_memory", lambda device: 7 << 30)
+def test_a_bake_and_a_fill_that_cannot_fit(pack: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pack.need, "free_memory", lambda device: 7 << 30)
     mesh = run(pack, "LoadMesh", mesh_file="sample: torus")[0]
     views = cameras(pack)[0]
     with pytest.raises(ValueError, match=r"^texture_size: 16384 x 16384 texels need .* would fit\.$"):
@@ -41,7 +32,7 @@ def test_a_bake_and_a_fill_that_cannot_fit(
 
 
 def test_a_graphics_card_that_is_too_small_gives_way_to_the_cpu(
-    pack: SimpleNamespace, need: ModuleType, monkeypatch: pytest.MonkeyPatch
+    pack: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runtime = pack.runtime
     monkeypatch.setattr(runtime.management, "get_torch_device", lambda: torch.device("meta"))
@@ -50,7 +41,7 @@ def test_a_graphics_card_that_is_too_small_gives_way_to_the_cpu(
     def bake(device: torch.device) -> str:
         tried.append(device.type)
         if len(tried) == 1:
-            raise need.TooLargeError("texture_size: does not fit")
+            raise pack.need.TooLargeError("texture_size: does not fit")
         return "baked"
 
     assert runtime.compute(bake) == "baked" and tried == ["meta", "cpu"]

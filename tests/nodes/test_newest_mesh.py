@@ -15,7 +15,8 @@ import torch
 import trimesh
 from torch import Tensor
 
-from tests.nodes.test_nodes import RASTERIZE, SIZE
+from tests.support.needs import needs_xatlas
+from tests.support.pack import RASTERIZE, SIZE, run
 
 TEXELS = 64
 
@@ -135,11 +136,6 @@ def given(pack: SimpleNamespace) -> SimpleNamespace:
             assert torch.equal(now, value) if isinstance(value, Tensor) else now == value, name
 
 
-def run(pack: SimpleNamespace, node: str, **inputs: Any) -> tuple[Any, ...]:
-    """Outputs of a node."""
-    return pack.nodes[node].execute(**inputs).args
-
-
 def pictures(count: int) -> Tensor:
     """Different ones for each view."""
     return torch.rand(count, SIZE, SIZE, 3, generator=torch.Generator().manual_seed(7))
@@ -206,10 +202,11 @@ def test_bake_and_fill(pack: SimpleNamespace, given: SimpleNamespace) -> None:
         torch.testing.assert_close(found, torch.cat(parts), rtol=0, atol=0)
 
 
+@pytest.mark.slow
+@needs_xatlas
 def test_unwrap(pack: SimpleNamespace, given: SimpleNamespace) -> None:
     options = {"resolution": TEXELS, "padding": 1}
     assert run(pack, "UnwrapUV", mesh=given.batch, **options)[0] is given.batch, "it has UVs"
-    pytest.importorskip("xatlas")
     options["keep_existing"] = False
     made = run(pack, "UnwrapUV", mesh=given.batch, **options)[0]
     same_meshes(pack, made, [run(pack, "UnwrapUV", mesh=mesh, **options)[0] for mesh in given.single])

@@ -17,41 +17,10 @@ import pytest
 import torch
 import trimesh
 
-SIZE = 48
-RASTERIZE = {
-    "width": SIZE,
-    "height": SIZE,
-    "space": "camera",
-    "mode": "auto",
-    "tile_size": 32,
-    "batch_size": 0,
-    "backend": "auto",
-    "layers": 1,
-}
-INTERPOLATE = {"attribute": "normal", "shading": "smooth", "encoding": "hunyuan3d", "background": "#ffffff"}
+from tests.support.pack import SIZE, interpolate, rasterize, run
+
 FRONT = {"position": {"x": 0, "y": 0, "z": 4}, "target": {"x": 0, "y": 0, "z": 0}, "fov": 40}
 SIDE = {"position": {"x": 4, "y": 1, "z": 0}, "target": {"x": 0, "y": 0, "z": 0}, "fov": 40}
-
-
-def run(pack: SimpleNamespace, node: str, **inputs: Any) -> tuple[Any, ...]:
-    """Outputs of a node."""
-    return pack.nodes[node].execute(**inputs).args
-
-
-def rasterize(pack: SimpleNamespace, mesh: Any, **inputs: Any) -> tuple[Any, ...]:
-    """Outputs of Rasterize: raster, face_ids, mask, depth."""
-    return run(pack, "Rasterize", mesh=mesh, **{**RASTERIZE, **inputs})
-
-
-def interpolate(pack: SimpleNamespace, raster: Any, **inputs: Any) -> tuple[Any, ...]:
-    """Outputs of Interpolate Attributes: image, mask."""
-    return run(pack, "Interpolate", raster=raster, **{**INTERPOLATE, **inputs})
-
-
-@pytest.fixture
-def torus(pack: SimpleNamespace, folders: SimpleNamespace) -> Any:
-    """The torus sample as MESH."""
-    return run(pack, "LoadMesh", mesh_file="sample: torus")[0]
 
 
 def box(folder: Path, name: str = "box.glb") -> Path:
@@ -510,6 +479,7 @@ class TestBackendInfo:
         shown = output.ui if isinstance(output.ui, dict) else output.ui.as_dict()
         assert shown["text"][0] == text
 
+    @pytest.mark.slow
     def test_panel_gets_data_that_say_what_the_text_says(
         self, pack: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -13,12 +13,6 @@ import torch
 from PIL import Image
 
 
-@pytest.fixture
-def torus(pack: SimpleNamespace) -> Any:
-    """The sample, as a MESH with UVs and a texture."""
-    return pack.nodes["LoadMesh"].execute(mesh_file="sample: torus").args[0]
-
-
 def save(pack: SimpleNamespace, mesh: Any, prefix: str, format: str = "obj") -> tuple[list[str], list[str]]:
     """Paths that the node gives, and those that it tells clients of."""
     output = pack.nodes["SaveMesh"].execute(mesh=mesh, filename_prefix=prefix, format=format)

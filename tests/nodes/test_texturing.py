@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import importlib.util
 import json
 import re
 from types import SimpleNamespace
@@ -13,34 +12,8 @@ import pytest
 import torch
 import trimesh
 
-SIZE = 48
-CAMERAS = {
-    "preset": "hunyuan3d-2",
-    "azimuths": "",
-    "elevations": "",
-    "weights": "",
-    "views": 6,
-    "projection": "orthographic",
-    "ortho_scale": 1.2,
-    "distance": 1.45,
-    "fov": 49.13,
-}
-
-
-def run(pack: SimpleNamespace, node: str, **inputs: Any) -> tuple[Any, ...]:
-    """Outputs of a node."""
-    return pack.nodes[node].execute(**inputs).args
-
-
-def cameras(pack: SimpleNamespace, **inputs: Any) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Outputs of Camera Views."""
-    return run(pack, "Cameras", **{**CAMERAS, **inputs})
-
-
-@pytest.fixture
-def torus(pack: SimpleNamespace, folders: SimpleNamespace) -> Any:
-    """The torus sample as MESH."""
-    return run(pack, "LoadMesh", mesh_file="sample: torus")[0]
+from tests.support.needs import needs_xatlas
+from tests.support.pack import SIZE, cameras, run
 
 
 @pytest.fixture
@@ -146,6 +119,7 @@ class TestCameras:
         seen = pack.border.read_cameras([comfy, *cameras(pack)[0]])
         assert [camera.normalized for camera in seen] == [False] + 6 * [True]
 
+    @pytest.mark.slow
     def test_extra_views_are_for_what_is_hidden(self, pack: SimpleNamespace, torus: Any, stopped: Any) -> None:
         with pytest.raises(stopped):
             cameras(pack, mesh=torus, extra_views=6)
@@ -206,7 +180,7 @@ class TestRenderMaps:
             run(pack, "RenderMaps", mesh=torus, cameras=None, size=SIZE, style="hunyuan3d-2")
 
 
-@pytest.mark.skipif(importlib.util.find_spec("xatlas") is None, reason="xatlas is not installed")
+@needs_xatlas
 class TestUnwrapUV:
     """New UVs, or those there are."""
 
@@ -302,6 +276,7 @@ class TestAdviceOnUVs:
         monkeypatch.setattr(compat, "show_text", lambda text, node_id: texts.append(text))
         return texts
 
+    @pytest.mark.slow
     def test_where_there_are_none(self, pack: SimpleNamespace, torus: Any, said: list[str]) -> None:
         bare = SimpleNamespace(vertices=torus.vertices, faces=torus.faces)
         listed, _ = cameras(pack, mesh=bare)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import javascript, skips
+from tests.support import javascript, skips
 
 UNITS = sorted(Path(__file__).parent.glob("*.test.mjs"))
 

@@ -1,0 +1,160 @@
+"""What does not fit into memory is refused before it starts, and what is said to be needed is needed."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from rasterizer.cameras.camera import orbit_camera
+from rasterizer.meshes.mesh import Mesh
+from rasterizer.runtime.memory import TooLargeError, is_out_of_memory
+from rasterizer.texturing import METHODS, bake_views, fill_texture
+from rasterizer.texturing.bake.blend import bake_need
+from rasterizer.texturing.need import _FIXED, fill_bytes
+from tests.support.measures import peak_memory
+from tests.support.paths import ROOT
+
+CPU = torch.device("cpu")
+
+
+def sheet(share: float = 1.0, cells: int = 16) -> Mesh:
+    """A wavy sheet whose layout covers a share of the texture."""
+    line = torch.linspace(0, 1, cells + 1)
+    uvs = torch.stack(torch.meshgrid(line, line, indexing="xy"), dim=-1).reshape(-1, 2)
+    points = torch.cat((uvs * 2 - 1, 0.2 * torch.sin(uvs[:, :1] * 6)), dim=1)
+    first = torch.arange(cells * cells) // cells * (cells + 1) + torch.arange(cells * cells) % cells
+    corners = [first + offset for offset in (0, 1, cells + 1, 1, cells + 2, cells + 1)]
+    return Mesh(points, torch.stack(corners, dim=1).view(-1, 3).int(), uvs=uvs * share**0.5)
+
+
+def pictures(views: int, side: int, channels: int = 3):
+    return torch.rand(views, side, side, channels), [orbit_camera(360 * number / views, 10) for number in range(views)]
+
+
+@pytest.fixture
+def free(monkeypatch: pytest.MonkeyPatch):
+    """Sets how many MiB are free."""
+    return lambda mib: monkeypatch.setattr("rasterizer.texturing.need.free_memory", lambda device: mib << 20)
+
+
+@pytest.fixture
+def idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first piece of work fails the test."""
+
+    def started(*_: object, **__: object) -> None:
+        pytest.fail("the work was begun")
+
+    for module in ("bake.blend", "texels"):
+        monkeypatch.setattr(f"rasterizer.texturing.{module}.rasterize_mesh", started)
+
+
+class TestRefusal:
+    """Before any work."""
+
+    def test_a_bake_that_cannot_fit(self, free, idle) -> None:
+        free(7 << 10)
+        images, cameras = pictures(6, 64)
+        text = r"^texture_size: 16384 x 16384 texels need \d+\.\d GiB of memory on cpu, of which 7\.0 GiB are free; "
+        with pytest.raises(ValueError, match=text + r"(\d+) x \1 would fit\.$") as caught:
+            bake_views(sheet(), images, cameras, 16384)
+        side = int(re.search(r"(\d+) x \d+ would", str(caught.value))[1])
+        need = bake_need(images, CPU).bytes
+        with_reserve = [need(one**2) * 17 // 16 for one in (side, side + 16)]
+        assert with_reserve[0] <= 7 << 30 < with_reserve[1] and side % 16 == 0 and 8192 < side < 16384
+
+    def test_what_is_proposed_is_taken(self, free) -> None:
+        free(100)
+        images, cameras = pictures(1, 16)
+        with pytest.raises(TooLargeError) as caught:
+            bake_views(sheet(0.5), images, cameras, (512, 2048))
+        assert str(caught.value).startswith("texture_size: 2048 x 512 texels")
+        side = int(re.search(r"(\d+) x \d+ would", str(caught.value))[1])
+        assert bake_views(sheet(0.5), images, cameras, side).texture.shape == (side, side, 3)
+
+    def test_pictures_that_cannot_fit(self, free) -> None:
+        free(70)
+        images = torch.zeros(1, 1, 1, 3).expand(6, 4096, 4096, 3)
+        with pytest.raises(ValueError, match="^texture_size: .* no size fits: use fewer or smaller images"):
+            bake_views(sheet(), images, pictures(6, 1)[1], 64)
+
+    @pytest.mark.parametrize("method", METHODS)
+    def test_a_texture_that_cannot_be_filled(self, free, idle, method: str) -> None:
+        free(7 << 10)
+        texture, painted = torch.zeros(1, 1, 3).expand(16384, 16384, 3), torch.ones(1, 1, dtype=torch.bool)
+        with pytest.raises(ValueError, match="^texture: 16384 x 16384 texels need .* 7.0 GiB are free; .* would fit"):
+            fill_texture(texture, painted.expand(16384, 16384), sheet(), method)
+
+    def test_a_layout_that_covers_little_needs_less(self, free) -> None:
+        images, cameras = pictures(1, 16)
+        need = bake_need(images, CPU).bytes
+        free((need(1024**2, 0.2) * 17 // 16 >> 20) + 1)
+        assert bake_views(sheet(0.19), images, cameras, 1024).painted.any()
+        with pytest.raises(TooLargeError):
+            bake_views(sheet(), images, cameras, 1024)
+        broken = replace(sheet(), faces=torch.tensor([[0, 1, 10**6]], dtype=torch.int32))
+        with pytest.raises(ValueError, match="faces: face 0 is"):
+            bake_views(broken, images, cameras, 1024)
+
+    def test_a_graphics_card_gives_way_to_the_cpu(self) -> None:
+        assert is_out_of_memory(TooLargeError("")) and issubclass(TooLargeError, ValueError)
+
+    @pytest.mark.slow
+    @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the limit is of Linux")
+    def test_under_a_limit_of_the_process(self) -> None:
+        code = """
+import resource, torch
+from rasterizer.texturing import bake_views
+from tests.texturing.test_need import pictures, sheet
+resource.setrlimit(resource.RLIMIT_AS, (7 << 30, 7 << 30))
+images, cameras = pictures(6, 512)
+try:
+    bake_views(sheet(), images, cameras, 16384)
+except ValueError as error:
+    print(error)
+"""
+        found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+        assert found.stdout.startswith("texture_size: 16384 x 16384 texels need")
+
+
+@pytest.mark.slow
+class TestHonesty:
+    """The bytes that are said to be needed, against those that were."""
+
+    @pytest.mark.parametrize(
+        ("size", "views", "side", "channels", "share"),
+        [
+            (1536, 1, 16, 3, 1.0),
+            (1536, 1, 16, 6, 1.0),
+            (1536, 1, 16, 3, 0.5),
+            (1536, 1, 16, 3, 0.1),
+            (16, 1, 1536, 3, 1.0),
+            (16, 8, 768, 3, 1.0),
+            (16, 4, 1024, 6, 1.0),
+            (1024, 2, 1024, 3, 1.0),
+        ],
+    )
+    def test_bake(self, size: int, views: int, side: int, channels: int, share: float) -> None:
+        images, cameras = pictures(views, side, channels)
+        mesh = sheet(share)
+        peak = peak_memory(lambda: bake_views(mesh, images, cameras, size))
+        need = bake_need(images, CPU).bytes(size**2, share)
+        assert 0.4 * (need - _FIXED) < peak < need  # threads need not be at their peaks at once
+
+    @pytest.mark.parametrize("method", METHODS)
+    @pytest.mark.parametrize(("channels", "known"), [(3, 0.05), (3, 0.5), (6, 0.05), (1, 0.5)])
+    def test_fill(self, method: str, channels: int, known: float) -> None:
+        some = torch.Generator().manual_seed(0)
+        texture, painted = (
+            torch.rand(1024, 1024, channels, generator=some),
+            torch.rand(1024, 1024, generator=some) < known,
+        )
+        mesh = sheet()
+        peak = peak_memory(lambda: fill_texture(texture, painted, mesh, method))
+        need = fill_bytes(1024**2, channels, method)
+        assert 0.5 * (need - _FIXED) < peak < need
