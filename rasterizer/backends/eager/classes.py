@@ -52,15 +52,19 @@ def class_tasks(boxes: Boxes, frame: Frame) -> Tasks:
         yield from (_tile_tasks if tiled else _block_tasks)(boxes.slice(start, stop), frame)
 
 
+def block_sides(size: tuple[int, int]) -> tuple[int, ...]:
+    """Sides of squares of which float32 counts as many as a box may have in an image ``(height, width)``."""
+    most_squares = math.prod(-(-side // BLOCKS[0]) for side in size)
+    return BLOCKS if most_squares <= 1 << 24 else (8,)
+
+
 def _worth_listing(boxes: Boxes, frame: Frame) -> tuple[BlockList, int, int, int] | None:
     """The boxes as a list of squares, if their candidates are few or in small boxes.
 
     Returns:
         The list, its length, the side of its squares, and how many may be drawn at once.
     """
-    # Up to so many squares are counted exactly by float32.
-    most_squares = math.prod(-(-side // BLOCKS[0]) for side in frame.target.size)
-    sides = BLOCKS if most_squares <= 1 << 24 else (8,)
+    sides = block_sides(frame.target.size)
     extent = boxes.extent()
     pixels = extent.prod(0)
     listed = BlockList(boxes, extent, sides)
