@@ -17,7 +17,7 @@ from torch.nn.functional import pad
 from ...runtime.policy import DevicePolicy, device_policy
 from ...runtime.threads import on_own_threads, share, threads_for
 from . import columns, stacks
-from .layout import Blend, Layout
+from .layout import Layout
 
 WORKING_BYTES = 256 << 20
 """Chunks stay below this: what is gathered for a chunk, not for the image, is the temporary."""
@@ -44,7 +44,9 @@ def interpolate(col: Tensor, findices: Tensor, barycentric: Tensor, tri: Tensor,
     policy = device_policy(col.device)
     found, weights = findices.reshape(views, -1), barycentric.reshape(views, -1, 3)
     pixels, chunk = found.shape[1], _chunk(policy, channels, budget)
-    blends = _blends(columns if policy.layout == "columns" else stacks, col, tri)
+    layout: Layout = columns if policy.layout == "columns" else stacks
+    blend_from = layout.blender(tri, col.shape[1], channels)
+    blends = [blend_from(table) for table in _with_background(col)]
     out = torch.empty((views, pixels, channels), dtype=dtype, device=col.device)
 
     def tasks() -> Iterator[Callable[[], object]]:
@@ -68,9 +70,10 @@ def interpolate_out_of_place(
         return nothing.expand(*findices.shape, channels).clone()
     found, weights = findices.reshape(views, -1), barycentric.reshape(views, -1, 3)
     chunk = _chunk(device_policy(col.device), channels, budget)
-    blends = _blends(stacks, col, tri)
+    blend_from, tables = stacks.blender(tri, col.shape[1], channels), _with_background(col)
+    # Every chunk takes its table anew, so that the gradients of its corners are added up before those of chunks.
     parts = [
-        blends[view % len(blends)](some, weight, None)
+        blend_from(tables[view % len(tables)])(some, weight, None)
         for view in range(views)
         for some, weight in zip(found[view].split(chunk), weights[view].split(chunk), strict=True)
     ]
@@ -82,9 +85,6 @@ def _chunk(policy: DevicePolicy, channels: int, budget: int) -> int:
     return min(policy.chunk, max(256, (budget or WORKING_BYTES) // (32 + 12 * channels)))
 
 
-def _blends(layout: Layout, col: Tensor, tri: Tensor) -> list[Blend]:
-    """What blends each view's attributes, or those of all."""
-    blend_from = layout.blender(tri, col.shape[1], col.shape[2])
-    return [
-        blend_from(table) for table in pad(col, (0, 0, 1, 0))
-    ]  # entry 0 is the background's, whose attributes are 0
+def _with_background(col: Tensor) -> Tensor:
+    """``[V, N+1, C]``: entry 0 is the background's, whose attributes are 0."""
+    return pad(col, (0, 0, 1, 0))
