@@ -10,7 +10,9 @@ vertex is 0.575 from the origin (diameter 1.15). ComfyUI's own cameras look at t
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from ..contract.checks import is_finite
 
@@ -61,7 +63,7 @@ class Camera:
     @property
     def axes(self) -> tuple[Vector, Vector, Vector]:
         """Of camera space: right, up, and toward the camera."""
-        return self.right, self.up, tuple(-value for value in self.forward)
+        return self.right, self.up, _vector(-value for value in self.forward)
 
     @property
     def half_extent(self) -> float:
@@ -124,16 +126,16 @@ def look_at(
     """
     _check_numbers(position, 3, "position")
     _check_numbers(target, 3, "target")
-    direction = tuple(t - p for p, t in zip(position, target, strict=True))
+    direction = _vector(t - p for p, t in zip(position, target, strict=True))
     length = math.hypot(*direction)
     if not length > 0 or not math.isfinite(length):
         raise ValueError(f"camera: position {position} and target {target} give no direction to look in")
-    forward = tuple(value / length for value in direction)
+    forward = _vector(value / length for value in direction)
     level = math.hypot(forward[0], forward[2])
     # Straight up or down there is no level direction: keep "right" at +X, as an orbit camera does at azimuth 0.
     right = (1.0, 0.0, 0.0) if level < 1e-9 else (-forward[2] / level, 0.0, forward[0] / level)
     up = _cross(right, forward)
-    return Camera(tuple(position), right, up, forward, half_height, fov, near, far, normalized=False)
+    return Camera(_vector(position), right, up, forward, half_height, fov, near, far, normalized=False)
 
 
 def turned(camera: Camera, quaternion: tuple[float, float, float, float]) -> Camera:
@@ -163,12 +165,17 @@ def orbit_quaternion(azimuth: float, elevation: float) -> tuple[float, float, fl
     return (math.cos(yaw) * across, math.sin(yaw) * along, -math.sin(yaw) * across, math.cos(yaw) * along)
 
 
+def _vector(values: Iterable[float]) -> Vector:
+    x, y, z = values
+    return x, y, z
+
+
 def _check_number(value: object, name: str) -> None:
     if not is_finite(value):
         raise ValueError(f"{name}: is {value!r}, expected a finite number")
 
 
-def _check_numbers(values: object, count: int, name: str) -> None:
+def _check_numbers(values: Any, count: int, name: str) -> None:
     try:
         fits = len(values) == count and all(map(is_finite, values))
     except TypeError:
@@ -178,7 +185,8 @@ def _check_numbers(values: object, count: int, name: str) -> None:
 
 
 def _cos_sin(degrees: float) -> tuple[float, float]:
-    quarter = {0: (1.0, 0.0), 90: (0.0, 1.0), 180: (-1.0, 0.0), 270: (0.0, -1.0)}  # exact, unlike cos(pi/2)
+    # Exact, unlike cos(pi/2).
+    quarter: dict[float, tuple[float, float]] = {0: (1.0, 0.0), 90: (0.0, 1.0), 180: (-1.0, 0.0), 270: (0.0, -1.0)}
     # Small integers of NumPy know no 360.
     turned = (degrees if isinstance(degrees, (int, float)) else float(degrees)) % 360
     if turned in quarter:

@@ -38,7 +38,7 @@ def rasterize_reference(
     """
     with np.errstate(all="ignore"):
         screen = _to_screen(pos.astype(np.float32), width, height)
-        threshold = np.zeros((height, width), np.float32)
+        threshold: np.ndarray = np.zeros((height, width), np.float32)
         if depth_prior is not None:
             threshold = depth_prior.astype(np.float32) * _depth_scale + _half + np.float32(occlusion_truncation)
         steps = np.full((height, width), np.iinfo(np.int64).max)

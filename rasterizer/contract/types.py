@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple, SupportsInt
+from typing import Any, NamedTuple, SupportsInt
 
 from torch import Tensor
 
@@ -89,7 +89,7 @@ class Fragments(_Pair):
         fragments.info = info
         return fragments
 
-    def _replace(self, **changes: Tensor | RasterInfo) -> Fragments:
+    def _replace(self, **changes: Any) -> Fragments:
         """Another with some of the three changed; the account stays, which a named tuple's own way would lose."""
         info = changes.pop("info", self.info)
         return self.of(*super()._replace(**changes), info)

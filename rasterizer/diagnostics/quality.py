@@ -153,6 +153,8 @@ def measure(device: torch.device, meshes: list[Mesh], size: int = 1024) -> Itera
             seconds = time.perf_counter() - start
             for method in ("surface", "vertex smooth", "dilate"):
                 yield _ours(mesh, field, method, baked, share, target, seconds)
+            if theirs is None:
+                continue
             for method, peer in peers.items():
                 found, wanted = peer(host, images.cpu(), views), theirs.target(color)
                 both = found.painted & wanted.covered & baked.painted.cpu()

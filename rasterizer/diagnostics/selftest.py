@@ -61,9 +61,9 @@ def _hierarchy(device: torch.device) -> Check:
     positions = [torch.rand(3, 12, 12, 4, generator=random, dtype=torch.float32) * 1.9 - 0.95 for _ in range(3)]
     for view in positions:
         view[..., 3] = view[..., 3] > -0.5  # which pixels of a layer show something
-    views = positions, [torch.randn(3, 12, 12, 3, generator=random, dtype=torch.float32) for _ in range(3)]
-    want = build_hierarchy(*views, 3, 16)
-    found = build_hierarchy(*([view.to(device) for view in kind] for kind in views), 3, 16)
+    normals = [torch.randn(3, 12, 12, 3, generator=random, dtype=torch.float32) for _ in range(3)]
+    want = build_hierarchy(positions, normals, 3, 16)
+    found = build_hierarchy([view.to(device) for view in positions], [view.to(device) for view in normals], 3, 16)
     pairs = [(a.cpu(), b) for one, other in zip(found, want, strict=True) for a, b in zip(one, other, strict=True)]
     wrong = sum(not torch.equal(a, b) for a, b in pairs)
     way = "kernels" if construct.kernels_work(device) else "PyTorch operators"

@@ -28,6 +28,13 @@ import sys
 from collections.abc import Iterator, Sequence
 from importlib.machinery import ExtensionFileLoader, ModuleSpec
 from types import FunctionType, ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from importlib.abc import Loader as _Loader
+    from typing import TypeGuard
+else:
+    _Loader = object  # a real base would hide those methods of the loaders behind ours that it has itself
 
 log = logging.getLogger("torch_rasterizer")
 
@@ -151,7 +158,8 @@ class DropInFinder:
         if kernel is not None and not hasattr(kernel, "rasterize_image"):
             _forget("custom_rasterizer_kernel")
             _forget("custom_rasterizer")
-        for name, module in list(sys.modules.items()):
+        modules: list[tuple[str, Any]] = list(sys.modules.items())  # None, too, and whatever modules left there
+        for name, module in modules:
             if module is None or name.rpartition(".")[2] not in _LAST_PARTS:
                 continue
             if (_is_renderer(name) or name.endswith(_SLOW)) and _without_compiled_inpaint(module):
@@ -177,7 +185,7 @@ class DropInFinder:
         return importlib.import_module(self.library).__name__
 
 
-class _Ours:
+class _Ours(_Loader):
     """Gives a name to one of our modules: the module itself, which keeps its own name and loader."""
 
     __dropin__ = True
@@ -196,11 +204,12 @@ class _Ours:
             self._finder.decide(self._name, True, self._reason)
 
 
-class _Wrapped:
+class _Wrapped(_Loader):
     """Stands between the import system and another loader, of which the module keeps no trace."""
 
     def __init__(self, finder: DropInFinder, spec: ModuleSpec) -> None:
-        self._finder, self._spec = finder, spec
+        self._finder = finder
+        self._spec: Any = spec  # has a loader, see _elsewhere
 
     def __getattr__(self, name: str) -> object:
         if name.startswith("_"):  # of a half-made copy of this object
@@ -297,7 +306,7 @@ def elsewhere(name: str) -> bool:
 
 
 def _setting() -> object:
-    paths = sys.modules.get("folder_paths")  # there where ComfyUI is
+    paths: Any = sys.modules.get("folder_paths")  # there where ComfyUI is
     if not hasattr(paths, "get_user_directory"):
         return None
     try:
@@ -327,7 +336,7 @@ def _respec(spec: ModuleSpec, loader: _Wrapped) -> ModuleSpec:
 
 def _stand_in(finder: DropInFinder, name: str, reason: str) -> ModuleType:
     part = name if name == "custom_rasterizer.render" else name.rpartition(".")[2]
-    module = finder.part(f"modules.{part}")
+    module: Any = finder.part(f"modules.{part}")
     module.__dropin__ = reason  # how others tell it from the real one
     if part == name:
         _name_functions(module, name)
@@ -356,12 +365,12 @@ def _forget(package: str) -> None:
             del sys.modules[name]
 
 
-def _is_finder(finder: object) -> bool:
+def _is_finder(finder: object) -> TypeGuard[DropInFinder]:
     return getattr(finder, "is_torch_rasterizer", False)  # this file may be loaded twice: alone, and in the library
 
 
 def _is_file(module: object, folder: str) -> bool:
-    file = getattr(module, "__file__", None)
+    file = getattr(module, "__file__", None) or ""
     return bool(file) and os.path.realpath(file) == os.path.realpath(os.path.join(folder, "__init__.py"))
 
 

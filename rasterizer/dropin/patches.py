@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from types import FunctionType, ModuleType
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -31,14 +31,15 @@ def patch(module: ModuleType) -> str:
     renderer = getattr(module, "MeshRender", None)
     changes = []
     if isinstance(renderer, type) and renderer.__module__ == module.__name__:
-        changes = [_follow_device(renderer.__init__), _copy_in_set_mesh(renderer), _copy_in_get_mesh(renderer)]
+        changes = [_follow_device(renderer), _copy_in_set_mesh(renderer), _copy_in_get_mesh(renderer)]
     elif callable(getattr(module, "convert_ndarray_to_pil", None)):
         changes = [_convert_on_cpu(module)]
     return ", ".join(change for change in changes if change)
 
 
-def _follow_device(init: FunctionType) -> str:
+def _follow_device(renderer: Any) -> str:
     """Packs never pass ``device``, so its default decides."""
+    init = renderer.__init__
     code, defaults = init.__code__, list(init.__defaults__ or ())
     names = code.co_varnames[code.co_argcount - len(defaults) : code.co_argcount]
     if "device" not in names or defaults[names.index("device")] != "cuda":
@@ -49,7 +50,7 @@ def _follow_device(init: FunctionType) -> str:
     return f"the default device of MeshRender is {device} instead of cuda"
 
 
-def _copy_in_set_mesh(renderer: type) -> str:
+def _copy_in_set_mesh(renderer: Any) -> str:
     """``set_mesh`` turns axes in place in what ``from_numpy(array).to(device).float()`` gives.
 
     On a CPU that is the caller's own array if it has float32, as the UVs have that xatlas makes: the mesh would leave
@@ -66,9 +67,14 @@ def _copy_in_set_mesh(renderer: type) -> str:
             options = {name: _copy(value) for name, value in options.items()}
         return original(self, *args, **options)
 
-    set_mesh.torch_rasterizer = True
-    renderer.set_mesh = set_mesh
+    renderer.set_mesh = _marked(set_mesh)
     return "MeshRender.set_mesh works on copies"
+
+
+def _marked(function: Any) -> Any:
+    """A function of ours, by which a second time of patching knows it."""
+    function.torch_rasterizer = True
+    return function
 
 
 def _copy(value: Any) -> Any:
@@ -76,7 +82,7 @@ def _copy(value: Any) -> Any:
     return np.array(value) if isinstance(value, np.ndarray) and value.dtype.kind == "f" else value
 
 
-def _copy_in_get_mesh(renderer: type) -> str:
+def _copy_in_get_mesh(renderer: Any) -> str:
     """``get_mesh`` turns axes in place in what ``.cpu().numpy()`` gives: on a CPU, the renderer's own tensors."""
     original = getattr(renderer, "get_mesh", None)
     if original is None or hasattr(original, "torch_rasterizer"):
@@ -84,9 +90,9 @@ def _copy_in_get_mesh(renderer: type) -> str:
 
     @functools.wraps(original)
     def get_mesh(self: Any, *args: Any, **options: Any) -> Any:
-        own = {name: getattr(self, name, None) for name in ("vtx_pos", "vtx_uv")}
+        found = {name: getattr(self, name, None) for name in ("vtx_pos", "vtx_uv")}
         own = {
-            name: tensor for name, tensor in own.items() if isinstance(tensor, Tensor) and tensor.device.type == "cpu"
+            name: tensor for name, tensor in found.items() if isinstance(tensor, Tensor) and tensor.device.type == "cpu"
         }
         try:
             for name, tensor in own.items():
@@ -96,12 +102,11 @@ def _copy_in_get_mesh(renderer: type) -> str:
             for name, tensor in own.items():
                 setattr(self, name, tensor)
 
-    get_mesh.torch_rasterizer = True
-    renderer.get_mesh = get_mesh
+    renderer.get_mesh = _marked(get_mesh)
     return "MeshRender.get_mesh works on copies"
 
 
-def _convert_on_cpu(module: ModuleType) -> str:
+def _convert_on_cpu(module: Any) -> str:
     """``convert_ndarray_to_pil`` sends a picture to ``"cuda"`` only to fetch it back at once."""
     original: Callable[..., Any] | None = getattr(module, "_convert_texture_format", None)
     if original is None or hasattr(original, "torch_rasterizer"):
@@ -111,6 +116,5 @@ def _convert_on_cpu(module: ModuleType) -> str:
     def convert(tex: Any, texture_size: Any, device: Any, *args: Any, **options: Any) -> Any:
         return original(tex, texture_size, "cpu" if device == "cuda" else device, *args, **options)
 
-    convert.torch_rasterizer = True
-    module._convert_texture_format = convert
+    module._convert_texture_format = _marked(convert)
     return "convert_ndarray_to_pil works on the CPU instead of cuda"

@@ -19,7 +19,6 @@ from ..runtime.files import write_atomically
 log = logging.getLogger("torch_rasterizer")
 
 _LARGEST = 64 * 2**20  # bytes; the programs of this pack take less than one MiB
-_POSIX = os.name == "posix"
 
 
 def cache_folder() -> Path:
@@ -68,15 +67,17 @@ def _read(folder: Path, name: str) -> bytes:
     Raises:
         OSError: there is none, or none to be trusted.
     """
-    if not _POSIX:
-        return _bytes(os.open(folder / name, os.O_RDONLY | getattr(os, "O_BINARY", 0)))
-    place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    try:
-        _check_owner(os.fstat(place), "its folder")
-        # Opening a FIFO would wait for somebody to write into it.
-        return _bytes(os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=place))
-    finally:
-        os.close(place)
+    if sys.platform == "win32":
+        descriptor = os.open(folder / name, os.O_RDONLY | os.O_BINARY)
+    else:
+        place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            _check_owner(os.fstat(place), "its folder")
+            # Opening a FIFO would wait for somebody to write into it.
+            descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=place)
+        finally:
+            os.close(place)
+    return _bytes(descriptor)
 
 
 def _bytes(descriptor: int) -> bytes:
@@ -84,41 +85,48 @@ def _bytes(descriptor: int) -> bytes:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             raise OSError("it is no regular file")
-        if _POSIX:
-            _check_owner(found, "it")
+        _check_owner(found, "it")
         if found.st_size > _LARGEST:
             raise OSError(f"it has {found.st_size} bytes, expected at most {_LARGEST}")
         return file.read(found.st_size)
 
 
 def _check_owner(found: os.stat_result, what: str) -> None:
-    if found.st_uid not in (os.geteuid(), 0):
-        raise PermissionError(f"{what} belongs to user {found.st_uid}, expected {os.geteuid()} or root")
-    if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise PermissionError(f"{what} has mode {stat.S_IMODE(found.st_mode):04o}: others may write there")
+    """
+    Raises:
+        PermissionError: somebody else can have written it.
+    """
+    if sys.platform != "win32":  # which has no owners and modes of that kind
+        if found.st_uid not in (os.geteuid(), 0):
+            raise PermissionError(f"{what} belongs to user {found.st_uid}, expected {os.geteuid()} or root")
+        if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise PermissionError(f"{what} has mode {stat.S_IMODE(found.st_mode):04o}: others may write there")
 
 
 def _write(folder: Path, name: str, data: bytes) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    if _POSIX:
-        _close_to_others(folder)
+    _close_to_others(folder)
 
     def write(temporary: Path) -> None:
         temporary.write_bytes(data)
-        if _POSIX:
+        if sys.platform != "win32":
             temporary.chmod(0o600)  # whatever the umask
 
     write_atomically(folder / name, write)
 
 
 def _close_to_others(folder: Path) -> None:
-    """Mode 0700 for a folder of this user; those of others are left as they are, and nothing is put there."""
-    place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    try:
-        found = os.fstat(place)
-        if found.st_uid != os.geteuid():
-            raise PermissionError(f"{folder} belongs to user {found.st_uid}, expected {os.geteuid()}")
-        if stat.S_IMODE(found.st_mode) != 0o700:
-            os.fchmod(place, 0o700)
-    finally:
-        os.close(place)
+    """Mode 0700 for a folder of this user; those of others are left as they are, and nothing is put there.
+
+    Nothing happens on Windows, which has no modes of that kind.
+    """
+    if sys.platform != "win32":
+        place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            found = os.fstat(place)
+            if found.st_uid != os.geteuid():
+                raise PermissionError(f"{folder} belongs to user {found.st_uid}, expected {os.geteuid()}")
+            if stat.S_IMODE(found.st_mode) != 0o700:
+                os.fchmod(place, 0o700)
+        finally:
+            os.close(place)

@@ -45,6 +45,7 @@ def _move_to_origin(group: Sequence[Part]) -> np.ndarray:
     """Move the parts' UVs by whole pictures to begin in 0..1; ``[2]`` int64, how many pictures they then span."""
     span = np.ones(2, np.int64)
     for part in group:
+        assert part.uvs is not None  # merge_textures gives some to each
         used = part.uvs[np.unique(part.faces)]
         first = np.floor(used.min(axis=0) + _ROUNDING)
         part.uvs = part.uvs - first

@@ -6,7 +6,7 @@ import io
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -93,7 +93,7 @@ def load_mesh(path: str | Path, on_warning: Callable[[str], None] | None = None)
     return assemble(loaded, path.stem, f"mesh file {path}", suffix not in _GLTF_SUFFIXES, textures)
 
 
-def _read(path: Path, textures: Textures, warn: Callable[[str], None]) -> trimesh.Scene | trimesh.Trimesh:
+def _read(path: Path, textures: Textures, warn: Callable[[str], None]) -> trimesh.parent.Geometry:
     """What trimesh makes of the file, its pictures replaced by stand-ins that ``textures`` knows."""
     import trimesh
 
@@ -166,8 +166,8 @@ def save_mesh(mesh: Mesh, path: str | Path) -> list[Path]:
     elif suffix == ".stl":
         mesh = Mesh(mesh.vertices, mesh.faces)
     normals = {".glb": "include_normals", ".ply": "vertex_normal"}
-    options = {normals[suffix]: mesh.normals is not None} if suffix in normals else {}
-    data = to_trimesh(mesh).export(file_type=suffix[1:], **options)
+    options: dict[str, Any] = {normals[suffix]: mesh.normals is not None} if suffix in normals else {}
+    data: Any = to_trimesh(mesh).export(file_type=suffix[1:], **options)  # bytes, for these suffixes
     write_atomically(path, lambda temporary: temporary.write_bytes(data))
     return [path]
 

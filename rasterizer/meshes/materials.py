@@ -34,6 +34,7 @@ def read_base_color(
 
     ``textures``: the pictures for which the material of a file has stand-ins.
     """
+    from PIL import Image
     from trimesh.visual.color import to_rgba
     from trimesh.visual.material import PBRMaterial, empty_material
 
@@ -44,9 +45,10 @@ def read_base_color(
         factor = material.baseColorFactor
         image = _find(material.baseColorTexture, textures)
         return image, WHITE if factor is None else tuple(np.asarray(factor)[:3] / 255)
-    image, diffuse = _find(getattr(material, "image", None), textures), getattr(material, "diffuse", None)
+    image = _find(getattr(material, "image", None), textures)
+    diffuse: Any = getattr(material, "diffuse", None)
     # trimesh stands in a grey image or a grey colour where a material has none.
-    if textures is None and image is not None:
+    if textures is None and isinstance(image, Image.Image):
         nothing = empty_material().image
         if image.size == nothing.size and image.convert("RGBA") == nothing.convert("RGBA"):
             return None, WHITE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -60,7 +61,8 @@ class Mesh:
     def to(self, device: torch.device | str) -> Mesh:
         """The same mesh with every tensor on ``device``."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return replace(self, **{name: value.to(device) for name, value in values.items() if isinstance(value, Tensor)})
+        moved: dict[str, Any] = {name: v.to(device) for name, v in values.items() if isinstance(v, Tensor)}
+        return replace(self, **moved)
 
     def require_uvs(self, input_name: str = "mesh") -> Tensor:
         """The ``[N, 2]`` UVs, for work that cannot do without.

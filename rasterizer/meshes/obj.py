@@ -116,7 +116,7 @@ def files_beside(mesh: Mesh, path: Path) -> list[Path]:
 
 def _own(path: Path) -> list[Path]:
     """The files beside an OBJ file that were written for it, also by a process that was killed then."""
-    found = {*islice(stems(path), 4), named_by(path)} - {None}
+    found = {stem for stem in (*islice(stems(path), 4), named_by(path)) if stem is not None}
     return [name for stem in found for name in _names(path, stem, KINDS) if is_part(name, path)]
 
 

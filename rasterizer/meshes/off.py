@@ -44,8 +44,8 @@ def read_off(data: bytes) -> trimesh.Trimesh:
     faces = array("q")
     for _ in range(polygons):
         row = _next(rows)
-        first, *others = row[1 : int(row[0]) + 1]
-        apex, ring = int(first), [int(other) for other in others]
+        corner, *others = row[1 : int(row[0]) + 1]
+        apex, ring = int(corner), [int(other) for other in others]
         for pair in zip(ring, ring[1:], strict=False):
             faces.extend((apex, *pair))
     return trimesh.Trimesh(vertices, np.frombuffer(faces, np.int64).reshape(-1, 3), process=False)

@@ -50,6 +50,7 @@ def to_trimesh(mesh: Mesh) -> trimesh.Trimesh:
     import trimesh
 
     colors = None if mesh.vertex_colors is None else array_to_bytes(as_array(mesh.vertex_colors))
+    visual: Any
     if mesh.uvs is None:
         visual = trimesh.visual.ColorVisuals(vertex_colors=colors)
     else:
@@ -128,17 +129,17 @@ def _join_parts(parts: list[Part], name: str, where: str) -> Mesh:
         raise ValueError(_NO_TRIANGLES.format("a mesh whose faces all repeat a vertex"))
 
     texture, metallic_roughness = merge_textures(parts)
-    colors = None
+    colors: list[np.ndarray] | None = None
     if any(part.colors is not None for part in parts):
         colors = [np.ones((len(p.vertices), 4)) if p.colors is None else p.colors for p in parts]
         if all((rgba[:, 3] == 1).all() for rgba in colors):
             colors = [rgba[:, :3] for rgba in colors]
     return Mesh(
-        vertices=_join([part.vertices for part in parts]),
+        vertices=_stack([part.vertices for part in parts]),
         faces=torch.from_numpy(faces.astype(np.int32)),
-        uvs=_join([part.uvs for part in parts]),
-        normals=_join([part.normals for part in parts]),
-        vertex_colors=None if colors is None else _join(colors),
+        uvs=_stack_all([part.uvs for part in parts]),
+        normals=_stack_all([part.normals for part in parts]),
+        vertex_colors=None if colors is None else _stack(colors),
         texture=_unit_range(texture),
         metallic_roughness=_unit_range(metallic_roughness),
         name=name,
@@ -149,10 +150,15 @@ def _unit_range(image: np.ndarray | None) -> torch.Tensor | None:
     return None if image is None else torch.from_numpy(image).to(torch.float32).div_(255)
 
 
-def _join(arrays: list[np.ndarray | None]) -> torch.Tensor | None:
+def _stack(arrays: list[np.ndarray]) -> torch.Tensor:
+    """The rows of all arrays as float32."""
+    return torch.from_numpy(np.concatenate(arrays).astype(np.float32))
+
+
+def _stack_all(arrays: list[np.ndarray | None]) -> torch.Tensor | None:
     """The rows of all arrays as float32, or None where one part has none."""
-    complete = all(array is not None for array in arrays)
-    return torch.from_numpy(np.concatenate(arrays).astype(np.float32)) if complete else None
+    there = [array for array in arrays if array is not None]
+    return _stack(there) if len(there) == len(arrays) else None
 
 
 def _read_part(tm: trimesh.Trimesh, transform: np.ndarray, srgb_colors: bool, textures: Textures | None) -> Part:
@@ -191,16 +197,17 @@ def _as_given(tm: trimesh.Trimesh, textures: Textures | None) -> Part:
     # Asking for vertex_normals would compute normals that crease along seams where the file had none.
     normals = _rows(tm.vertex_normals, vertices) if "vertex_normals" in tm._cache else None
     part = Part(vertices, faces, normals, uvs=None, colors=None, image=None, factor=WHITE)
-    if tm.visual.kind == "texture":
-        part.image, part.factor = read_base_color(tm.visual.material, textures)
-        part.orm, part.orm_factor = read_metallic_roughness(tm.visual.material, textures)
-        part.uvs = _rows(tm.visual.uv, vertices)
-        attributes = tm.visual.vertex_attributes
+    visual: Any = tm.visual
+    if visual.kind == "texture":
+        part.image, part.factor = read_base_color(visual.material, textures)
+        part.orm, part.orm_factor = read_metallic_roughness(visual.material, textures)
+        part.uvs = _rows(visual.uv, vertices)
+        attributes = visual.vertex_attributes
         part.colors = _rows(attributes.get("color", tm.vertex_attributes.get("color")), vertices)
-    elif tm.visual.kind == "vertex":
-        part.colors = _rows(tm.visual.vertex_colors, vertices)
-    elif tm.visual.kind == "face":
-        part.colors = np.repeat(tm.visual.face_colors, 3, axis=0)
+    elif visual.kind == "vertex":
+        part.colors = _rows(visual.vertex_colors, vertices)
+    elif visual.kind == "face":
+        part.colors = np.repeat(visual.face_colors, 3, axis=0)
         part.normals = None if normals is None else normals[faces.ravel()]
         part.vertices, part.faces = vertices[faces.ravel()], np.arange(faces.size).reshape(-1, 3)
     return part

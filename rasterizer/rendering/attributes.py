@@ -124,6 +124,7 @@ def _normal(raster: Raster, shading: str, encoding: str) -> Tensor:
         face = (raster.findices.to(torch.int64) - 1).clamp(min=0)
         normal = raster.mesh.face_normals()[face]
     else:
+        assert raster.mesh.normals is not None  # attribute_image sees to it, once for all views
         normal = raster.interpolate(raster.mesh.normals)
     if encoding == "raw":
         return torch.nn.functional.normalize(normal, dim=-1)

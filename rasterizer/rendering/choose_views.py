@@ -66,7 +66,7 @@ def add_views(
     areas = areas / areas.sum().clamp(min=1e-30)
     missing = areas * ~torch.stack(shown[: len(views)]).any(dim=0)
     fresh = torch.stack(shown[len(views) :])
-    added = []
+    added: list[View] = []
     while len(added) < most:
         gain, best = (fresh * missing).sum(dim=1).max(dim=0)
         if float(gain) <= _LEAST_SHARE:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -116,7 +117,7 @@ def rasterize_mesh(
     else:
         views = tuple(cameras) if cameras else (orbit_camera(0, 0),)
         clip = to_clip(mesh.vertices, views, width, height)
-    options = {"mode": mode, "tile_size": tile_size, "batch_size": batch_size, "backend": backend}
+    options: dict[str, Any] = {"mode": mode, "tile_size": tile_size, "batch_size": batch_size, "backend": backend}
     results = list(peel(clip, mesh.faces, (height, width), layers, on_progress=on_progress, **options))
     return Raster(
         torch.stack([drawn.findices for drawn in results], dim=1),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import PurePosixPath
@@ -32,16 +33,16 @@ def _of_machine() -> int:
     return 2 << 30  # Windows without psutil: a modest assumption is enough, chunks are far smaller
 
 
-def _of_process() -> Iterator[int]:
-    """What ``ulimit -v`` leaves."""
-    try:
-        import resource
+def _of_process() -> list[int]:
+    """What ``ulimit -v`` leaves, if there is such a limit; Windows has none."""
+    if sys.platform != "win32":
+        with suppress(ImportError, OSError, ValueError):  # macOS does not say what is in use
+            import resource
 
-        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-        if limit != resource.RLIM_INFINITY:
-            yield limit - int(_read("/proc/self/statm").split()[0]) * resource.getpagesize()
-    except (ImportError, OSError, ValueError):  # Windows has neither, macOS does not say what is in use
-        pass
+            limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+            if limit != resource.RLIM_INFINITY:
+                return [limit - int(_read("/proc/self/statm").split()[0]) * resource.getpagesize()]
+    return []
 
 
 def _of_container() -> Iterator[int]:

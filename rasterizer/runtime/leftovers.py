@@ -56,19 +56,21 @@ def _is_left(entry: os.DirEntry[str], machine: str, pid: int, started: int) -> b
 def _is_gone(pid: int, started: int) -> bool | None:
     """Whether a process of this machine has ended; None where that cannot be told."""
     if sys.platform == "win32":  # os.kill would end it there
-        try:
+        with suppress(ImportError):
             import psutil  # comes with ComfyUI; not a dependency of ours
-        except ImportError:
-            return None
-        return None if psutil.pid_exists(pid) else True
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return True
-    except OSError:  # it belongs to somebody else
-        pass
-    now = _started(pid)
-    return now != started if now and started else None
+
+            return None if psutil.pid_exists(pid) else True
+    else:
+        try:
+            os.kill(pid, 0)
+        except (ProcessLookupError, OverflowError):
+            return True
+        except OSError:  # it belongs to somebody else
+            pass
+        now = _started(pid)
+        if now and started:
+            return now != started
+    return None
 
 
 def _started(pid: int) -> int:

@@ -7,5 +7,8 @@ from collections.abc import Callable, Iterator
 
 def shares(report: Callable[[float], None], parts: int) -> Iterator[Callable[[float], None]]:
     """One progress callback for each of ``parts`` equal parts of a task whose progress ``report`` takes."""
-    for part in range(parts):
-        yield lambda share, part=part: report((part + share) / parts)
+
+    def within(part: int) -> Callable[[float], None]:
+        return lambda share: report((part + share) / parts)
+
+    return map(within, range(parts))

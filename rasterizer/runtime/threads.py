@@ -87,11 +87,12 @@ def share(tasks: Iterator[Callable[[], object]], threads: int, tick: Callable[[]
         tick: called on this thread before each of its tasks; may raise to stop.
     """
     if threads == 1:
-        for task in tasks:
+        for each in tasks:
             tick()
-            task()
+            each()
         return
-    lock, errors = threading.Lock(), []
+    lock = threading.Lock()
+    errors: list[BaseException] = []
     modes = torch.is_inference_mode_enabled(), torch.is_grad_enabled()
 
     def take() -> Callable[[], object] | None:

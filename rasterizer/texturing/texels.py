@@ -55,7 +55,7 @@ class Texels:
 
         def blend(part: slice) -> None:
             corners = self.mesh.faces.index_select(0, self.face[part]).long()
-            total = 0.0
+            total: Tensor | float = 0.0
             for corner, weight in zip(corners.unbind(1), self.weights[part].unbind(1), strict=True):
                 total = total + attribute.index_select(0, corner) * weight[:, None]
             values[part] = total

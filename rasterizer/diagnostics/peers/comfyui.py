@@ -38,7 +38,7 @@ def bare_call(
 def find_comfyui(device: torch.device) -> None:
     """Make ComfyUI's modules importable, without its server: where this pack lies in its ``custom_nodes``, or where the
     path names it."""
-    places = [Path(place) for place in (*sys.path, *Path(__file__).resolve().parents)]
+    places = [*map(Path, sys.path), *Path(__file__).resolve().parents]
     root = next((str(place) for place in places if (place / "comfy_extras").is_dir()), None)
     if root is None:
         return

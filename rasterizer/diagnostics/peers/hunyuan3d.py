@@ -78,11 +78,14 @@ def hy3dgen_renderer() -> ModuleType:
     from ... import dropin
 
     dropin.install()
-    (root,) = importlib.util.find_spec("hy3dgen").submodule_search_locations
+    found = importlib.util.find_spec("hy3dgen")
+    if found is None or found.submodule_search_locations is None:
+        raise ModuleNotFoundError("No module named 'hy3dgen'", name="hy3dgen")
+    (root,) = found.submodule_search_locations
     for name, folder in (("hy3dgen", root), ("hy3dgen.texgen", str(Path(root) / "texgen"))):
         # The package itself would import its diffusion pipelines.
         spec = ModuleSpec(name, None, is_package=True)
-        spec.submodule_search_locations.append(folder)
+        spec.submodule_search_locations = [folder]
         sys.modules[name] = importlib.util.module_from_spec(spec)
     return importlib.import_module("hy3dgen.texgen.differentiable_renderer.mesh_render")
 
@@ -152,6 +155,8 @@ def _sample(points: Tensor, image: Tensor, depth: Tensor, trust: Tensor, camera:
 
     ``image [N, N, C]``, ``depth [N, N]`` and ``trust [N, N]``; there is no trust in points that another one hides.
     """
+    if camera.half_height is None:
+        raise ValueError("views: one is in perspective, expected orthographic ones")
     size = len(image)
     right, up, toward = to_camera(points[None], [camera])[0].unbind(1)
     ndc = torch.stack((right, -up), dim=1) / camera.half_height

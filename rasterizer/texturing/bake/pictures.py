@@ -10,7 +10,7 @@ from torch import Tensor
 from ...rendering.raster import Raster
 from ...runtime.policy import device_policy
 from ...runtime.threads import share_rows
-from .view import Lens, Pictures
+from .view import Lens, Pictures, as_columns
 
 _BREAK = 8.0  # pixels that depth must jump, beyond what slopes make, for a pixel to hold the colour of two surfaces
 _NOTHING = 1e30  # depth of pixels that show no surface, or two
@@ -90,14 +90,14 @@ def _slopes(depth: Tensor, findices: Tensor, lenses: Sequence[Lens]) -> tuple[Te
     lens, faces = lenses[0], lenses[0].normals[0].shape[0]
     first = torch.arange(len(lenses), device=depth.device)[:, None, None] * faces
     face = (findices.long() - 1).clamp_(min=0).add_(first).view(-1)
-    normal = tuple(
+    normal = as_columns(
         torch.cat(values).index_select(0, face) for values in zip(*(each.normals for each in lenses), strict=True)
     )
     rows, columns = (torch.arange(n, dtype=depth.dtype, device=depth.device) for n in (lens.height, lens.width))
     up = (rows - (lens.height - 1) / 2)[:, None] * (-1 / lens.pixels)
     right = (columns - (lens.width - 1) / 2)[None] * (1 / lens.pixels)
     spread = depth if lens.perspective else torch.ones_like(depth)
-    place = tuple(value.reshape(-1) for value in (spread * right, spread * up, -depth))
+    place = as_columns(value.reshape(-1) for value in (spread * right, spread * up, -depth))
     slope_x, slope_y = lens.slopes(place, normal)
     return slope_x.view_as(depth), slope_y.view_as(depth)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -23,7 +23,12 @@ Columns = tuple[Tensor, Tensor, Tensor]
 
 def columns(vectors: Tensor) -> Columns:
     """``[n, 3]`` vectors as columns."""
-    x, y, z = vectors.t().contiguous().unbind(0)
+    return as_columns(vectors.t().contiguous().unbind(0))
+
+
+def as_columns(values: Iterable[Tensor]) -> Columns:
+    """Three columns that come one by one."""
+    x, y, z = values
     return x, y, z
 
 
@@ -81,7 +86,7 @@ class Lens:
                 width=width,
                 height=height,
                 base=number * height * width,
-                normals=tuple(_dot(normals, axis) for axis in rows),
+                normals=as_columns(_dot(normals, axis) for axis in rows),
             )
             lenses.append(lens)
         return lenses
@@ -103,13 +108,13 @@ class Lens:
         index = None
         if face.device.type == "cpu":
             index = (cosine > limit).nonzero().squeeze(1)
-            points = tuple(column.index_select(0, index) for column in points)
+            points = as_columns(column.index_select(0, index) for column in points)
             cosine, face = cosine.index_select(0, index), face.index_select(0, index)
-        place = tuple(_dot(points, axis).add_(shift) for axis, shift in zip(self.axes, self.offset, strict=True))
+        place = as_columns(_dot(points, axis).add_(shift) for axis, shift in zip(self.axes, self.offset, strict=True))
         column, row, depth = self._pixel(place)
         inside = (column > -0.5) & (column < self.width - 0.5) & (row > -0.5) & (row < self.height - 0.5)
         inside &= (depth > self.near) & (cosine > limit)
-        slopes = self.slopes(place, tuple(values.index_select(0, face) for values in self.normals))
+        slopes = self.slopes(place, as_columns(values.index_select(0, face) for values in self.normals))
         left, top = column.floor(), row.floor()
         corner = (column - left, row - top)
         places, shown, excess = self._pixels(left, top, corner, depth, slopes, pictures)
@@ -165,7 +170,7 @@ class Lens:
             return _dot(normals, tuple(value / length for value in self.axes[2]))
         # The camera stands where camera space has its origin.
         stands = [-sum(a[k] * o for a, o in zip(self.axes, self.offset, strict=True)) / length**2 for k in range(3)]
-        toward = tuple(at - column for at, column in zip(stands, points, strict=True))
+        toward = as_columns(at - column for at, column in zip(stands, points, strict=True))
         return _dot(normals, unit(toward))
 
     def _pixel(self, place: Columns) -> Columns:

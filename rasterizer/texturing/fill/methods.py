@@ -64,13 +64,14 @@ def fill_texture(
     def need(texels: int, share: float) -> int:
         return fill_bytes(texels, texture.shape[2], method, share)
 
-    check_memory("texture", tuple(painted.shape), mesh, need, "free some memory")
+    size = texture.shape[0], texture.shape[1]
+    check_memory("texture", size, mesh, need, "free some memory")
     painted = _check_painted(painted)
     mesh = within_float32(mesh)
     device = mesh.vertices.device
     texture, painted = texture.to(device, torch.float32).contiguous(), painted.to(device).contiguous()
     steps = shares(on_progress or (lambda share: None), 2)
-    texels = Texels.of(mesh, tuple(painted.shape), next(steps))
+    texels = Texels.of(mesh, size, next(steps))
     known = painted.view(-1).index_select(0, texels.index)
     gap = texels[(~known).nonzero().squeeze(1)]
     step = next(steps)
@@ -172,7 +173,7 @@ def _read(
 
     def read(part: slice) -> None:
         own = node.index_select(0, cell[part]).clamp(min=0)
-        total, weights = 0.0, 0.0
+        total, weights = values.new_zeros(()), points.new_zeros(())
         for other in (own, *graph.neighbors.index_select(0, own).unbind(1)):
             place = other.clamp(min=0)
             apart = (graph.points.index_select(0, place) - points[part]).square().sum(dim=1)

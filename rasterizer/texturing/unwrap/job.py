@@ -46,16 +46,16 @@ def bound(process: subprocess.Popen[bytes]) -> Iterator[None]:
 
     Elsewhere, and where Windows refuses, nothing happens: the work can be done all the same.
     """
-    if sys.platform != "win32":
+    if sys.platform == "win32":
+        kernel = ctypes.WinDLL("kernel32", use_last_error=True)
+        job = _make(kernel, process)
+        try:
+            yield
+        finally:
+            if job:
+                kernel.CloseHandle(job)
+    else:
         yield
-        return
-    kernel = ctypes.WinDLL("kernel32", use_last_error=True)
-    job = _make(kernel, process)
-    try:
-        yield
-    finally:
-        if job:
-            kernel.CloseHandle(job)
 
 
 def _make(kernel: ctypes.CDLL, process: subprocess.Popen[bytes]) -> int | None:
@@ -70,10 +70,11 @@ def _make(kernel: ctypes.CDLL, process: subprocess.Popen[bytes]) -> int | None:
     if (
         job
         and kernel.SetInformationJobObject(job, _EXTENDED_LIMIT_INFORMATION, byref(limits), sizeof(limits))
-        and kernel.AssignProcessToJobObject(job, int(process._handle))
+        and kernel.AssignProcessToJobObject(job, int(process._handle))  # type: ignore[attr-defined] # of Windows only
     ):
         return job
-    log.debug("No job for the xatlas process: error %d of Windows", ctypes.get_last_error())
+    if sys.platform == "win32":
+        log.debug("No job for the xatlas process: error %d of Windows", ctypes.get_last_error())
     if job:
         kernel.CloseHandle(job)
     return None

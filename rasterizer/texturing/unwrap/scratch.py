@@ -10,16 +10,15 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-try:
+if sys.platform != "win32":
     import fcntl
-except ImportError:  # Windows
-    fcntl = None
 
 _PREFIX = "torch_rasterizer_"
 _MARK = "in_use_by_torch_rasterizer"
@@ -47,29 +46,32 @@ def remove_leftovers() -> None:
 
 
 def _hold(folder: Path) -> IO[bytes]:
-    if fcntl is None:
-        return (folder / _MARK).open("wb")
-    unlocked = folder / f".{_MARK}"  # it gets its name when it is locked: without it nobody touches the folder
-    mark = unlocked.open("wb")
-    with suppress(OSError):  # a file system without locks: nobody else can lock it there either
-        fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        unlocked.rename(folder / _MARK)
+    if sys.platform == "win32":
+        mark = (folder / _MARK).open("wb")
+    else:
+        unlocked = folder / f".{_MARK}"  # it gets its name when it is locked: without it nobody touches the folder
+        mark = unlocked.open("wb")
+        with suppress(OSError):  # a file system without locks: nobody else can lock it there either
+            fcntl.flock(mark, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            unlocked.rename(folder / _MARK)
     return mark
 
 
 def _is_own(entry: os.DirEntry[str]) -> bool:
     found = entry.stat(follow_symlinks=False)
-    return stat.S_ISDIR(found.st_mode) and (fcntl is None or found.st_uid == os.geteuid())
+    return stat.S_ISDIR(found.st_mode) and (sys.platform == "win32" or found.st_uid == os.geteuid())
 
 
 def _is_left(mark: Path) -> bool:
-    if fcntl is None:
+    if sys.platform == "win32":
         mark.unlink()  # an OSError where it is open
-        return True
-    # Not for writing: network file systems then refuse the lock, which they would grant twice within one process.
-    descriptor = os.open(mark, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # an OSError where it is locked
-        return stat.S_ISREG(os.fstat(descriptor).st_mode)
-    finally:
-        os.close(descriptor)
+        left = True
+    else:
+        # Not for writing: network file systems then refuse the lock, which they would grant twice within one process.
+        descriptor = os.open(mark, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # an OSError where it is locked
+            left = stat.S_ISREG(os.fstat(descriptor).st_mode)
+        finally:
+            os.close(descriptor)
+    return left

@@ -148,7 +148,8 @@ def _run(arguments: list[str], errors: Path, report: Callable[[float], None]) ->
     finally:
         process.kill()
         process.wait()
-        process.stdin.close()
+        if process.stdin:
+            process.stdin.close()
         atexit.unregister(process.kill)
     if process.returncode:
         lines = errors.read_text(encoding="utf-8", errors="replace").strip().splitlines()

@@ -14,6 +14,8 @@ import math
 import os
 import signal
 import sys
+from contextlib import suppress
+from typing import Any
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python's own handler would wait for xatlas to return
@@ -38,42 +40,41 @@ def end_with(parent: int) -> None:
 
     A thread that watched it would never run while xatlas does. On Windows the parent sees to it (``job.py``).
     """
-    if os.name != "posix":
-        return
-    if not _killed_by_linux():
-        _fork_watcher()
-    if os.getppid() != parent:  # it was too late to ask
-        os._exit(1)
+    if sys.platform != "win32":
+        if not _killed_by_linux():
+            _fork_watcher()
+        if os.getppid() != parent:  # it was too late to ask
+            os._exit(1)
 
 
 def _killed_by_linux() -> bool:
     """Whether Linux kills this process when the thread ends that has started it, which waits for it."""
-    if not sys.platform.startswith("linux"):
-        return False
-    try:
-        return ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) == 0
-    except (OSError, AttributeError):  # a C library without it
-        return False
+    if sys.platform.startswith("linux"):
+        with suppress(OSError, AttributeError):  # a C library without it
+            return ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) == 0
+    return False
 
 
-def _fork_watcher() -> None:
-    """Start a process that kills this one at the end of standard input, which the parent holds open while it lives."""
-    worker = os.getpid()
-    try:
-        if os.fork():
+if sys.platform != "win32":
+
+    def _fork_watcher() -> None:
+        """Start a process that kills this one at the end of standard input, held open by the parent while it lives."""
+        worker = os.getpid()
+        try:
+            if os.fork():
+                return
+        except OSError:  # too many processes: the work itself can still be done
             return
-    except OSError:  # too many processes: the work itself can still be done
-        return
-    try:
-        while os.read(0, 1):
-            pass
-        if os.getppid() == worker:
-            os.kill(worker, signal.SIGKILL)
-    finally:
-        os._exit(0)
+        try:
+            while os.read(0, 1):
+                pass
+            if os.getppid() == worker:
+                os.kill(worker, signal.SIGKILL)
+        finally:
+            os._exit(0)
 
 
-def unwrap(vertices: np.ndarray, faces: np.ndarray, resolution: int, padding: int) -> dict[str, np.ndarray]:
+def unwrap(vertices: np.ndarray, faces: np.ndarray, resolution: int, padding: int) -> dict[str, Any]:
     """Cut the mesh into charts and pack them into a square of ``resolution`` pixels."""
     low, high = vertices.min(axis=0), vertices.max(axis=0)
     scale = _RADIUS / max(float(np.abs(high - low).max()), 1e-30)
@@ -89,10 +90,11 @@ def unwrap(vertices: np.ndarray, faces: np.ndarray, resolution: int, padding: in
     # The time grows with the pixels packed in, and a few charts find their places among fewer just as well.
     packed = min(resolution, max(_SMALLEST_PACKING, math.ceil(_TEXELS_PER_CHART * math.sqrt(atlas.chart_count))))
     fitted = _fit(texels, faces, max(atlas.width, atlas.height), packed, math.ceil(padding * packed / resolution))
+    between = float(padding)
     if fitted is None:  # too many charts for that padding: as packed at first, shrunk alike in both directions
         side = float(texels.max())
-        fitted, padding = texels / side, padding * resolution / side
-    return {"source": source, "faces": faces, "uvs": np.nan_to_num(fitted), "padding": float(padding)}
+        fitted, between = texels / side, padding * resolution / side
+    return {"source": source, "faces": faces, "uvs": np.nan_to_num(fitted), "padding": between}
 
 
 def _fit(texels: np.ndarray, faces: np.ndarray, side: int, resolution: int, padding: int) -> np.ndarray | None:

@@ -37,7 +37,8 @@ class VertexGraph:
         Args:
             starts: ``[V]`` bool, the vertices whose edges are wanted; None for all.
         """
-        start, end = faces.ravel(), faces[:, [1, 2, 0]].ravel()
+        start: np.ndarray = faces.ravel()
+        end: np.ndarray = faces[:, [1, 2, 0]].ravel()
         if starts is not None:
             wanted = np.flatnonzero(starts[start])
             start, end = start[wanted], end[wanted]

@@ -11,7 +11,7 @@ An order of operations is kept on a CPU only, so the work is done there whatever
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -21,6 +21,9 @@ from ....contract.checks import as_array
 from .rings import fill_by_rings
 from .sweeps import fill_by_sweeps
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
 METHODS = ("smooth", "forward")
 
 UNREACHED, PAINTED, FILLED = 0, 1, 2
@@ -28,12 +31,12 @@ UNREACHED, PAINTED, FILLED = 0, 1, 2
 
 
 def vertex_colors(
-    texture: Tensor,
-    mask: Tensor,
-    vtx_pos: Tensor,
-    vtx_uv: Tensor,
-    pos_idx: Tensor,
-    uv_idx: Tensor,
+    texture: Tensor | ArrayLike,
+    mask: Tensor | ArrayLike,
+    vtx_pos: Tensor | ArrayLike,
+    vtx_uv: Tensor | ArrayLike,
+    pos_idx: Tensor | ArrayLike,
+    uv_idx: Tensor | ArrayLike,
     method: str = "smooth",
 ) -> tuple[Tensor, Tensor]:
     """The colour of every vertex, read from the texture or filled in from its neighbours.
@@ -63,12 +66,12 @@ def vertex_colors(
 
 
 def inpaint_vertices(
-    texture: Tensor,
-    mask: Tensor,
-    vtx_pos: Tensor,
-    vtx_uv: Tensor,
-    pos_idx: Tensor,
-    uv_idx: Tensor,
+    texture: Tensor | ArrayLike,
+    mask: Tensor | ArrayLike,
+    vtx_pos: Tensor | ArrayLike,
+    vtx_uv: Tensor | ArrayLike,
+    pos_idx: Tensor | ArrayLike,
+    uv_idx: Tensor | ArrayLike,
     method: str = "smooth",
 ) -> tuple[Tensor, Tensor]:
     """The texture with :func:`vertex_colors` written at the texel of every corner that has a colour.
@@ -155,7 +158,7 @@ def _array(value: Any, name: str, shape: str, dtype: type) -> np.ndarray:
     if isinstance(value, Tensor):
         value = as_array(value.float() if value.is_floating_point() else value)
     try:
-        array = np.ascontiguousarray(value, dtype=dtype)
+        array: np.ndarray = np.ascontiguousarray(value, dtype=dtype)
     except (TypeError, ValueError):
         raise ValueError(f"{name}: is {type(value).__name__}, expected a tensor or array {shape}") from None
     sizes = shape.strip("[]").split(", ")
