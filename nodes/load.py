@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import folder_paths
@@ -12,13 +11,12 @@ from ..rasterizer.meshes.files import SUPPORTED_SUFFIXES, load_mesh
 from ..rasterizer.meshes.mesh import Mesh
 from ..rasterizer.meshes.sample_meshes import SAMPLES, sample_mesh
 from ..rasterizer.meshes.trimesh_objects import to_trimesh
+from ..rasterizer.runtime.log import log
 from ..rasterizer.runtime.safe_names import relative_parts, shortened
 from .host import inputs, versions
 from .host.meshes import write_mesh
 
 _SAMPLE = "sample: "
-
-log = logging.getLogger("torch_rasterizer")
 
 
 class LoadMeshNode(io.ComfyNode):

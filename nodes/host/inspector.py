@@ -14,7 +14,6 @@ the others follow while the next nodes work already.
 
 from __future__ import annotations
 
-import logging
 import os
 import struct
 import threading
@@ -32,12 +31,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...rasterizer.pictures.files import write_atomically
 from ...rasterizer.rendering.raster import Raster
+from ...rasterizer.runtime.files import write_atomically
+from ...rasterizer.runtime.log import log
 from . import versions
 from .values import RasterValue
-
-log = logging.getLogger("torch_rasterizer")
 
 KEY = "torch_raster_inspector"
 SUBFOLDER = "torch_raster"

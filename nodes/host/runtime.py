@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, TypeVar
@@ -12,9 +11,8 @@ import comfy.utils
 import torch
 
 from ...rasterizer.runtime.devices import working_device
+from ...rasterizer.runtime.log import log
 from ...rasterizer.runtime.memory import is_out_of_memory
-
-log = logging.getLogger("torch_rasterizer")
 
 T = TypeVar("T")
 

@@ -7,13 +7,13 @@ what they take and give.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Any
 
 import torch
 
 from ..runtime.devices import device_name
+from ..runtime.log import log
 from ..runtime.presence import installed
 from ..runtime.wishes import ENVIRONMENT, environment, no_backend, wishes
 from .eager import interpolate as eager_interpolate
@@ -23,8 +23,6 @@ from .kernels import interpolate as kernel_interpolate
 from .kernels import rasterize as kernel_rasterize
 from .others import custom_rasterizer as native
 from .others import nvdiffrast
-
-log = logging.getLogger("torch_rasterizer")
 
 # In order of priority.
 BACKENDS: tuple[Backend, ...] = (

@@ -7,7 +7,6 @@ owners and modes an entry counts only where nobody but this user and root can ha
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
 import stat
 import sys
@@ -15,8 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..runtime.files import write_atomically
-
-log = logging.getLogger("torch_rasterizer")
+from ..runtime.log import log
 
 _LARGEST = 64 * 2**20  # bytes; the programs of this pack take less than one MiB
 

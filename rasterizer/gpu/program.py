@@ -7,7 +7,6 @@ Python (:mod:`.structs`), and its own source. A program's source ``NAME.cu`` lie
 from __future__ import annotations
 
 import ctypes
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,11 +16,10 @@ from typing import TypeVar
 
 import torch
 
+from ..runtime.log import log
 from .cache import cached
 from .platforms import Blocks, Cuda, Hip, Launch, LaunchError, Platform
 from .structs import Struct, c_text
-
-log = logging.getLogger("torch_rasterizer")
 
 T = TypeVar("T")
 

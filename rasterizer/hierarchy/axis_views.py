@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,9 +12,8 @@ from ..cameras.uv_layout import uv_to_clip
 from ..meshes.mesh import Mesh
 from ..ops import interpolate
 from ..ops import peel as draw_layers
+from ..runtime.log import log
 from .surface_samples import image_axes
-
-log = logging.getLogger("torch_rasterizer")
 
 
 @dataclass(frozen=True)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from ..contract.checks import as_tensor, check_integer
+from ..runtime.log import log
 from .construct import build, check_levels
 from .level import Built
 from .surface_samples import Views
-
-log = logging.getLogger("torch_rasterizer")
 
 
 def build_hierarchy(

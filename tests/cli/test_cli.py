@@ -196,3 +196,16 @@ def test_runs_by_its_path_where_python_ignores_the_folder(tmp_path: Path) -> Non
         text=True,
     )
     assert done.returncode == 0 and "Backends:" in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("words", [["--version"], ["--help"], ["no-such-command"]])
+def test_what_asks_for_no_work_does_not_wait_for_pytorch(words: list[str]) -> None:
+    code = f"""
+import sys
+from rasterizer.cli.main import main
+try:
+    main({words!r})
+except SystemExit:
+    sys.exit("torch" in sys.modules)
+"""
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True).returncode == 0

@@ -11,16 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from rasterizer.pictures.files import write_atomically
 from rasterizer.runtime import leftovers
-from rasterizer.runtime.files import write_together
+from rasterizer.runtime.files import write_atomically, write_together
 from rasterizer.runtime.leftovers import remove_leftovers, temporary_name
 from tests.support.paths import ROOT
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from rasterizer.pictures.files import write_atomically
+from rasterizer.runtime.files import write_atomically
 
 def write(temporary):
     temporary.write_bytes(b"half")

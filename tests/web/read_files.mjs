@@ -1,5 +1,5 @@
 /**
- * Reads what `nodes/inspector.py` has written, for a test in Python: `node read_files.mjs JOB.json` prints JSON.
+ * Reads what `nodes/host/inspector.py` has written, for a test in Python: `node read_files.mjs JOB.json` prints JSON.
  *
  * The job is `{folder, entry}`: all that the inspector finds in the pictures of an entry, or `{folder, files}`: the
  * bytes of PNG files.

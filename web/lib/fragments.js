@@ -4,7 +4,7 @@ import { decodePng } from "./png.js";
 const RETRIES = [200, 400, 800, 1600, 3200];
 
 /**
- * What a node's `ui` result says of its pictures; see nodes/inspector.py.
+ * What a node's `ui` result says of its pictures; see nodes/host/inspector.py.
  * @typedef {object} Entry
  * @property {string} subfolder of the temp folder, with all files
  * @property {number} width of the raster
