@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import types
 
 import pytest
@@ -40,7 +41,12 @@ def test_environment_forbids(environment) -> None:
 
 
 def test_environment_forces_and_says_why_it_cannot(environment, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(native, "_load", lambda: (_ for _ in ()).throw(ImportError("undefined symbol: c10")))
+    class Broken(types.ModuleType):
+        @property
+        def rasterize_image(self) -> None:
+            raise ImportError("undefined symbol: c10")
+
+    monkeypatch.setitem(sys.modules, native.MODULE, Broken(native.MODULE))
     environment("custom_rasterizer")
     with pytest.raises(ValueError, match="asked for by TORCH_RASTERIZER_BACKEND.*undefined symbol"):
         rasterizer.rasterize(POS, TRI, (8, 8))
@@ -106,7 +112,8 @@ def test_native_module_is_used_when_asked_for(monkeypatch: pytest.MonkeyPatch) -
         calls.append((tuple(pos.shape), tri.dtype, tuple(prior.shape), width, height, used))
         return [torch.ones(height, width, dtype=torch.int32), torch.zeros(height, width, 3)]
 
-    monkeypatch.setattr(native, "_load", lambda: types.SimpleNamespace(rasterize_image=rasterize_image))
+    module = types.SimpleNamespace(rasterize_image=rasterize_image, __file__="compiled.so")
+    monkeypatch.setitem(sys.modules, native.MODULE, module)
     views = torch.stack((POS, POS))
     got = rasterizer.rasterize(views, TRI.long(), (4, 6), depth_prior=torch.zeros(4, 6), backend="custom_rasterizer")
     assert calls == [((len(POS), 4), torch.int32, (4, 6), 6, 4, 1)] * 2
@@ -114,9 +121,7 @@ def test_native_module_is_used_when_asked_for(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_module_that_is_not_compiled_is_not_taken_for_the_native_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(
-        __import__("sys").modules, "custom_rasterizer_kernel", types.ModuleType("custom_rasterizer_kernel")
-    )
+    monkeypatch.setitem(sys.modules, native.MODULE, types.ModuleType(native.MODULE))
     assert "has no rasterize_image" in native.reason_against(CPU)
     assert "no mps version" in native.reason_against(torch.device("mps"))
 

@@ -107,7 +107,7 @@ def test_cache_that_fails_in_any_way_costs_the_compile_time_only(
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(cache, "_read", fail, raising=False)
+    monkeypatch.setattr(cache, "_read", fail)
     monkeypatch.setattr(cache, "write_atomically", fail)
     assert again() == b"made"
 
@@ -174,7 +174,7 @@ def test_links_and_pipes_are_replaced_and_not_opened(entry: Path, tmp_path: Path
 
 
 def test_entry_of_any_size_is_bounded(entry: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache, "_LARGEST", 10, raising=False)
+    monkeypatch.setattr(cache, "_LARGEST", 10)
     assert again() == b"made"
 
 

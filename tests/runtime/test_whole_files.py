@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from rasterizer.runtime import leftovers
 from rasterizer.runtime.files import write_atomically, write_together
 from rasterizer.runtime.leftovers import remove_leftovers, temporary_name
 from tests.support.paths import ROOT
@@ -82,10 +81,13 @@ def test_an_id_that_is_used_again_is_not_mistaken(tmp_path: Path) -> None:
     assert names(tmp_path) == {mine}
 
 
-def test_another_machine_has_a_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as patch:
-        patch.setattr(leftovers, "_machine", lambda: "0123abcd")
-        young, old = temporary_name(), temporary_name(".obj")
+def test_another_machine_has_a_day(tmp_path: Path) -> None:
+    def elsewhere(name: str) -> str:
+        machine, *rest = name.rsplit("-", 3)
+        return "-".join((machine[:-8] + "0123abcd", *rest))
+
+    young, old = elsewhere(temporary_name()), elsewhere(temporary_name(".obj"))
+    assert young.rpartition("-")[0] != temporary_name().rpartition("-")[0]
     for name, age in ((young, 3600), (old, 25 * 3600)):
         (tmp_path / name).touch()
         os.utime(tmp_path / name, (time.time() - age,) * 2)

@@ -149,10 +149,9 @@ def test_many_faces_are_warned_of(
     monkeypatch.setattr(unwrap, "MANY_FACES", 10)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: True)
 
-    def instead(*arguments: object) -> None:
+    def stop(share: float) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(unwrap, "_run", instead)
     with caplog.at_level(logging.WARNING), pytest.raises(KeyboardInterrupt):
-        unwrap_uv(knot)
+        unwrap_uv(knot, on_progress=stop)
     assert advice(len(knot.faces)) in caplog.text and "Decimate Mesh" in caplog.text

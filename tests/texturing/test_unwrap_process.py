@@ -163,7 +163,8 @@ def test_a_parent_that_is_gone_already() -> None:
 
 
 def test_only_what_is_certainly_left_over_is_removed(temporary: Path) -> None:
-    mark = scratch._MARK
+    with scratch.scratch_folder() as made:
+        (mark,) = os.listdir(made)
     left, foreign, unmarked, other = (
         temporary / name for name in ("torch_rasterizer_a", "torch_rasterizer_b", "torch_rasterizer_c", "other")
     )
