@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -204,12 +206,102 @@ def _numbering(keys: Tensor) -> Numbering:
     return Numbering(number, first, known, number_of_key)
 
 
+@dataclass(frozen=True)
+class _Tables:
+    """What the kernels write of all levels, finest first: ``room`` cells, of which ``size`` are there before padding.
+
+    Attributes:
+        sizes: cells of each level without padding.
+        rooms: and most with it: each cell of the coarser level may lack a child.
+        starts: first cell of each level, and the end.
+        cells: ``[room, 3]`` int64.
+        points: ``[room, 3]`` float32.
+        dims, down, rules: ``[room]`` int64.
+        flags: ``[2 * room]`` int64, even and odd of a level, then of the next.
+        seen: ``[room]`` uint8.
+        child: ``[room]`` int64, of the coarser cell, for the level below it.
+        needed: ``[room]`` int32, likewise.
+        hits: ``[2 * room]`` int32 zeros, likewise.
+        first: ``[size]`` int64.
+        votes: ``[size, 3]`` int32 zeros.
+        of_sample: ``[levels, samples]`` int64.
+        counts: ``[levels]`` int64.
+    """
+
+    sizes: list[int]
+    rooms: list[int]
+    starts: list[int]
+    cells: Tensor
+    points: Tensor
+    dims: Tensor
+    down: Tensor
+    rules: Tensor
+    flags: Tensor
+    seen: Tensor
+    child: Tensor
+    needed: Tensor
+    hits: Tensor
+    first: Tensor
+    votes: Tensor
+    of_sample: Tensor
+    counts: Tensor
+
+    @classmethod
+    def of(cls, sizes: list[int], samples: int, device: torch.device) -> _Tables:
+        """Room for levels of ``sizes`` cells over so many samples."""
+        levels, size = len(sizes), sum(sizes)
+        rooms = [sum(sizes[number:]) for number in range(levels)]
+        starts = [0, *accumulate(rooms)]
+        room = starts[-1]
+        dims, down, rules, child = (_integers(device, room) for _ in range(4))
+        hits, votes = torch.zeros((2 * room + 3 * size,), dtype=torch.int32, device=device).split([2 * room, 3 * size])
+        return cls(
+            sizes,
+            rooms,
+            starts,
+            cells=_integers(device, room, 3),
+            points=torch.empty((room, 3), dtype=torch.float32, device=device),
+            dims=dims,
+            down=down,
+            rules=rules,
+            flags=_integers(device, 2 * room),
+            seen=torch.empty((room,), dtype=torch.uint8, device=device),
+            child=child,
+            needed=torch.empty((room,), dtype=torch.int32, device=device),
+            hits=hits,
+            first=torch.full((size,), NEVER, dtype=torch.int64, device=device),
+            votes=votes,
+            of_sample=_integers(device, levels, samples),
+            counts=_integers(device, levels),
+        )
+
+    def describe(self, number: int, row: Any) -> None:
+        """Fill in where a level's parts are, for a ``Level`` of kernels.cu."""
+        start, above = self.starts[number], self.starts[number + 1]  # above: what belongs to cells of the coarser level
+        before = sum(self.sizes[:number])
+        row.size, row.room = self.sizes[number], self.rooms[number]
+        row.of_sample = self.of_sample[number].data_ptr()
+        row.first, row.votes = self.first.data_ptr() + 8 * before, self.votes.data_ptr() + 12 * before
+        row.cells, row.points = self.cells.data_ptr() + 24 * start, self.points.data_ptr() + 12 * start
+        row.dims, row.down, row.rules = (one.data_ptr() + 8 * start for one in (self.dims, self.down, self.rules))
+        row.flags, row.seen = self.flags.data_ptr() + 16 * start, self.seen.data_ptr() + start
+        row.hits, row.needed = self.hits.data_ptr() + 8 * above, self.needed.data_ptr() + 4 * above
+        row.child, row.count = self.child.data_ptr() + 8 * above, self.counts.data_ptr() + 8 * number
+
+    def level(self, number: int, resolution: int, neighbors: Tensor) -> Level:
+        """A level that is finished."""
+        start, room, total = self.starts[number], self.rooms[number], len(neighbors)
+        part = slice(start, start + total)
+        corners = self.flags[2 * start : 2 * (start + room)].view(2, room)[:, :total]
+        below = self.down[part] if number + 1 < len(self.sizes) else None
+        return Level(resolution, self.cells[part], corners, neighbors, below)
+
+
 def _levels(numbered: Numbered, resolutions: Sequence[int]) -> list[Level]:
     """All levels, padded and linked, of resolutions that halve exactly, finest first; at least one sample."""
     samples, finest = numbered.samples, numbered.numbering
     coordinates, normals = numbered.coordinates.contiguous(), numbered.normals.contiguous()
     device, levels, count = coordinates.device, len(resolutions), len(coordinates)
-    apart = resolutions[0] ** 3
     params = _Params(
         coordinates=coordinates.data_ptr(),
         normals=normals.data_ptr(),
@@ -222,13 +314,13 @@ def _levels(numbered: Numbered, resolutions: Sequence[int]) -> list[Level]:
         samples=len(samples.visit),
         pixels=samples.pixels,
         layers=samples.layers,
-        apart=apart,
+        apart=resolutions[0] ** 3,
         height=samples.sizes[0][0],
         width=samples.sizes[0][1],
         levels=levels,
     )
-    for number, resolution in enumerate(resolutions):
-        params.level[number].resolution = resolution
+    for row, resolution in zip(params.level, resolutions, strict=False):
+        row.resolution = resolution
     launch = _launcher(device, params)
     offsets, coarse = [0], finest
     if levels > 1:
@@ -240,57 +332,36 @@ def _levels(numbered: Numbered, resolutions: Sequence[int]) -> list[Level]:
         bounds = torch.arange(levels, device=device) * count
         offsets = torch.searchsorted(coarse.first, bounds).tolist()
     sizes = [count, *(stop - start for start, stop in zip(offsets, offsets[1:], strict=False))]
-    rooms = [sum(sizes[number:]) for number in range(levels)]  # each cell of the coarser level may lack a child
-    starts = [0, *accumulate(rooms)]
-    room = starts[-1]
-
-    first = torch.full((sum(sizes),), NEVER, dtype=torch.int64, device=device)
-    zeros = torch.zeros((2 * room + 3 * sum(sizes),), dtype=torch.int32, device=device)
-    cells, of_sample = _integers(device, room, 3), _integers(device, levels, params.samples)
-    dims, down, rules, child, counts = (_integers(device, size) for size in (room, room, room, room, levels))
-    flags, points = _integers(device, 2 * room), torch.empty((room, 3), dtype=torch.float32, device=device)
-    needed = torch.empty((room,), dtype=torch.int32, device=device)
-    seen = torch.empty((room,), dtype=torch.uint8, device=device)
-    for number, start in enumerate(starts[:-1]):
-        row, above = params.level[number], starts[number + 1]  # above: what belongs to cells of the coarser level
-        known = coarse if number else finest
-        row.of_sample = of_sample.data_ptr() + 8 * number * params.samples
-        row.first = first.data_ptr() + 8 * sum(sizes[:number])
-        row.cells, row.points = cells.data_ptr() + 24 * start, points.data_ptr() + 12 * start
-        row.dims, row.down, row.rules = (tensor.data_ptr() + 8 * start for tensor in (dims, down, rules))
-        row.flags, row.seen = flags.data_ptr() + 16 * start, seen.data_ptr() + start
-        row.votes = zeros.data_ptr() + 4 * (2 * room + 3 * sum(sizes[:number]))
-        row.hits, row.needed = zeros.data_ptr() + 8 * above, needed.data_ptr() + 4 * above
-        row.child, row.count = child.data_ptr() + 8 * above, counts.data_ptr() + 8 * number
-        row.keys, row.number_of_key = known.keys.data_ptr(), known.number_of_key.data_ptr()
-        row.key_count, row.key_shift = len(known.keys), number * apart
+    tables = _Tables.of(sizes, params.samples, device)
+    for number in range(levels):
+        row, known = params.level[number], coarse if number else finest
+        tables.describe(number, row)
         row.offset = offsets[number - 1] if number else 0
-        row.size, row.room = sizes[number], rooms[number]
+        row.keys, row.number_of_key = known.keys.data_ptr(), known.number_of_key.data_ptr()
+        row.key_count, row.key_shift = len(known.keys), number * params.apart
+    neighbors = _fill_in(params, tables, launch)
+    return [tables.level(number, resolutions[number], rows) for number, rows in enumerate(neighbors)]
 
-    launch("represent", max(sizes), levels)
+
+def _fill_in(params: Any, tables: _Tables, launch: Callable[..., None]) -> list[Tensor]:
+    """Run the kernels that fill the tables; ``[N, 9]`` int64 neighbours of each level's cells, with padding."""
+    levels, device = params.levels, tables.cells.device
+    launch("represent", max(tables.sizes), levels)
     for params.current in range(levels - 1):
-        launch("vote", sizes[params.current])
-        launch("elect", sizes[params.current + 1])
+        launch("vote", tables.sizes[params.current])
+        launch("elect", tables.sizes[params.current + 1])
     launch("belong", params.samples, levels)
-    launch("judge", max(sizes), levels)
-    orders = []
+    launch("judge", max(tables.sizes), levels)
+    orders = []  # to be kept until the kernels have run
     for params.current in reversed(range(levels - 1)):
         finer, coarser = params.level[params.current], params.current + 1
         launch("hit", finer.size)
-        launch("lack", rooms[coarser])
-        orders.append(needed[starts[coarser] : starts[coarser + 1]].cumsum(0))
+        launch("lack", tables.rooms[coarser])
+        orders.append(tables.needed[tables.starts[coarser] : tables.starts[coarser + 1]].cumsum(0))
         finer.order = orders[-1].data_ptr()
-        launch("adopt", rooms[coarser])
-    totals = counts.tolist()
-    neighbors = [_integers(device, total, 9) for total in totals]
+        launch("adopt", tables.rooms[coarser])
+    neighbors = [_integers(device, total, 9) for total in tables.counts.tolist()]
     for row, rows in zip(params.level, neighbors, strict=False):
         row.neighbors = rows.data_ptr()
-    launch("look", 9 * max(totals), levels)
-
-    pyramid = []
-    for number, (resolution, start, total) in enumerate(zip(resolutions, starts, totals, strict=False)):
-        part = slice(start, start + total)
-        pairs = flags[2 * start : 2 * (start + rooms[number])].view(2, rooms[number])[:, :total]
-        below = down[part] if number + 1 < levels else None
-        pyramid.append(Level(resolution, cells[part], pairs, neighbors[number], below))
-    return pyramid
+    launch("look", 9 * max(map(len, neighbors)), levels)
+    return neighbors
