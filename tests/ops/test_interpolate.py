@@ -130,6 +130,14 @@ def test_nothing_of_nothing(shape: tuple[int, ...], channels: int, policy: str) 
     assert rasterizer.barycentrics(POS, TRI, found).shape == (*shape, 3)
 
 
+def test_attributes_without_channels(policy: str) -> None:
+    col = torch.zeros(len(POS), 0)
+    assert rasterizer.interpolate(col, FOUND, WEIGHTS, TRI).shape == (40, 50, 0)
+    leaf, weights = col.requires_grad_(), WEIGHTS.clone().requires_grad_()
+    rasterizer.interpolate(leaf, FOUND, weights, TRI).sum().backward()
+    assert leaf.grad.shape == col.shape and not weights.grad.any()
+
+
 @pytest.mark.parametrize("gradient", [False, True])
 def test_memory_that_runs_out(gradient: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     from rasterizer.backends import registry

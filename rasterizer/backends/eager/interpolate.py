@@ -39,7 +39,7 @@ def interpolate(col: Tensor, findices: Tensor, barycentric: Tensor, tri: Tensor,
     """
     views, channels = findices.shape[0], col.shape[2]
     dtype = torch.promote_types(col.dtype, barycentric.dtype)
-    if not findices.numel():
+    if not (findices.numel() and channels):
         return torch.empty((*findices.shape, channels), dtype=dtype, device=col.device)
     policy = device_policy(col.device)
     found, weights = findices.reshape(views, -1), barycentric.reshape(views, -1, 3)
@@ -65,7 +65,7 @@ def interpolate_out_of_place(
 ) -> Tensor:
     """:func:`interpolate` by operators alone that write into no tensor there is, so that autograd can pass through."""
     views, channels = findices.shape[0], col.shape[2]
-    if not findices.numel():
+    if not (findices.numel() and channels):
         nothing = col[..., :0].sum() + barycentric[..., :0].sum()  # of their dtype, and gradients pass through it
         return nothing.expand(*findices.shape, channels).clone()
     found, weights = findices.reshape(views, -1), barycentric.reshape(views, -1, 3)
