@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import comfy.model_management as management
 from comfy_api.latest import io, ui
 
-from ..rasterizer.diagnostics import selftest, speed
 from ..rasterizer.diagnostics.info import ENVIRONMENT, BackendInfo, Fact, backend_info
 from .host import inputs, versions
 from .host.runtime import Progress
+
+if TYPE_CHECKING:
+    from ..rasterizer.diagnostics.selftest import Check
 
 KEY = "torch_raster_report"
 
@@ -58,6 +60,9 @@ class BackendInfoNode(io.ComfyNode):
     @classmethod
     def execute(cls, self_test: bool, benchmark: bool) -> io.NodeOutput:
         """Report, check, measure."""
+        # Imported here: nobody who starts ComfyUI waits for reference and scenes.
+        from ..rasterizer.diagnostics import selftest, speed
+
         device = management.get_torch_device()
         info = backend_info(device)
         progress = Progress(int(self_test) + int(benchmark) or 1)
@@ -83,7 +88,7 @@ class BackendInfoNode(io.ComfyNode):
         return io.NodeOutput(text, info.active, info.device, ui=shown)
 
 
-def _results(checks: list[selftest.Check]) -> list[Fact]:
+def _results(checks: list[Check]) -> list[Fact]:
     """A row that sums up the self-test, then one for each check that failed."""
     failed = [Fact(check.name, check.detail, "bad") for check in checks if not check.passed]
     passed = f"{len(checks) - len(failed)} of {len(checks)} checks passed"

@@ -7,7 +7,6 @@ import json
 import math
 import os
 import re
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -500,9 +499,9 @@ class TestBackendInfo:
 
     def test_checks_that_fail_are_marked(self, pack: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
         node = pack.nodes["BackendInfo"]
-        selftest = sys.modules[node.__module__].selftest
-        checks = [selftest.Check("a scene", False, "3 of 9 pixels show another face"), selftest.Check("b", True, "x")]
-        monkeypatch.setattr(selftest, "run", lambda device: iter(checks))
+        check = pack.selftest.Check
+        checks = [check("a scene", False, "3 of 9 pixels show another face"), check("b", True, "x")]
+        monkeypatch.setattr(pack.selftest, "run", lambda device: iter(checks))
         output = node.execute(self_test=True, benchmark=False)
         assert "Self-test: 1 of 2 checks passed\n  a scene: 3 of 9 pixels" in output.args[0]
         rows = output.ui["torch_raster_report"][0]["tables"][-1]["rows"]

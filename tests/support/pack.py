@@ -53,6 +53,7 @@ def load_nodes() -> SimpleNamespace:
         "mesh": "rasterizer.meshes.mesh",
         "samples": "rasterizer.meshes.sample_meshes",
         "need": "rasterizer.texturing.need",
+        "selftest": "rasterizer.diagnostics.selftest",
     }
     borders = [importlib.import_module(f"{name}.nodes.host.{kind}") for kind in ("meshes", "cameras")]
     return SimpleNamespace(
