@@ -1,21 +1,23 @@
 """Building a hierarchy: on which device, and by which of the two ways.
 
 :mod:`.operators` and :mod:`.kernels` each offer ``build``, with the same arguments and the same result to the last bit,
-and know nothing of each other. Only this module knows that there are two.
+and know nothing of each other. Only this module knows that there are two. It imports them when one is built: ComfyUI's
+start, which imports this module, needs neither.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 
 from ..runtime.devices import double_device
 from ..runtime.wishes import kernels_allowed
-from . import kernels, operators
-from .kernel_check import check_kernels
-from .level import Built
 from .surface_samples import Views
+
+if TYPE_CHECKING:
+    from .level import Built
 
 
 def build(
@@ -38,6 +40,8 @@ def build(
     Raises:
         ValueError: a valid pixel holds a position that is NaN or far outside the cube.
     """
+    from . import kernels, operators
+
     home = views.positions[0].device
     device = double_device(home)
     request = (views.to(device), levels, resolution, split_sides, on_progress)
@@ -51,7 +55,12 @@ def build(
 
 def kernels_work(device: torch.device) -> bool:
     """Whether the GPU kernels work on ``device`` and are not forbidden. The first call compiles and tests them."""
-    return device.type == "cuda" and kernels_allowed() and not kernels.PROGRAM.reason_against(device, check_kernels)
+    if device.type != "cuda" or not kernels_allowed():
+        return False
+    from . import kernels
+    from .kernel_check import check_kernels
+
+    return not kernels.PROGRAM.reason_against(device, check_kernels)
 
 
 def check_levels(levels: int, resolution: int, name: str) -> None:

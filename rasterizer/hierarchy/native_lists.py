@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -10,8 +11,10 @@ from torch import Tensor
 from ..contract.checks import as_tensor, check_integer
 from ..runtime.log import log
 from .construct import build, check_levels
-from .level import Built
 from .surface_samples import Views
+
+if TYPE_CHECKING:
+    from .level import Built
 
 
 def build_hierarchy(
