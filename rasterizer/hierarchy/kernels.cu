@@ -21,8 +21,6 @@
 //   adopt      a thread per coarser cell: makes that child, or gives its flags to the one that is there
 //   look       a thread per cell, level and neighbour
 
-enum { FIRST = -1, NEAREST = 0, LAST = 1 };
-
 __device__ inline i64 index_of_thread() { return (i64)blockIdx.x * blockDim.x + threadIdx.x; }
 
 // An axis of a point (of its row, column or depth in a view) on a grid of `size`; toward zero, as the C language.

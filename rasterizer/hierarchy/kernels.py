@@ -20,7 +20,7 @@ from ..gpu.structs import struct
 from .cells import Numbering
 from .level import Built, Level
 from .numbered import Numbered, number_cells
-from .surface_samples import NEVER, Samples, Views, per_view
+from .surface_samples import FIRST, LAST, NEAREST, NEVER, Samples, Views, per_view
 
 _LEVELS = 16  # at most
 _THREADS = 256  # of a block, in every kernel
@@ -102,7 +102,7 @@ PROGRAM = Program(
     ),
     "the grid hierarchy",
     structs=(_Images, _Keys, _Level, _Params),
-    defines={"THREADS": _THREADS, "NEVER": NEVER},
+    defines={"THREADS": _THREADS, "NEVER": NEVER, "FIRST": FIRST, "NEAREST": NEAREST, "LAST": LAST},
 )
 
 

@@ -14,6 +14,9 @@ from torch import Tensor
 NEVER = torch.iinfo(torch.int64).max
 """A visit that does not take place."""
 
+FIRST, NEAREST, LAST = -1, 0, 1
+"""Which layer of a neighbouring pixel is a cell's neighbour: the first, the one nearest in depth, or the last."""
+
 
 @dataclass(frozen=True)
 class Views:

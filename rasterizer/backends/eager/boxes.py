@@ -50,8 +50,11 @@ MOST_SLACK = 2.0
 LEAST_SLACK = 2.0**-8
 """Pixels; enough to round up a corner that lies on a pixel centre, and to outweigh the rounding of a sum."""
 
-_EDGE_SLACK = 2.0**-20  # of an edge value in a tile, by the magnitudes of its terms: 16 u
-_LEAST_WEIGHT = 2.0**-99  # a barycentric below, were it negative, might be 0, which covers
+EDGE_SLACK = 2.0**-20
+"""Of an edge value in a tile, by the magnitudes of its terms: 16 u."""
+
+LEAST_WEIGHT = 2.0**-99
+"""A barycentric that is less than this below 0 may be computed as 0, which covers."""
 
 
 @dataclass(frozen=True)
@@ -176,13 +179,13 @@ def touched(boxes: Boxes) -> Tensor:
     x, y = distance = middle + 0.5 - boxes.rows[AX:BX]  # of the middle from corner a
     far_x, far_y = distance.abs() + half  # of the farthest pixel
     half_x, half_y = half
-    least = area * _LEAST_WEIGHT
+    least = area * LEAST_WEIGHT
 
     def most(slope_x: Tensor, slope_y: Tensor) -> tuple[Tensor, Tensor]:
         """The largest value in the box, times the area, and its slack."""
         across, down = slope_x.abs(), slope_y.abs()
         value = (slope_x * x + slope_y * y) * sign
-        return value + down * half_y + across * half_x, (down * far_y + far_x * across) * _EDGE_SLACK + least
+        return value + down * half_y + across * half_x, (down * far_y + far_x * across) * EDGE_SLACK + least
 
     (beta, beta_slack), (gamma, gamma_slack) = most(bx, by), most(gx, gy)
     rest, _ = most(-bx - gx, -by - gy)  # alpha - 1

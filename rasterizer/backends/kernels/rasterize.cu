@@ -150,10 +150,9 @@ __device__ inline bool touches(const Record& t, int x0, int x1, int y0, int y1) 
     float dx = (float)x0 + half_x + 0.5f - t.ax, dy = (float)y0 + half_y + 0.5f - t.ay;
     float far_x = fabsf(dx) + half_x, far_y = fabsf(dy) + half_y;
     float sign = t.inv < 0.0f ? -1.0f : 1.0f;
-    // Less than 2^-99 of the area may be 0 as a barycentric, which covers.
-    float area = t.acx * t.aby - t.abx * t.acy, least = fabsf(area) * 1.5777218104420236e-30f;
-    float beta_slack = (fabsf(t.acx) * far_y + far_x * fabsf(t.acy)) * 9.5367431640625e-7f + least;
-    float gamma_slack = (fabsf(t.abx) * far_y + far_x * fabsf(t.aby)) * 9.5367431640625e-7f + least;
+    float area = t.acx * t.aby - t.abx * t.acy, least = fabsf(area) * LEAST_WEIGHT;
+    float beta_slack = (fabsf(t.acx) * far_y + far_x * fabsf(t.acy)) * EDGE_SLACK + least;
+    float gamma_slack = (fabsf(t.abx) * far_y + far_x * fabsf(t.aby)) * EDGE_SLACK + least;
     float beta = t.acx * dy - dx * t.acy, gamma = dx * t.aby - t.abx * dy;
     float beta_most = beta * sign + fabsf(t.acx) * half_y + fabsf(t.acy) * half_x;
     float gamma_most = gamma * sign + fabsf(t.abx) * half_y + fabsf(t.aby) * half_x;

@@ -25,6 +25,7 @@ from ...gpu.program import Loaded, Program, current_stream, parameters_of
 from ...gpu.structs import struct
 from ...runtime.memory import call_when_memory_is_short, default_budget
 from ..eager import rasterize as eager
+from ..eager.boxes import EDGE_SLACK, LEAST_WEIGHT
 
 _KEPT_WORDS, _KEPT_QUEUES = 1 << 26, 1 << 25  # bytes of a z-buffer and of queues that are kept for the next call
 _STREAMS = 4  # whose z-buffers are kept at a time
@@ -119,6 +120,8 @@ PROGRAM = Program(
         "DEPTH_STEPS": DEPTH_STEPS,
         "DEPTH_SCALE": DEPTH_SCALE,
         "MAX_DEPTH": MAX_DEPTH,
+        "EDGE_SLACK": EDGE_SLACK,
+        "LEAST_WEIGHT": LEAST_WEIGHT,
     },
     self_test=lambda device: _self_test(device),
 )

@@ -9,10 +9,7 @@ import torch
 from torch import Tensor
 
 from ...runtime.policy import device_policy
-from ..surface_samples import NEVER, Samples, per_view, pixel_of
-
-FIRST, NEAREST, LAST = -1, 0, 1
-"""Which layer of a neighbouring pixel is the neighbour: the first, the one nearest in depth, or the last."""
+from ..surface_samples import FIRST, LAST, NEAREST, NEVER, Samples, per_view, pixel_of
 
 _FAR = 1e10
 _LOOKED_UP = 1 << 23  # neighbours at once at most

@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from ..cells import Numbering, coordinates_of, corners, pack, unpack
-from ..surface_samples import NEVER
-from .neighbors import NEAREST, Cells, Images, neighborhoods
+from ..surface_samples import NEAREST, NEVER
+from .neighbors import Cells, Images, neighborhoods
 from .pyramid import LevelCells, Pyramid
 from .seen import Shown
 
