@@ -33,7 +33,7 @@ BACKENDS: tuple[Backend, ...] = (
 )
 
 
-def _nothing_against(device: torch.device) -> str:
+def nothing_against(device: torch.device) -> str:
     return ""
 
 
@@ -41,13 +41,13 @@ def _nothing_against(device: torch.device) -> str:
 IMPLEMENTATIONS: dict[str, dict[str, Implementation]] = {
     "rasterize": {
         "kernels": Implementation(kernel_rasterize.rasterize, kernel_rasterize.reason_against),
-        "torch": Implementation(eager_rasterize.rasterize, _nothing_against),
+        "torch": Implementation(eager_rasterize.rasterize, nothing_against),
         "custom_rasterizer": Implementation(native.rasterize, native.reason_against),
         "nvdiffrast": Implementation(nvdiffrast.rasterize, nvdiffrast.reason_against),
     },
     "interpolate": {
         "kernels": Implementation(kernel_interpolate.interpolate, kernel_interpolate.reason_against),
-        "torch": Implementation(eager_interpolate.interpolate, _nothing_against),
+        "torch": Implementation(eager_interpolate.interpolate, nothing_against),
     },
 }
 

@@ -1,0 +1,1 @@
+"""The differentiable primitives in PyTorch operators, for every device."""

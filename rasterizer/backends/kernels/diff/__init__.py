@@ -1,0 +1,1 @@
+"""The differentiable primitives in GPU kernels."""

@@ -1,0 +1,62 @@
+"""The ways in which each step of the differentiable primitives can be done, as one fixture."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import torch
+
+from rasterizer.runtime.policy import PORTABLE, force_policy
+
+_MODULES = {
+    "eager": {"topology": "topology"},
+    "kernels": {"topology": "antialias"},
+}
+
+
+@dataclass(frozen=True)
+class Way:
+    """One implementation on one device; called with a step's name it gives the function.
+
+    Attributes:
+        name: for tests that expect less of one.
+        family: ``eager`` or ``kernels``.
+        device: where the function wants its tensors.
+    """
+
+    name: str
+    family: str
+    device: torch.device
+
+    def __call__(self, step: str) -> Callable[..., Any]:
+        module = step.removesuffix("_backward")
+        module = {"topology": _MODULES[self.family]["topology"], "mipmaps": "texture"}.get(module, module)
+        found = importlib.import_module(f"rasterizer.backends.{self.family}.diff.{module}")
+        return getattr(found, step)
+
+
+_WAYS = {
+    "eager": Way("eager", "eager", torch.device("cpu")),
+    "portable": Way("portable", "eager", torch.device("cpu")),
+    "eager on cuda": Way("eager on cuda", "eager", torch.device("cuda", 0)),
+    "kernels": Way("kernels", "kernels", torch.device("cuda", 0)),
+}
+
+
+@pytest.fixture(
+    params=[
+        "eager",
+        "portable",
+        pytest.param("eager on cuda", marks=pytest.mark.gpu),
+        pytest.param("kernels", marks=pytest.mark.gpu),
+    ]
+)
+def way(request: pytest.FixtureRequest) -> Iterator[Way]:
+    """Every implementation that this machine can run."""
+    with force_policy(PORTABLE) if request.param == "portable" else nullcontext():
+        yield _WAYS[request.param]
