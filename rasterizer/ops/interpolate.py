@@ -28,6 +28,10 @@ def interpolate(col: Tensor, findices: Tensor, barycentric: Tensor, tri: Tensor)
         corners of ``barycentric * col[corner]``, zeros on background. Differentiable in ``col`` and ``barycentric``.
         Working memory is bounded, whatever the image size.
     """
+    if torch.compiler.is_compiling():
+        from . import compiled  # nothing of it is needed elsewhere
+
+        return compiled.interpolate(col, findices, barycentric, tri)
     col, findices = computed(as_tensor(col, "col"), "col"), as_tensor(findices, "findices")
     barycentric = computed(as_tensor(barycentric, "barycentric"), "barycentric")
     single = col.ndim == 2 and findices.ndim == 2

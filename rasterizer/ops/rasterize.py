@@ -72,6 +72,11 @@ def rasterize(
     Raises:
         ValueError: an argument is unusable; the text names it, what was found and what is expected.
     """
+    if torch.compiler.is_compiling():
+        from . import compiled  # nothing of it is needed elsewhere
+
+        options = depth_prior, occlusion_truncation, mode, tile_size, batch_size, backend
+        return compiled.rasterize(pos, tri, resolution, *options)
     clip = check_positions(pos)
     home = clip.device
     faces = check_faces(tri, clip.shape[-2], home)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .library import empty, none, operator, traced
+from ..library import empty, none, operator, traced
 from .steps import step
 
 _UNKNOWN = 2**31 - 1  # vertices, where only the triangles are known

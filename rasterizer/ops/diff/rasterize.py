@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .library import operator, traced
+from ..library import operator, traced
 from .steps import step
 
 Drawn = tuple[Tensor, Tensor, "Tensor | None"]

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ...backends.diff_interface import Boundary, Filter, TextureWants
-from .library import empty, none, operator, traced
+from ..library import empty, none, operator, traced
 from .steps import step
 
 
