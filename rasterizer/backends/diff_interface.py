@@ -16,12 +16,11 @@ Conventions of coordinates, barycentrics, ids and derivatives are stated in :mod
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
-Filter = Literal["nearest", "linear", "linear-mipmap-nearest", "linear-mipmap-linear"]
-Boundary = Literal["wrap", "clamp", "zero", "cube"]
+from ..contract.types import Boundary, Filter
 
 NO_LAYER = 2**31 - 1
 """Depth of a pixel that shows nothing, see :class:`Rasterize`: nothing lies behind it."""

@@ -5,6 +5,8 @@ Beside the registry, which every start imports, so that who does not differentia
 
 from __future__ import annotations
 
+from types import ModuleType
+
 from . import registry
 from .eager.diff import antialias as eager_antialias
 from .eager.diff import interpolate as eager_interpolate
@@ -18,7 +20,7 @@ from .kernels.diff import rasterize as kernel_rasterize
 from .kernels.diff import texture as kernel_texture
 
 
-def _row(eager: object, kernels: object, name: str) -> dict[str, Implementation]:
+def _row(eager: ModuleType, kernels: ModuleType, name: str) -> dict[str, Implementation]:
     return {
         "kernels": Implementation(getattr(kernels, name), kernels.reason_against),
         "torch": Implementation(getattr(eager, name), registry.nothing_against),

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from torch import Tensor
 
-from ..backends.diff_interface import Boundary, Filter
+from ..contract.types import Boundary, Filter
 from ..ops import diff as ops
 from . import checks
 from .errors import ArgumentError, KindError, ModeError

@@ -1,5 +1,9 @@
 """``rasterize`` and ``interpolate`` as operators of PyTorch's registry, which ``torch.compile`` and ``torch.export``
-leave whole. Imported when a program that calls them is compiled."""
+leave whole.
+
+Imported when a program that calls them is compiled, by the modules of these functions; so it finds them in
+:data:`.library.FUNCTIONS` in turn.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +13,7 @@ import torch
 from torch import Tensor
 
 from ..contract.types import Fragments
-from .interpolate import interpolate as _interpolate
-from .library import empty, none, operator
-from .rasterize import barycentrics as _barycentrics
-from .rasterize import rasterize as _rasterize
+from .library import FUNCTIONS, empty, none, operator
 
 
 def rasterize(
@@ -50,7 +51,7 @@ def _run_rasterize(
     batch_size: int,
     backend: str,
 ) -> tuple[Tensor, Tensor]:
-    findices, barycentric = _rasterize(
+    findices, barycentric = FUNCTIONS["rasterize"](
         pos.detach(),
         tri,
         (height, width),
@@ -81,8 +82,12 @@ def _backward_of_rasterize(ctx: Any, d_barycentric: Tensor, _: Any) -> tuple[Ten
 def _run_barycentrics_backward(pos: Tensor, tri: Tensor, findices: Tensor, d_barycentric: Tensor) -> Tensor:
     with torch.enable_grad():
         vertices = pos.detach().requires_grad_()
-        weights = _barycentrics(vertices, tri, findices)
+        weights = FUNCTIONS["barycentrics"](vertices, tri, findices)
         return torch.autograd.grad(weights, vertices, d_barycentric)[0].clone()
+
+
+def _run_interpolate(col: Tensor, findices: Tensor, barycentric: Tensor, tri: Tensor) -> Tensor:
+    return FUNCTIONS["interpolate"](col.detach(), findices, barycentric.detach(), tri)
 
 
 def _run_interpolate_backward(
@@ -90,7 +95,7 @@ def _run_interpolate_backward(
 ) -> tuple[Tensor, Tensor]:
     with torch.enable_grad():
         inputs = [value.detach().requires_grad_(asked) for value, asked in zip((col, barycentric), wanted, strict=True)]
-        out = _interpolate(inputs[0], findices, inputs[1], tri)
+        out = FUNCTIONS["interpolate"](inputs[0], findices, inputs[1], tri)
         asked = [value for value in inputs if value.requires_grad]
         found = iter(torch.autograd.grad(out, asked, d_out, materialize_grads=True))
     d_col, d_barycentric = (next(found).clone() if value.requires_grad else empty(out) for value in inputs)
@@ -136,7 +141,7 @@ _interpolate_backward = operator(
 )
 _interpolate_operator = operator(
     "interpolate(Tensor col, Tensor findices, Tensor barycentric, Tensor tri) -> Tensor",
-    lambda col, findices, barycentric, tri: _interpolate(col.detach(), findices, barycentric.detach(), tri),
+    _run_interpolate,
     _shapes_of_interpolate,
     _backward_of_interpolate,
     _remember_interpolate,

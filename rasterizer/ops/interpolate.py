@@ -10,6 +10,7 @@ from ..backends.eager.interpolate import interpolate_out_of_place
 from ..contract.checks import as_tensor, check_faces, check_findices, computed
 from ..runtime.devices import working_device
 from ..runtime.memory import with_less_memory
+from .library import FUNCTIONS
 
 
 def interpolate(col: Tensor, findices: Tensor, barycentric: Tensor, tri: Tensor) -> Tensor:
@@ -64,3 +65,6 @@ def interpolate(col: Tensor, findices: Tensor, barycentric: Tensor, tri: Tensor)
     if out.device != home:
         out = out.to(home)
     return out[0] if single else out
+
+
+FUNCTIONS["interpolate"] = interpolate

@@ -59,6 +59,9 @@ def traced(*tensors: Tensor | None) -> bool:
     return any(value is not None and type(value) not in _PLAIN for value in tensors)
 
 
+FUNCTIONS: dict[str, Callable[..., Any]] = {}
+"""Public primitives by name, for operators that are registered after them."""
+
 _PLAIN = (Tensor, torch.nn.Parameter)
 
 

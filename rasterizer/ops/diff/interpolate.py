@@ -68,7 +68,8 @@ class _Interpolate(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, d_out: Tensor | None, d_da: Tensor | None) -> tuple[Tensor | None, ...]:
         wanted = ctx.needs_input_grad[0], ctx.needs_input_grad[1], ctx.needs_input_grad[3]
-        d_attr, d_image, d_db = _backward(ctx.saved_tensors, *ctx.which, d_out, d_da, wanted)
+        every, chosen = ctx.which
+        d_attr, d_image, d_db = _backward(ctx.saved_tensors, every, chosen, d_out, d_da, wanted)
         return d_attr, d_image, None, d_db, None, None
 
 

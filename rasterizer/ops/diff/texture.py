@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from ...backends.diff_interface import Boundary, Filter, TextureWants
+from ...backends.diff_interface import TextureWants
+from ...contract.types import Boundary, Filter
 from ..library import empty, none, operator, traced
 from .steps import step
 
@@ -108,12 +109,12 @@ class _Texture(torch.autograd.Function):
         how: tuple[bool, int, Filter, Boundary],
         *mips: Tensor,
     ) -> Tensor:
-        pull, levels, *modes = how
+        _, levels, filter_mode, boundary_mode = how
         made = _made(tex, mips, levels)
         ctx.save_for_backward(tex, uv, uv_da, bias, *made)
         ctx.how, ctx.given = how, len(mips)
         ctx.set_materialize_grads(False)
-        return _sample(tex, uv, uv_da, bias, made, *modes)
+        return _sample(tex, uv, uv_da, bias, made, filter_mode, boundary_mode)
 
     @staticmethod
     @once_differentiable
