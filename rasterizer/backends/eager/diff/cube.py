@@ -1,7 +1,7 @@
 """Cube maps: which face a direction meets and where, what follows for derivatives, and texels across an edge.
 
-Faces 0 to 5 lie at +x, -x, +y, -y, +z and -z. With m the coordinate along a face's axis, ``sc`` and ``tc`` those along
-its s and t (:data:`_FACES`), a direction meets the face at ``s = sc / (2 |m|) + 1/2`` and ``t = tc / (2 |m|) + 1/2``: the
+Faces 0 to 5 lie at +x, -x, +y, -y, +z and -z. With m the coordinate along a face's axis, sc and tc those along its s
+and t (:data:`_FACES`), a direction meets the face at ``s = sc / (2 |m|) + 1/2`` and ``t = tc / (2 |m|) + 1/2``: the
 convention of OpenGL. The major axis is z if ``|z| > max(|x|, |y|)``, else y if ``|y| > |x|``, else x.
 """
 
@@ -64,7 +64,7 @@ def meet(direction: Tensor) -> Meeting:
     along_y = (y.abs() > x.abs()) & ~along_z
     axis = along_y, along_z
     m = torch.where(along_z, z, torch.where(along_y, y, x))
-    sign = torch.where(m < 0.0, -1.0, 1.0)
+    sign = m.sign()
     signs = sign, torch.where(along_y, 1.0, torch.where(along_z, sign, -sign)), torch.where(along_y, sign, -1.0)
     _, sc, tc = _to_face((x, y, z), axis, signs)
     half = reciprocal_below(m.abs() * 2.0)
@@ -186,8 +186,8 @@ def around(meeting: Meeting, place: Place) -> Taps:
 def _edges() -> tuple[int, ...]:
     """Five times 24 numbers, for edges 4 * face + (low s, high s, low t, high t).
 
-    The face on the other side, and its texel ``i = i_start * (S - 1) + i_step * k``, likewise j, beside texel k along the
-    edge: ``face, i_start, i_step, j_start, j_step``.
+    ``face, i_start, i_step, j_start, j_step``: the face on the other side, and its texel beside texel k along the edge,
+    ``i = i_start * (S - 1) + i_step * k`` and j likewise.
     """
     rows = []
     for major, *sides in _FACES:

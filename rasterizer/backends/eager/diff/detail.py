@@ -5,8 +5,8 @@ Moving by a pixel moves over the texture, in texels of its level 0, by the colum
     M = [sx sy]    A = sx^2 + tx^2    B = sy^2 + ty^2    C = sx sy + tx ty
         [tx ty]    l = sqrt((A - B)^2 / 4 + C^2)
 
-The longer half-axis of the ellipse that M makes of a circle is the square root of ``(A + B) / 2 + l``, and the level its
-logarithm to base 2 (Laine et al. 2020, Modular Primitives for High-Performance Differentiable Rendering, 3.4).
+The longer half-axis of the ellipse that M makes of a circle is the square root of ``(A + B) / 2 + l``, and the level is
+its logarithm to base 2 (Laine et al. 2020, Modular Primitives for High-Performance Differentiable Rendering, 3.4).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a pixel of a texture image is: a weighted sum of a few texels, and how it changes with them.
 
-Which texels and what weights follows from where the pixel lies on the texture (:mod:`.texels`, :mod:`.cube`) and how far
-it reaches over it (:mod:`.detail`). All gradients but that of the texels follow from the product of each of these
+Which texels and what weights follows from where the pixel lies on the texture (:mod:`.texels`, :mod:`.cube`) and how
+far it reaches over it (:mod:`.detail`). All gradients but that of the texels follow from the product of each of these
 texels with the upstream gradient.
 """
 
@@ -56,7 +56,7 @@ class Slopes(NamedTuple):
 
 
 class Sampler:
-    """A texture and the pixels that look it up, for arguments as in :class:`rasterizer.backends.diff_interface.Texture`.
+    """A texture and the pixels that look it up, of arguments of :class:`rasterizer.backends.diff_interface.Texture`.
 
     Attributes:
         table: the texture.

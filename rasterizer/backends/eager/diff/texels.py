@@ -97,8 +97,8 @@ class Taps(NamedTuple):
 
     Attributes:
         index: ``[4, L, P]`` rows of the table; ``[1, L, P]`` if only the nearest counts.
-        between: ``[L, P]`` each, how far points lie from the low columns to the high ones, and likewise rows, 0..1; None
-            if only the nearest counts.
+        between: ``[L, P]`` each, how far points lie from the low columns to the high ones, and likewise for rows, 0..1;
+            None if only the nearest counts.
         missing: ``[4, L, P]`` texels that do not exist, at corners of a cube map; None elsewhere.
     """
 
