@@ -12,6 +12,7 @@ from rasterizer.backends.kernels import interpolate, rasterize
 from rasterizer.gpu.program import Program, parameters_of
 from rasterizer.gpu.structs import struct
 from tests.support import emulator
+from tests.support.guards import Guards
 
 pytestmark = pytest.mark.skipif(bool(emulator.reason_against()), reason=emulator.reason_against())
 
@@ -116,8 +117,19 @@ def test_order(program: Program) -> None:
     assert _run(program, "order", (2, 1, 1), 64, 2, backwards=True)[0] == 127
 
 
+@pytest.mark.parametrize(("before", "count", "shift"), [(False, 11, 0), (True, 10, 4)])
+def test_memory_outside_a_tensor(program: Program, before: bool, count: int, shift: int) -> None:
+    out = Guards(before).guard(torch.zeros(10, dtype=torch.int32))
+    launch = emulator.load(program).launcher
+    launch("places", 1, 10)(0, parameters_of(_Params(out.data_ptr(), 0)))
+    assert out.tolist() == list(range(10))
+    for _ in range(2):
+        with pytest.raises(emulator.EmulationError, match="memory"):
+            launch("places", 1, count)(0, parameters_of(_Params(out.data_ptr() - shift, 0)))
+
+
 @pytest.mark.parametrize("backwards", [False, True])
 def test_kernels_of_this_library_pass_their_tests(backwards: bool) -> None:
-    with emulator.emulated(rasterize.PROGRAM, interpolate.PROGRAM, backwards=backwards):
+    with emulator.emulated(rasterize.PROGRAM, interpolate.PROGRAM, backwards=backwards), Guards(backwards):
         interpolate._self_test(torch.device("cpu"))
         rasterize._self_test(torch.device("cpu"))

@@ -9,6 +9,7 @@
 
 #include <math.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <ucontext.h>
 
 #define __global__ __attribute__((visibility("default")))
@@ -224,6 +225,23 @@ template <class... Argument> struct Kernel {
 template <class... Argument> void (*Kernel<Argument...>::function)(Argument...);
 template <class... Argument> void** Kernel<Argument...>::arguments;
 
+void on_bad_address(int) {
+    fault = "a thread touches memory that is not there";
+    _longjmp(home.place, 1);
+}
+
+// While this lives, a bad address ends the launch, not the process; see guards.py.
+struct Guard {
+    struct sigaction before[2];
+    Guard() {
+        struct sigaction ours = {};
+        ours.sa_handler = on_bad_address;
+        ours.sa_flags = SA_NODEFER;
+        sigaction(SIGSEGV, &ours, before), sigaction(SIGBUS, &ours, before + 1);
+    }
+    ~Guard() { sigaction(SIGSEGV, before, 0), sigaction(SIGBUS, before + 1, 0); }
+};
+
 // What went wrong, or null.
 template <class... Argument>
 const char* launch(void (*function)(Argument...), void** arguments, const unsigned* blocks, unsigned size, int reverse) {
@@ -233,6 +251,7 @@ const char* launch(void (*function)(Argument...), void** arguments, const unsign
     backwards = reverse, fault = 0, count = size;
     if (!size || size > MOST) return "a block has no threads, or more than 1024";
     gridDim = {blocks[0], blocks[1], blocks[2]}, blockDim = {size, 1, 1};
+    Guard guard;
     u64 total = (u64)blocks[0] * blocks[1] * blocks[2];
     if (!total) return "an empty grid";
     for (u64 place = 0; place < total && !fault; place++) {
