@@ -18,6 +18,7 @@ from .kernels.diff import antialias as kernel_antialias
 from .kernels.diff import interpolate as kernel_interpolate
 from .kernels.diff import rasterize as kernel_rasterize
 from .kernels.diff import texture as kernel_texture
+from .kernels.diff import topology as kernel_topology
 
 
 def _row(eager: ModuleType, kernels: ModuleType, name: str) -> dict[str, Implementation]:
@@ -36,7 +37,7 @@ ROWS = {
     "diff.mipmaps_backward": _row(eager_texture, kernel_texture, "mipmaps_backward"),
     "diff.texture": _row(eager_texture, kernel_texture, "texture"),
     "diff.texture_backward": _row(eager_texture, kernel_texture, "texture_backward"),
-    "diff.topology": _row(eager_topology, kernel_antialias, "topology"),
+    "diff.topology": _row(eager_topology, kernel_topology, "topology"),
     "diff.antialias": _row(eager_antialias, kernel_antialias, "antialias"),
     "diff.antialias_backward": _row(eager_antialias, kernel_antialias, "antialias_backward"),
 }
