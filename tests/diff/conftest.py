@@ -16,11 +16,6 @@ from rasterizer.backends.kernels import diff as kernels
 from rasterizer.runtime.policy import PORTABLE, force_policy
 from tests.support.emulator import emulated, programs_of
 
-_MODULES = {
-    "eager": {"topology": "topology"},
-    "kernels": {"topology": "antialias"},
-}
-
 
 @dataclass(frozen=True)
 class Way:
@@ -37,9 +32,12 @@ class Way:
     device: torch.device
 
     def __call__(self, step: str) -> Callable[..., Any]:
-        module = step.removesuffix("_backward")
-        module = {"topology": _MODULES[self.family]["topology"], "mipmaps": "texture"}.get(module, module)
-        found = importlib.import_module(f"rasterizer.backends.{self.family}.diff.{module}")
+        name = step.removesuffix("_backward")
+        found = importlib.import_module(
+            f"rasterizer.backends.{self.family}.diff.{'texture' if name == 'mipmaps' else name}"
+        )
+        if self.name == "kernels":
+            assert found.reason_against(self.device) == ""
         return getattr(found, step)
 
 
