@@ -154,8 +154,7 @@ __device__ inline void line_up(Tile& tile, u32 pair, bool exists, bool candidate
 // Whether numbers of triangles are those of a pair.
 __device__ inline bool differ(u32 one, u32 other) { return one != other && one != BORDER && other != BORDER; }
 
-// Lines up the pairs whose pixels show different triangles. The first two are for the thread's own pixels, whose
-// numbers the caller has stored: a group of 32 threads has two rows of the tile.
+// Lines up the pairs whose pixels show different triangles.
 __device__ inline void line_up_by_triangles(Tile& tile) {
     int x = threadIdx.x % 32, group = threadIdx.x / 32;
     for (int y = group; y < DOWN; y += THREADS / 32) {
@@ -171,36 +170,54 @@ __device__ inline void line_up_by_triangles(Tile& tile) {
     }
 }
 
-// Bits of a row of a tile, of its pairs to the right or downward.
-__device__ inline u32 bits(const Params& p, const Corner& corner, int number, int y, int down) {
+#define OWN_ROWS (DOWN * 32 / THREADS)  // of a tile, for each group of 32 threads
+
+// Of the pairs that the forward step has found to be crossed: words of a group's rows, and its part of those beside.
+struct Crossed {
+    u32 right[OWN_ROWS], below[OWN_ROWS], beside;
+    bool any;
+};
+
+__device__ inline u32 bits_of(const Params& p, const Corner& corner, int number, int y, int down) {
     if (number < 0 || corner.y + y < 0 || corner.y + y >= p.height) return 0;
     u64 row = (u64)blockIdx.y * p.height + (corner.y + y);
     return p.crossed[(row * p.tiles + number) * 2 + down];
 }
 
-// Lines up the pairs that the forward step has found to be crossed.
-__device__ inline void line_up_by_bits(const Params& p, const Corner& corner, Tile& tile) {
+__device__ inline Crossed crossed_of(const Params& p, const Corner& corner) {
     int x = threadIdx.x % 32, group = threadIdx.x / 32, number = (int)corner.number;
-    for (int y = group; y < DOWN; y += THREADS / 32) {
-        line_up(tile, rightward(x, y), true, bits(p, corner, number, y, 0) >> x & 1u);
-        line_up(tile, downward(x, y), true, bits(p, corner, number, y, 1) >> x & 1u);
+    Crossed found;
+    found.beside = 0;
+    if (group == 0) found.beside = bits_of(p, corner, number, -1, 1);
+    if (group == 1 && x < DOWN) found.beside = bits_of(p, corner, number - 1, x, 0) >> 31;
+    found.any = found.beside != 0;
+    for (int k = 0; k < OWN_ROWS; k++) {
+        int y = group + k * (THREADS / 32);
+        found.right[k] = bits_of(p, corner, number, y, 0), found.below[k] = bits_of(p, corner, number, y, 1);
+        found.any |= (found.right[k] | found.below[k]) != 0;
     }
-    if (group == 0) line_up(tile, downward(x, -1), true, bits(p, corner, number, -1, 1) >> x & 1u);
-    if (group == 1) {
-        bool exists = x < DOWN;
-        u32 before = exists ? bits(p, corner, number - 1, x, 0) >> 31 : 0;
-        line_up(tile, rightward(-1, exists ? x : 0), exists, before);
+    return found;
+}
+
+__device__ inline void line_up_crossed(Tile& tile, const Crossed& found) {
+    int x = threadIdx.x % 32, group = threadIdx.x / 32;
+    for (int k = 0; k < OWN_ROWS; k++) {
+        int y = group + k * (THREADS / 32);
+        line_up(tile, rightward(x, y), true, found.right[k] >> x & 1u);
+        line_up(tile, downward(x, y), true, found.below[k] >> x & 1u);
     }
+    if (group == 0) line_up(tile, downward(x, -1), true, found.beside >> x & 1u);
+    if (group == 1) line_up(tile, rightward(-1, x < DOWN ? x : 0), x < DOWN, found.beside);
 }
 
 // Finds out what triangles the tile and its border show.
 __device__ inline void look(const Params& p, const Corner& corner, Tile& tile) {
     int x = threadIdx.x % 32, group = threadIdx.x / 32;
-    u32 own[DOWN * 32 / THREADS], beside = 0;
-    for (int k = 0; k < DOWN * 32 / THREADS; k++) own[k] = shown_at(p, corner, x, group + k * (THREADS / 32));
+    u32 own[OWN_ROWS], beside = 0;
+    for (int k = 0; k < OWN_ROWS; k++) own[k] = shown_at(p, corner, x, group + k * (THREADS / 32));
     int column = group == 2 ? (x < DOWN ? -1 : ACROSS) : x, row = group == 0 ? -1 : group == 1 ? DOWN : x % DOWN;
     if (group < 3) beside = shown_at(p, corner, column, row);
-    for (int k = 0; k < DOWN * 32 / THREADS; k++) tile.shown[group + k * (THREADS / 32) + 1][x + 1] = own[k];
+    for (int k = 0; k < OWN_ROWS; k++) tile.shown[group + k * (THREADS / 32) + 1][x + 1] = own[k];
     if (group < 3) tile.shown[row + 1][column + 1] = beside;
 }
 
@@ -233,7 +250,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) antialias(Params p) {
         if (!is_crossed(p, place_of(p, corner, x, y), corner.x + x, corner.y + y, down, found)) continue;
         tile.alpha[tile.line[k]] = found.alpha, any = true;
     }
-    any = __syncthreads_or(any);
+    any = tile.count && __syncthreads_or(any);
     for (int y = group; y < DOWN; y += THREADS / 32) {
         float to_right = UNCROSSED, to_below = UNCROSSED, to_left, to_above;
         if (any) to_right = tile.alpha[rightward(lane, y)], to_below = tile.alpha[downward(lane, y)];
@@ -295,10 +312,13 @@ extern "C" __global__ void __launch_bounds__(THREADS BLOCKS(4)) antialias_backwa
     __shared__ Tile tile;
     Corner corner = corner_of(p);
     if (threadIdx.x == 0) tile.count = 0;
-    if (!p.crossed) look(p, corner, tile);
+    Crossed known;
+    known.any = true;
+    if (p.crossed) known = crossed_of(p, corner);
+    else look(p, corner, tile);
     if (p.d_color) copy_tile(p, corner, p.d_out, p.d_color);
-    __syncthreads();
-    if (p.crossed) line_up_by_bits(p, corner, tile);
+    if (!__syncthreads_or(known.any)) return;
+    if (p.crossed) line_up_crossed(tile, known);
     else line_up_by_triangles(tile);
     __syncthreads();
     for (u32 k = threadIdx.x; k < tile.count; k += THREADS) {
