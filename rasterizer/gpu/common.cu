@@ -31,3 +31,23 @@ __device__ inline u32 votes(bool mine) {
     return __ballot_sync(~0u, mine);
 #endif
 }
+
+// What a thread of the calling group of 32, which all take part, has for `value`.
+template <class T> __device__ inline T from_lane(T value, u32 lane) {
+#ifdef __HIP__
+    return __shfl(value, (int)lane, 32);
+#else
+    return __shfl_sync(~0u, value, (int)lane);
+#endif
+}
+
+// STREAM of four floats at once, to a multiple of 16 bytes.
+__device__ inline void stream4(float* place, float x, float y, float z, float w) {
+#ifdef __HIP__
+    typedef float Four __attribute__((ext_vector_type(4)));
+    Four all = {x, y, z, w};
+    __builtin_nontemporal_store(all, (Four*)place);
+#else
+    __stcs((float4*)place, make_float4(x, y, z, w));
+#endif
+}
