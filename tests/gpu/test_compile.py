@@ -7,11 +7,20 @@ from pathlib import Path
 import pytest
 
 from rasterizer.backends.kernels import interpolate, rasterize
+from rasterizer.backends.kernels.diff import coverage
+from rasterizer.backends.kernels.diff import rasterize as diff_rasterize
 from rasterizer.gpu import cache, platforms, program
 from rasterizer.hierarchy import kernels
 
 PROGRAMS = [
-    pytest.param(found, id=found.source.stem) for found in (rasterize.PROGRAM, interpolate.PROGRAM, kernels.PROGRAM)
+    pytest.param(found, id="/".join(found.source.parts[-2:]))
+    for found in (
+        rasterize.PROGRAM,
+        interpolate.PROGRAM,
+        kernels.PROGRAM,
+        coverage.PROGRAM,
+        diff_rasterize.PROGRAM,
+    )
 ]
 
 
