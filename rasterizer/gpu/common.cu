@@ -63,14 +63,3 @@ template <class T> __device__ inline T from_partner(T value, u32 bits) {
     return __shfl_xor_sync(~0u, value, (int)bits);
 #endif
 }
-
-// STREAM of four floats at once, to a multiple of 16 bytes.
-__device__ inline void stream4(float* place, float x, float y, float z, float w) {
-#ifdef __HIP__
-    typedef float Four __attribute__((ext_vector_type(4)));
-    Four all = {x, y, z, w};
-    __builtin_nontemporal_store(all, (Four*)place);
-#else
-    __stcs((float4*)place, make_float4(x, y, z, w));
-#endif
-}
