@@ -21,11 +21,12 @@ MAY_IMPORT = {
     "pictures": set(),
     "backends": {"gpu"},
     "ops": {"backends", "pictures"},
+    "diff": {"ops"},
     "meshes": {"pictures"},
     "rendering": {"ops", "meshes", "cameras", "pictures"},
     "hierarchy": {"ops", "meshes", "gpu", "cameras"},
     "texturing": {"rendering", "hierarchy", "meshes", "cameras", "pictures"},
-    "dropin": {"ops", "hierarchy", "texturing"},
+    "dropin": {"ops", "diff", "hierarchy", "texturing"},
 }
 """Rooms of the library, and which others each imports beside the open ones. The lowest come first."""
 

@@ -1,13 +1,14 @@
 """What every implementation of the differentiable primitives takes and gives. Imports none of them.
 
 An implementation is a module of plain functions, one a step, forward and backward, that know nothing of autograd:
-``backends/eager/diff`` in PyTorch operators, ``backends/kernels/diff`` in GPU kernels. Names of the steps are the keys of
-:data:`rasterizer.backends.diff_operations.ROWS`.
+``backends/eager/diff`` in PyTorch operators, ``backends/kernels/diff`` in GPU kernels. Names of the steps are the keys
+of :data:`rasterizer.backends.diff_operations.ROWS`.
 
-All arguments have been checked: float tensors are contiguous float32, index tensors contiguous int32, all on one device
-but ``ranges``, which lies on the CPU. *Values* have not: vertex indices may lie outside the mesh, and any float may be
-NaN or infinite. No value may lead to a read outside a tensor, nor to an exception. Nothing waits for the device, but the
-eager rasterizer, once a chunk. Results are new contiguous float32 tensors on the same device, unless said otherwise.
+All arguments have been checked: float tensors are contiguous float32, index tensors contiguous int32, all on one
+device but ``ranges``, which lies on the CPU. *Values* have not: vertex indices may lie outside the mesh, and any float
+may be NaN or infinite. No value may lead to a read outside a tensor, nor to an exception. Nothing waits for the device,
+but the eager rasterizer, once a chunk. Results are new contiguous float32 tensors on the same device, unless said
+otherwise.
 
 Letters: ``B`` images, ``H, W`` rows and columns, ``V`` vertices, ``T`` triangles, ``C`` channels, ``A`` attributes.
 Conventions of coordinates, barycentrics, ids and derivatives are stated in :mod:`rasterizer.contract.diff_rule`.
@@ -15,12 +16,11 @@ Conventions of coordinates, barycentrics, ids and derivatives are stated in :mod
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
-Filter = Literal["nearest", "linear", "linear-mipmap-nearest", "linear-mipmap-linear"]
-Boundary = Literal["wrap", "clamp", "zero", "cube"]
+from ..contract.types import Boundary, Filter
 
 NO_LAYER = 2**31 - 1
 """Depth of a pixel that shows nothing, see :class:`Rasterize`: nothing lies behind it."""
@@ -98,8 +98,8 @@ class InterpolateBackward(Protocol):
         d_da: Tensor | None,
         wanted: tuple[bool, bool, bool],
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        """Gradients of ``attr``, ``rast`` and ``rast_db`` where ``wanted``, else None. One of ``d_out`` and ``d_da`` may
-        be None."""
+        """Gradients of ``attr``, ``rast`` and ``rast_db`` where ``wanted``, else None. One of ``d_out`` and ``d_da``
+        may be None."""
 
 
 class Mipmaps(Protocol):
@@ -167,8 +167,8 @@ class TextureBackward(Protocol):
         d_out: Tensor,
         wanted: TextureWants,
     ) -> tuple[list[Tensor] | None, Tensor | None, Tensor | None, Tensor | None]:
-        """Gradients of each level by itself, of ``uv``, ``uv_da`` and ``bias``, where wanted. What the contract gives no
-        gradient (``uv`` by ``nearest``, derivatives and bias but by ``linear-mipmap-linear``) is never wanted."""
+        """Gradients of each level by itself, of ``uv``, ``uv_da`` and ``bias``, where wanted. What the contract gives
+        no gradient (``uv`` by ``nearest``, derivatives and bias but by ``linear-mipmap-linear``) is never wanted."""
 
 
 class Topology(Protocol):
@@ -203,4 +203,5 @@ class AntialiasBackward(Protocol):
         d_out: Tensor,
         wanted: tuple[bool, bool],
     ) -> tuple[Tensor | None, Tensor | None]:
-        """Gradients of ``color`` and ``pos`` where ``wanted``. ``work`` is what the forward step gave."""
+        """Gradients of ``color`` and ``pos`` where ``wanted``. ``work`` is what the forward step gave; where it is None
+        the silhouettes are found again."""

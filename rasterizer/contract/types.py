@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, SupportsInt
+from typing import Any, Literal, NamedTuple, SupportsInt
 
 from torch import Tensor
 
 MODES = ("auto", "tiled", "batched")
+
+Filter = Literal["nearest", "linear", "linear-mipmap-nearest", "linear-mipmap-linear"]
+"""How a texture is looked up."""
+
+Boundary = Literal["wrap", "clamp", "zero", "cube"]
+"""What lies beyond a texture's border; or it has none, as it is a cube map."""
 
 
 @dataclass(frozen=True)

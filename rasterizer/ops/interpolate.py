@@ -10,6 +10,7 @@ from ..backends.eager.interpolate import interpolate_out_of_place
 from ..contract.checks import as_tensor, check_faces, check_findices, computed
 from ..runtime.devices import working_device
 from ..runtime.memory import with_less_memory
+from .library import FUNCTIONS
 
 
 def interpolate(col: Tensor, findices: Tensor, barycentric: Tensor, tri: Tensor) -> Tensor:
@@ -28,6 +29,10 @@ def interpolate(col: Tensor, findices: Tensor, barycentric: Tensor, tri: Tensor)
         corners of ``barycentric * col[corner]``, zeros on background. Differentiable in ``col`` and ``barycentric``.
         Working memory is bounded, whatever the image size.
     """
+    if torch.compiler.is_compiling():
+        from . import compiled  # nothing of it is needed elsewhere
+
+        return compiled.interpolate(col, findices, barycentric, tri)
     col, findices = computed(as_tensor(col, "col"), "col"), as_tensor(findices, "findices")
     barycentric = computed(as_tensor(barycentric, "barycentric"), "barycentric")
     single = col.ndim == 2 and findices.ndim == 2
@@ -60,3 +65,6 @@ def interpolate(col: Tensor, findices: Tensor, barycentric: Tensor, tri: Tensor)
     if out.device != home:
         out = out.to(home)
     return out[0] if single else out
+
+
+FUNCTIONS["interpolate"] = interpolate

@@ -27,6 +27,7 @@ from ..contract.types import Fragments, RasterInfo, RasterOptions
 from ..runtime.devices import working_device
 from ..runtime.memory import with_less_memory
 from ..runtime.policy import device_policy
+from .library import FUNCTIONS
 
 TILE_SIZE = 32
 """Default side of the tiled mode's tiles, in pixels."""
@@ -72,6 +73,11 @@ def rasterize(
     Raises:
         ValueError: an argument is unusable; the text names it, what was found and what is expected.
     """
+    if torch.compiler.is_compiling():
+        from . import compiled  # nothing of it is needed elsewhere
+
+        how = occlusion_truncation, mode, tile_size, batch_size, backend
+        return compiled.rasterize(pos, tri, resolution, depth_prior, *how)
     clip = check_positions(pos)
     home = clip.device
     faces = check_faces(tri, clip.shape[-2], home)
@@ -207,3 +213,6 @@ def barycentrics(pos: Tensor, tri: Tensor, findices: Tensor) -> Tensor:
     if not high:
         return _background(clip, findices.shape)
     return _differentiable(clip, faces, findices)
+
+
+FUNCTIONS.update(rasterize=rasterize, barycentrics=barycentrics)

@@ -46,7 +46,7 @@ def with_less_memory(call: Callable[[torch.device, int], T], device: torch.devic
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-        _release(device)  # outside the handler, whose traceback holds on to the tensors
+        release_memory(device)  # outside the handler, whose traceback holds on to the tensors
         if less:
             log.warning("Out of memory on %s; trying again with %d MiB of working memory.", device, less >> 20)
         budget = less
@@ -64,7 +64,8 @@ def call_when_memory_is_short(release: Callable[[], None]) -> None:
     _releases.append(release)
 
 
-def _release(device: torch.device) -> None:
+def release_memory(device: torch.device) -> None:
+    """Give up what is held for later calls, here and by PyTorch."""
     for release in _releases:
         release()
     for kind in ("cuda", "xpu", "mps"):

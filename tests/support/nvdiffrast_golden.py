@@ -3,13 +3,13 @@
 A file is one case. ``meta`` is JSON; ``in_*`` are inputs, ``out*`` outputs, ``g_*`` gradients. Random arrays are stored
 as seeds of :func:`normal`:
 
-- rasterize: ``dy_seeds_rast_db = [a, b]``: the loss is ``sum(rast * N(a)) + sum(db * N(b))``; ``g_pos_from_rast_only`` is
-  the first term's. Peeling: one pair a layer, losses summed.
+- rasterize: ``dy_seeds_rast_db = [a, b]``: the loss is ``sum(rast * N(a)) + sum(db * N(b))``; ``g_pos_from_rast_only``
+  is the first term's. Peeling: one pair a layer, losses summed.
 - interpolate: attributes N(``attr_seed``) of ``attr_shape``; rast and db are ``out_rast`` and ``out_db`` of the case
   ``uses_rast_case``; ``dy_seeds = [out, out_da]``.
-- texture: N(``tex_seed``) of ``tex_shape``; upstream gradient N(``dy_seed``), then ``dy.reshape(-1, C)[::7] = 0``; custom
-  mips: level k is N(``mip_seed0 + k - 1``). ``grads_none``: inputs whose ``.grad`` stays None. ``g_tex`` and ``g_mipK``
-  were put together from 32 masked backward passes: the original's own are wrong in some modes.
+- texture: N(``tex_seed``) of ``tex_shape``; upstream gradient N(``dy_seed``), then ``dy.reshape(-1, C)[::7] = 0``;
+  custom mips: level k is N(``mip_seed0 + k - 1``). ``grads_none``: inputs whose ``.grad`` stays None. ``g_tex`` and
+  ``g_mipK`` were put together from 32 masked backward passes: the original's own are wrong in some modes.
 - antialias: N(``color_seed``) of ``color_shape``, or the mask id > 0; ``dy_seed``; ``in_rast`` is given.
 - pipeline: rasterize, interpolate(uv, "all"), texture(linear-mipmap-linear, uv_da), where(id > 0, c, 0), antialias;
   ``tex_seed``, ``dy_seed``.

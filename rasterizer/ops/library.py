@@ -1,0 +1,75 @@
+"""The primitives in PyTorch's operator registry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def _own_library() -> torch.library.Library:
+    """A namespace of our own: a process may have this package twice, as a ComfyUI node pack and as an installed one."""
+    for number in range(1, 100):
+        try:
+            return torch.library.Library(f"torch_rasterizer{number if number > 1 else ''}", "DEF")
+        except RuntimeError:  # taken
+            continue
+    raise RuntimeError("torch_rasterizer: its operators are registered a hundred times in this process")
+
+
+_library = _own_library()
+
+
+def operator(
+    schema: str,
+    function: Callable[..., Any],
+    fake: Callable[..., Any],
+    backward: Callable[..., Any] | None = None,
+    setup: Callable[..., None] | None = None,
+) -> Callable[..., Any]:
+    """Register an operator.
+
+    Args:
+        schema: its name and signature.
+        function: what it does, for every device.
+        fake: the same for tensors without values: shapes alone.
+        backward: ``backward(ctx, *gradients)``, for one with gradients.
+        setup: ``setup(ctx, inputs, output)``, which remembers what ``backward`` needs.
+
+    Returns:
+        What calls it.
+    """
+    name = _library.define(schema, tags=(torch.Tag.pt2_compliant_tag, torch.Tag.needs_fixed_stride_order))
+    _library.impl(name, function, "CompositeExplicitAutograd")
+    qualified = f"{_library.ns}::{name}"
+    torch.library.register_fake(qualified, fake, lib=_library)
+    if backward is not None:
+        torch.library.register_autograd(qualified, backward, setup_context=setup, lib=_library)
+    return getattr(getattr(torch.ops, _library.ns), name)
+
+
+def traced(*tensors: Tensor | None) -> bool:
+    """Whether a program is being traced, rather than run: then the operators are called, which tracing leaves whole."""
+    if torch.compiler.is_compiling():
+        return True
+    if torch._C._len_torch_dispatch_stack() or torch._C._functorch.peek_interpreter_stack() is not None:
+        return True
+    return any(value is not None and type(value) not in _PLAIN for value in tensors)
+
+
+FUNCTIONS: dict[str, Callable[..., Any]] = {}
+"""Public primitives by name, for operators that are registered after them."""
+
+_PLAIN = (Tensor, torch.nn.Parameter)
+
+
+def empty(like: Tensor) -> Tensor:
+    """What stands for None among an operator's results."""
+    return like.new_empty(0)
+
+
+def none(value: Tensor) -> Tensor | None:
+    """A result of an operator, or None where it is :func:`empty`."""
+    return None if value.ndim == 1 and value.shape[0] == 0 else value
