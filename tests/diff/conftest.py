@@ -50,15 +50,17 @@ _WAYS = {
 }
 
 
-@pytest.fixture(
-    params=[
-        "eager",
-        "portable",
-        "emulated",
-        pytest.param("eager on cuda", marks=pytest.mark.gpu),
-        pytest.param("kernels", marks=pytest.mark.gpu),
-    ]
-)
+_OPERATORS = ["eager", "portable", pytest.param("eager on cuda", marks=pytest.mark.gpu)]
+_KERNELS = ["emulated", pytest.param("kernels", marks=pytest.mark.gpu)]
+
+OPERATORS = pytest.mark.parametrize("way", _OPERATORS, indirect=True)
+"""For a test of PyTorch's operators alone."""
+
+KERNELS = pytest.mark.parametrize("way", _KERNELS, indirect=True)
+"""For a test of the kernels alone."""
+
+
+@pytest.fixture(params=[*_OPERATORS, *_KERNELS])
 def way(request: pytest.FixtureRequest) -> Iterator[Way]:
     """Every implementation that this machine can run."""
     with _only(request.param):

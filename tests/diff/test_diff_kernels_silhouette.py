@@ -14,10 +14,10 @@ from rasterizer.backends.eager.diff import topology as eager_topology
 from rasterizer.backends.kernels.diff import antialias as kernels
 from rasterizer.contract import scenes
 from rasterizer.contract.diff_rule import ID_BITS, MOST_PLAIN_ID
+from tests.diff.conftest import KERNELS, Way
 from tests.support.emulator import emulated, programs_of
 from tests.support.guards import Guards
 
-KERNELS = pytest.mark.parametrize("way", ["emulated", pytest.param("kernels", marks=pytest.mark.gpu)], indirect=True)
 BEFORE = pytest.mark.parametrize("before", [False, True])
 
 
@@ -46,7 +46,7 @@ def _triangles(count: int, vertices: int, seed: int = 0) -> Tensor:
     return tri
 
 
-def _on(way: Any, *values: Any) -> tuple[Any, ...]:
+def _on(way: Way, *values: Any) -> tuple[Any, ...]:
     return tuple(value.to(way.device) if isinstance(value, Tensor) else value for value in values)
 
 
@@ -66,7 +66,7 @@ SLOPES = {"none": (False, ()), "all": (True, ()), "some": (False, (0, -1, 0))}
 @pytest.mark.parametrize("slopes", SLOPES)
 @pytest.mark.parametrize("attributes", [1, 2, 3, 4, 5, 9])
 @pytest.mark.parametrize("side", [1, 3, 40])
-def test_interpolation(way: Any, attributes: int, slopes: str, side: int) -> None:
+def test_interpolation(way: Way, attributes: int, slopes: str, side: int) -> None:
     numbers, size, (every, chosen) = _numbers(attributes), (2, 45, 67), SLOPES[slopes]
     tables = ((50,), (1, 50), (2, 50))[attributes % 3]
     count = attributes if every else len(chosen)
@@ -88,7 +88,7 @@ def test_interpolation(way: Any, attributes: int, slopes: str, side: int) -> Non
 @pytest.mark.parametrize("given", [(True, False), (False, True)])
 @pytest.mark.parametrize("wanted", [(True, False, False), (False, True, False), (False, False, True)])
 def test_only_what_is_asked_for(
-    way: Any, attributes: int, given: tuple[bool, bool], wanted: tuple[bool, bool, bool]
+    way: Way, attributes: int, given: tuple[bool, bool], wanted: tuple[bool, bool, bool]
 ) -> None:
     numbers, size = _numbers(1), (1, 9, 50)
     d_out, d_da = numbers(*size, attributes), numbers(*size, 2 * attributes)
@@ -102,7 +102,7 @@ def test_only_what_is_asked_for(
 
 
 @KERNELS
-def test_pixels_of_few_triangles_take_turns(way: Any) -> None:
+def test_pixels_of_few_triangles_take_turns(way: Way) -> None:
     """Every number of pixels of one triangle in a group of 32, and every way that they can lie."""
     numbers, size = _numbers(3), (1, 64, 64)
     random = torch.Generator().manual_seed(3)
@@ -117,7 +117,7 @@ def test_pixels_of_few_triangles_take_turns(way: Any) -> None:
 
 @KERNELS
 @pytest.mark.parametrize("attributes", [2, 3, 4])
-def test_tensors_that_do_not_lie_on_16_bytes(way: Any, attributes: int) -> None:
+def test_tensors_that_do_not_lie_on_16_bytes(way: Way, attributes: int) -> None:
     numbers, size = _numbers(4), (1, 12, 20)
     given = numbers(30, attributes), _image(size, 20, 4), _triangles(20, 30), numbers(*size, 4), True, ()
     back = *given, numbers(*size, attributes), numbers(*size, 2 * attributes), (True, True, True)
@@ -135,7 +135,7 @@ def test_tensors_that_do_not_lie_on_16_bytes(way: Any, attributes: int) -> None:
 
 
 @KERNELS
-def test_more_triangles_than_floats_count(way: Any) -> None:
+def test_more_triangles_than_floats_count(way: Way) -> None:
     last = MOST_PLAIN_ID + 5
     tri = torch.zeros((last, 3), dtype=torch.int32, device=way.device)
     tri[MOST_PLAIN_ID - 1 :] = torch.arange(1, 7, dtype=torch.int32)[:, None]
@@ -199,7 +199,7 @@ SIZES = [(1, 1, 90), (2, 70, 1), (1, 3, 190), (1, 170, 4), (1, 40, 64), (3, 33, 
 @KERNELS
 @pytest.mark.parametrize("channels", [1, 3, 4, 6])
 @pytest.mark.parametrize("size", SIZES)
-def test_antialiasing(way: Any, size: tuple[int, int, int], channels: int) -> None:
+def test_antialiasing(way: Way, size: tuple[int, int, int], channels: int) -> None:
     scene = _silhouettes(size, channels, shared=channels == 4)
     there = _on(way, *scene)
     out, work = way("antialias")(*there)
@@ -250,7 +250,7 @@ MESHES = {
 @KERNELS
 @pytest.mark.parametrize("vertices", [2**31 - 1, 2_000])
 @pytest.mark.parametrize("mesh", MESHES)
-def test_topology(way: Any, mesh: str, vertices: int) -> None:
+def test_topology(way: Way, mesh: str, vertices: int) -> None:
     tri = MESHES[mesh]()
     found = way("topology")(tri.to(way.device), vertices)
     assert torch.equal(found.cpu(), eager_topology.topology(tri, vertices))
@@ -258,7 +258,7 @@ def test_topology(way: Any, mesh: str, vertices: int) -> None:
 
 @BEFORE
 @pytest.mark.parametrize("way", ["emulated"], indirect=True)
-def test_nothing_outside_a_tensor_is_touched(way: Any, before: bool) -> None:
+def test_nothing_outside_a_tensor_is_touched(way: Way, before: bool) -> None:
     """Ids, vertices and floats may be anything."""
     random = torch.Generator().manual_seed(5)
     wild = torch.tensor([float("nan"), float("inf"), -float("inf"), 3e38, -5.0, 0.5, 2.0**24, 1e9, 0.0])
@@ -286,7 +286,7 @@ def test_nothing_outside_a_tensor_is_touched(way: Any, before: bool) -> None:
 
 
 @KERNELS
-def test_what_kernels_do_not_suit_is_done_by_operators(way: Any) -> None:
+def test_what_kernels_do_not_suit_is_done_by_operators(way: Way) -> None:
     numbers, size = _numbers(6), (1, 5, 6)
     given = numbers(9, 2), _image(size, 4, 2), _triangles(4, 9), numbers(*size, 4), False, (1,) * 40
     _close(way("interpolate")(*_on(way, *given)), eager_interpolate.interpolate(*given))
@@ -294,7 +294,7 @@ def test_what_kernels_do_not_suit_is_done_by_operators(way: Any) -> None:
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("way", ["kernels"], indirect=True)
-def test_nobody_waits_for_the_gpu(way: Any) -> None:
+def test_nobody_waits_for_the_gpu(way: Way) -> None:
     scene = _on(way, *_silhouettes((2, 37, 45), 3))
     attr, db, da = (torch.rand(shape, device=way.device) for shape in ((60, 3), (2, 37, 45, 4), (2, 37, 45, 6)))
     torch.cuda.set_sync_debug_mode("error")
