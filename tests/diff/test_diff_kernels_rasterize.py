@@ -62,6 +62,31 @@ def test_self_test(device: torch.device) -> None:
     compare(kernels._run, kernels._run_backward, device)
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_layers_of_random_scenes(seed: int, device: torch.device) -> None:
+    """The same triangles and depths as on the eager path, whatever vertices are, and gradients as finite as there."""
+    random = torch.Generator().manual_seed(seed)
+    size = float(10 ** (torch.rand(1, generator=random) * 2.5 - 1.5))
+    pos, tri = scenes.soup(int(60 / size) + 3, size, seed=seed, behind=0.15 * (seed % 4))
+    if seed % 3 == 0:
+        pos[:, :2] = (pos[:, :2] * 16).round() / 16  # corners on centres of pixels, edges through them
+    elif seed % 3 == 1:
+        pos *= 10.0 ** (torch.rand((len(pos), 1), generator=random) * 8 - 4)
+        for value, column in ((float("nan"), 0), (float("inf"), 3), (0.0, 3), (1e30, 1)):
+            pos[torch.rand(len(pos), generator=random) < 0.02, column] = value
+    tri = torch.cat((tri, tri.flip(0)[:50], tri[:9, [0, 0, 1]]))  # duplicates and degenerate ones
+    pos, tri, behind = pos[None].to(device), tri.to(device), None
+    steps = eager.rasterize_backward, kernels._run_backward
+    for _ in range(3):
+        call = pos, tri, ((64, 75), (3, 2100), (2053, 4))[seed % 3], None, behind, True
+        want, got = eager.rasterize(*call), kernels._run(*call)
+        assert torch.equal(got[0][..., 3], want[0][..., 3]) and torch.equal(got[2], want[2])
+        upstream = torch.ones_like(want[0])
+        finite = [step(pos, tri, want[0], upstream, upstream).isfinite() for step in steps]
+        assert torch.equal(*finite)
+        behind = want[2]
+
+
 @pytest.mark.parametrize("queue", ["_RECORDS", "_REGIONS"])
 @pytest.mark.parametrize("soup", SOUPS)
 def test_full_queues_lose_nothing(queue: str, soup: str, device: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,6 +185,7 @@ def test_background(device: torch.device) -> None:
     ranges = torch.tensor([[0, 0], [300, 5]], dtype=torch.int32)
     rast, db, depth = _draw(pos[0], tri, size, ranges)
     assert not rast.any() and not db.any() and bool((depth == NO_LAYER).all())
+    assert kernels._run(pos[0], tri, size, ranges, None, False)[2] is None
     assert not kernels._run_backward(pos[0], tri, rast, torch.ones_like(rast), None).any()
 
 

@@ -74,13 +74,13 @@ extern "C" __global__ void __launch_bounds__(COLUMNS * ROWS) resolve(Params p) {
         u = clamped(n0.z * inverse, 0.0f), v = clamped(n1.z * inverse, 0.0f);
         float sum = u + v;
         if (sum > 1.0f) u = u / sum, v = v / sum;
-        float z = corner[0].z * n0.z + corner[1].z * n1.z + corner[2].z * n2.z;
-        depth = clamped(z / (a.z * n0.z + b.z * n1.z + c.z * n2.z), -1.0f);
+        float z = fmaf(corner[0].z, n0.z, fmaf(corner[1].z, n1.z, corner[2].z * n2.z));
+        depth = clamped(z / fmaf(a.z, n0.z, fmaf(b.z, n1.z, c.z * n2.z)), -1.0f);
         id = id_of(face);
         float whole_x = n0.x + n1.x + n2.x, whole_y = n0.y + n1.y + n2.y;
         inverse *= 2.0f;
-        u_x = (n0.x - u * whole_x) * inverse, u_y = (n0.y - u * whole_y) * inverse;
-        v_x = (n1.x - v * whole_x) * inverse, v_y = (n1.y - v * whole_y) * inverse;
+        u_x = fmaf(-u, whole_x, n0.x) * inverse, u_y = fmaf(-u, whole_y, n0.y) * inverse;
+        v_x = fmaf(-v, whole_x, n1.x) * inverse, v_y = fmaf(-v, whole_y, n1.y) * inverse;
     }
     stream4(p.rast + 4 * pixel, u, v, depth, id);
     stream4(p.db + 4 * pixel, u_x, u_y, v_x, v_y);
@@ -88,6 +88,15 @@ extern "C" __global__ void __launch_bounds__(COLUMNS * ROWS) resolve(Params p) {
 }
 
 // ---- backward
+
+// a x b - c x d
+__device__ inline Vector turned(Vector a, Vector b, Vector c, Vector d) {
+    Vector e;
+    e.x = fmaf(a.y, b.z, fmaf(-a.z, b.y, fmaf(-c.y, d.z, c.z * d.y)));
+    e.y = fmaf(a.z, b.x, fmaf(-a.x, b.z, fmaf(-c.z, d.x, c.x * d.z)));
+    e.z = fmaf(a.x, b.y, fmaf(-a.y, b.x, fmaf(-c.x, d.y, c.y * d.x)));
+    return e;
+}
 
 // What a pixel's upstream gradient is worth to the vertices of its triangle.
 __device__ inline void spread(const Gradient& p, const float4 corner[3], u32 x, u32 y, float2 d, float4 d_db, float to[9]) {
@@ -99,23 +108,25 @@ __device__ inline void spread(const Gradient& p, const float4 corner[3], u32 x, 
     float area = n[0].z + n[1].z + n[2].z, inverse = 1.0f / (area + copysignf(p.offset, area));
     float whole_x = n[0].x + n[1].x + n[2].x, whole_y = n[0].y + n[1].y + n[2].y;
     float u = n[0].z * inverse, v = n[1].z * inverse;
-    float u_x = 2.0f * d_db.x, u_y = 2.0f * d_db.y, v_x = 2.0f * d_db.z, v_y = 2.0f * d_db.w;
-    // Gradients of u and v, of the derivatives' common part, and of 1 / area.
-    float for_u = d.x - (u_x * whole_x + u_y * whole_y) * inverse;
-    float for_v = d.y - (v_x * whole_x + v_y * whole_y) * inverse;
-    float common_x = -(u_x * u + v_x * v) * inverse, common_y = -(u_y * u + v_y * v) * inverse;
-    float slopes = u_x * (n[0].x - u * whole_x) + u_y * (n[0].y - u * whole_y) + v_x * (n[1].x - v * whole_x)
-        + v_y * (n[1].y - v * whole_y);
-    float common = -(for_u * u + for_v * v + slopes * inverse) * inverse;
+    float u_x = 2.0f * inverse * d_db.x, u_y = 2.0f * inverse * d_db.y;
+    float v_x = 2.0f * inverse * d_db.z, v_y = 2.0f * inverse * d_db.w;
+    // Gradients of u and v, of the derivatives' common part, and of the area.
+    float for_u = fmaf(-u_x, whole_x, fmaf(-u_y, whole_y, d.x));
+    float for_v = fmaf(-v_x, whole_x, fmaf(-v_y, whole_y, d.y));
+    float common_x = -fmaf(u_x, u, v_x * v), common_y = -fmaf(u_y, u, v_y * v);
+    float slopes = u_x * fmaf(-u, whole_x, n[0].x);
+    slopes = fmaf(u_y, fmaf(-u, whole_y, n[0].y), slopes);
+    slopes = fmaf(v_x, fmaf(-v, whole_x, n[1].x), slopes);
+    slopes = fmaf(v_y, fmaf(-v, whole_y, n[1].y), slopes);
+    float common = -fmaf(for_u, u, fmaf(for_v, v, slopes)) * inverse;
     // Of the three cross products.
-    g[0].x = u_x * inverse + common_x, g[0].y = u_y * inverse + common_y, g[0].z = for_u * inverse + common;
-    g[1].x = v_x * inverse + common_x, g[1].y = v_y * inverse + common_y, g[1].z = for_v * inverse + common;
+    g[0].x = u_x + common_x, g[0].y = u_y + common_y, g[0].z = fmaf(for_u, inverse, common);
+    g[1].x = v_x + common_x, g[1].y = v_y + common_y, g[1].z = fmaf(for_v, inverse, common);
     g[2].x = common_x, g[2].y = common_y, g[2].z = common;
     for (int k = 0; k < 3; k++) {
-        Vector one = cross(g[(k + 1) % 3], s[(k + 2) % 3]), other = cross(g[(k + 2) % 3], s[(k + 1) % 3]);
-        float for_x = one.x - other.x, for_y = one.y - other.y;
-        to[3 * k] = width * for_x, to[3 * k + 1] = height * for_y;
-        to[3 * k + 2] = (one.z - other.z) - across * for_x - down * for_y;
+        Vector for_p = turned(g[(k + 1) % 3], s[(k + 2) % 3], g[(k + 2) % 3], s[(k + 1) % 3]);
+        to[3 * k] = width * for_p.x, to[3 * k + 1] = height * for_p.y;
+        to[3 * k + 2] = fmaf(-across, for_p.x, fmaf(-down, for_p.y, for_p.z));
     }
 }
 
