@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from typing import TypeVar
 
 import torch
@@ -18,7 +18,7 @@ WARM_UP = 0.3
 
 
 def interleaved(
-    device: torch.device, calls: dict[Key, Callable[[], object]], repeats: int, warm_up: float = WARM_UP
+    device: torch.device, calls: Mapping[Key, Callable[[], object]], repeats: int, warm_up: float = WARM_UP
 ) -> dict[Key, list[float]]:
     """Milliseconds of wall time of each of ``repeats`` calls, synchronised, once the machine has come to speed.
 
