@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.diff.conftest import Way
+from tests.diff.conftest import OPERATORS, Way
 from tests.support import antialias_reference as reference
 from tests.support import nvdiffrast_golden as golden
 
@@ -254,6 +254,7 @@ def _with_neighbours(pixels: Tensor) -> Tensor:
     return torch.stack([pixels.roll(step, (1, 2)) for step in steps]).any(0)
 
 
+@OPERATORS
 @pytest.mark.parametrize("shared", [True, False])
 def test_the_same_bits_every_time(way: Way, shared: bool) -> None:
     given = soup(shared, 3, (60, 60))

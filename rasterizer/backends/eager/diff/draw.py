@@ -166,4 +166,4 @@ _LAST = 1 << 31
 
 def shown(faces: Tensor) -> Tensor:
     """Ids, int32, of the numbers of a z-buffer, int32; 0 where empty."""
-    return torch.where(faces > 0, _LAST - faces.to(torch.int64), 0).to(torch.int32)
+    return (-faces).bitwise_and_(_LAST - 1)  # 2**31 less the number, unless that is 0

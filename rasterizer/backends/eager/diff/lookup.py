@@ -16,7 +16,7 @@ class Shown:
     def __init__(self, pos: Tensor, tri: Tensor, float64: bool) -> None:
         """``pos [B, V, 4]``, or ``[V, 4]`` for all images; ``tri [T, 3]``; and whether the device has float64."""
         self.vertices, self.triangles = pos.shape[-2], len(tri)
-        self._own = pos.ndim == 3
+        self.own = pos.ndim == 3
         self._columns = [column.contiguous() for column in pos.reshape(-1, 4).unbind(1)]
         self._corners = [corner.contiguous() for corner in tri.unbind(1)]
         self._dtype = torch.float64 if float64 else torch.float32
@@ -29,7 +29,7 @@ class Shown:
             view: images that broadcast with it.
         """
         triangle = (ids - 1).clamp_(0, self.triangles - 1)
-        offset = view * self.vertices if self._own else 0
+        offset = view * self.vertices if self.own else 0
         return [
             corner.index_select(0, triangle).clamp_(0, self.vertices - 1).to(torch.int64).add_(offset)
             for corner in self._corners

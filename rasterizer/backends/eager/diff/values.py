@@ -80,11 +80,11 @@ def write_values(
     found = areas(corners, column, row, size)
     a, total = found.a, found.total
     scale = total.reciprocal()
-    u, v = (_clamped(share * scale, 0.0, 1.0) for share in a[:2])
+    u, v = (clamped(share * scale, 0.0, 1.0) for share in a[:2])
     most = (u + v).clamp_(min=1.0)
     u, v = u / most, v / most
     depth, weight = (sum_of_products(a, [corner[place] for corner in corners]) for place in (2, 3))
-    for to, values in zip(rast, (u, v, _clamped(depth / weight, -1.0, 1.0)), strict=False):
+    for to, values in zip(rast, (u, v, clamped(depth / weight, -1.0, 1.0)), strict=False):
         to.copy_(values)
     by_x, by_y = slopes(corners)
     # The areas are W*H times as large: of 2/W is left 2*H.
@@ -99,6 +99,6 @@ def sum_of_products(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 
 
-def _clamped(values: Tensor, low: float, high: float) -> Tensor:
-    """NaN is 0."""
+def clamped(values: Tensor, low: float, high: float) -> Tensor:
+    """In place; NaN is 0."""
     return torch.nan_to_num_(values, 0.0, high, low).clamp_(low, high)
