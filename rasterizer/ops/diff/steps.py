@@ -13,7 +13,7 @@ from ...runtime.devices import working_device
 from ...runtime.memory import is_out_of_memory, release_memory
 
 _ADDS_IN_ANY_ORDER = frozenset(
-    ("rasterize_backward", "interpolate_backward", "texture_backward", "antialias", "antialias_backward")
+    ("rasterize_backward", "interpolate_backward", "texture_backward", "mipmaps_backward", "antialias_backward")
 )
 """Steps of which the kernels add floating-point numbers in an order that differs from call to call."""
 
