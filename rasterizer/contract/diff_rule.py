@@ -197,6 +197,9 @@ def encode_ids(ids: Tensor, most: int) -> Tensor:
 
 
 def decode_ids(ids: Tensor) -> Tensor:
-    """Ids ``[...]`` int32 of floats; at most 0 for the background, and some integer or other for what is no id."""
+    """Ids ``[...]`` int32 of floats.
+
+    At most 0 for the background. What no rasterizer writes, such as NaN, gives some integer or other.
+    """
     bits = ids.contiguous().view(torch.int32)
     return torch.where(ids <= MOST_PLAIN_ID, ids.to(torch.int32), bits - ID_BITS)
