@@ -64,6 +64,7 @@ Values
         u = a0/at        v = a1/at        z/w = (z0*a0 + z1*a1 + z2*a2)/(w0*a0 + w1*a1 + w2*a2)
 
     u and v are then clamped to [0, 1], divided by their sum if it is above 1, and z/w is clamped to [-1, 1]; NaN is 0.
+    A triangle without an area, which snapping can make visible, has any values that the clamps let through.
     To evaluate this without loss, take ``W*xi - (2*column + 1 - W)*wi`` for ``xi'``, as a difference of products with
     their rounding errors taken into account.
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 import torch
@@ -13,10 +11,10 @@ from rasterizer.backends.diff_interface import NO_LAYER
 from rasterizer.contract import scenes
 from rasterizer.contract.diff_reference import Image, rasterize_reference
 from rasterizer.contract.diff_rule import GRADIENT_OFFSET, MOST_PLAIN_ID, decode_ids
+from tests.diff.conftest import Way
 from tests.support import nvdiffrast_golden as golden
 from tests.support.nvdiffrast_golden import Case
 
-Way = Callable[[str], Callable[..., object]]
 Drawn = tuple[Tensor, Tensor, Tensor]
 
 ODD = (float("nan"), float("inf"), -float("inf"), 0.0, -1.0, 1e38, -3e38, 1e-38, 1e-42)
