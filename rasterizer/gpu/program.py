@@ -27,6 +27,9 @@ T = TypeVar("T")
 SelfTest = Callable[[torch.device], None]
 """Compares kernels with PyTorch operators on a device; raises RuntimeError where they differ."""
 
+failures = 0
+"""How often a launch or a preparation has failed in this process."""
+
 _COMMON = Path(__file__).with_name("common.cu")
 
 
@@ -141,6 +144,7 @@ class Program:
             with torch.cuda.device(device):
                 return call()
         except LaunchError as error:
+            _count_failure()
             self._reasons[device.index] = _said(error)
             log.warning(
                 "Torch Rasterizer: GPU kernels failed on %s, using PyTorch operators for %s (%s)",
@@ -163,6 +167,7 @@ class Program:
                 if self_test is not None:
                     self_test(device)
         except Exception as error:  # drivers and compilers fail in their own ways; none may cost the user the result
+            _count_failure()
             self._loaded.pop(device.index, None)
             reason = _said(error)
             log.warning(
@@ -173,6 +178,11 @@ class Program:
             )
             return reason
         return ""
+
+
+def _count_failure() -> None:
+    global failures
+    failures += 1
 
 
 def _said(error: BaseException) -> str:

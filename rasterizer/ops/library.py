@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 
 def _own_library() -> torch.library.Library:
@@ -57,6 +58,17 @@ def traced(*tensors: Tensor | None) -> bool:
     if torch._C._len_torch_dispatch_stack() or torch._C._functorch.peek_interpreter_stack() is not None:
         return True
     return any(value is not None and type(value) not in _PLAIN for value in tensors)
+
+
+def once(backward: Callable[..., Any]) -> Callable[..., Any]:
+    """:func:`torch.autograd.function.once_differentiable` for a function that records no gradients itself, without what
+    that costs where nobody asks for gradients of gradients."""
+    guarded = once_differentiable(backward)
+
+    def run(ctx: Any, *gradients: Any) -> Any:
+        return (guarded if torch.is_grad_enabled() else backward)(ctx, *gradients)
+
+    return run
 
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {}

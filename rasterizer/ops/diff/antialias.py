@@ -7,9 +7,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from ..library import empty, none, operator, traced
+from ..library import empty, none, once, operator, traced
 from .steps import step
 
 _UNKNOWN = 2**31 - 1  # vertices, where only the triangles are known
@@ -62,7 +61,7 @@ class _Antialias(torch.autograd.Function):
         return out
 
     @staticmethod
-    @once_differentiable
+    @once
     def backward(ctx: Any, d_out: Tensor | None) -> tuple[Tensor | None, ...]:
         if d_out is None:
             return (None,) * 6

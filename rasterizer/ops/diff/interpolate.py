@@ -7,9 +7,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from ..library import empty, none, operator, traced
+from ..library import empty, none, once, operator, traced
 from .steps import step
 
 Gradients = tuple["Tensor | None", "Tensor | None", "Tensor | None"]
@@ -65,7 +64,7 @@ class _Interpolate(torch.autograd.Function):
         return _run(attr, rast, tri, rast_db, every, chosen)
 
     @staticmethod
-    @once_differentiable
+    @once
     def backward(ctx: Any, d_out: Tensor | None, d_da: Tensor | None) -> tuple[Tensor | None, ...]:
         wanted = ctx.needs_input_grad[0], ctx.needs_input_grad[1], ctx.needs_input_grad[3]
         every, chosen = ctx.which

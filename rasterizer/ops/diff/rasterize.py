@@ -6,9 +6,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from ..library import operator, traced
+from ..library import once, operator, traced
 from .steps import step
 
 Drawn = tuple[Tensor, Tensor, "Tensor | None"]
@@ -61,7 +60,7 @@ class _Rasterize(torch.autograd.Function):
         return rast, db, depth
 
     @staticmethod
-    @once_differentiable
+    @once
     def backward(ctx: Any, d_rast: Tensor | None, d_db: Tensor | None, _: None) -> tuple[Tensor | None, ...]:
         pos, tri, rast = ctx.saved_tensors
         return _backward(pos, tri, rast, d_rast, d_db if ctx.grad_db else None), *(None,) * 6

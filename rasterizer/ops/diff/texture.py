@@ -7,11 +7,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from ...backends.diff_interface import TextureWants
 from ...contract.types import Boundary, Filter
-from ..library import empty, none, operator, traced
+from ..library import empty, none, once, operator, traced
 from .steps import step
 
 
@@ -117,7 +116,7 @@ class _Texture(torch.autograd.Function):
         return _sample(tex, uv, uv_da, bias, made, filter_mode, boundary_mode)
 
     @staticmethod
-    @once_differentiable
+    @once
     def backward(ctx: Any, d_out: Tensor | None) -> tuple[Tensor | None, ...]:
         if d_out is None:
             return (None,) * (5 + ctx.given)
