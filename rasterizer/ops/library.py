@@ -57,7 +57,16 @@ def traced(*tensors: Tensor | None) -> bool:
         return True
     if torch._C._len_torch_dispatch_stack() or torch._C._functorch.peek_interpreter_stack() is not None:
         return True
-    return any(value is not None and type(value) not in _PLAIN for value in tensors)
+    for value in tensors:  # noqa: SIM110 - a generator takes longer than all else here
+        if value is not None and type(value) not in _PLAIN:
+            return True
+    return False
+
+
+def applied(function: type[torch.autograd.Function]) -> Callable[..., Any]:
+    """``function.apply`` without what it costs to look for transforms of functorch, where :func:`traced` has looked."""
+    apply: Callable[..., Any] = super(torch.autograd.Function, function).apply
+    return apply
 
 
 def once(backward: Callable[..., Any]) -> Callable[..., Any]:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..library import empty, none, once, operator, traced
+from ..library import applied, empty, none, once, operator, traced
 from .steps import step
 
 _UNKNOWN = 2**31 - 1  # vertices, where only the triangles are known
@@ -45,7 +45,7 @@ def antialias(color: Tensor, rast: Tensor, pos: Tensor, tri: Tensor, topology: T
     if traced(color, rast, pos, tri):
         return _operator(color, rast, pos, tri, topology, boost)
     if torch.is_grad_enabled() and (color.requires_grad or pos.requires_grad or rast.requires_grad):
-        return _Antialias.apply(color, rast, pos, tri, topology, boost)
+        return _apply(color, rast, pos, tri, topology, boost)
     return step("antialias", color.device)(color, rast, pos, tri, topology)[0]
 
 
@@ -71,6 +71,9 @@ class _Antialias(torch.autograd.Function):
         if d_pos is not None and ctx.boost != 1.0:
             d_pos = d_pos * ctx.boost
         return d_color, None, d_pos, None, None, None
+
+
+_apply = applied(_Antialias)
 
 
 def _run(color: Tensor, rast: Tensor, pos: Tensor, tri: Tensor, topology: Tensor, boost: float) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..library import empty, none, once, operator, traced
+from ..library import applied, empty, none, once, operator, traced
 from .steps import step
 
 Gradients = tuple["Tensor | None", "Tensor | None", "Tensor | None"]
@@ -23,7 +23,7 @@ def interpolate(
     if torch.is_grad_enabled() and (
         attr.requires_grad or rast.requires_grad or (rast_db is not None and rast_db.requires_grad)
     ):
-        return _Interpolate.apply(attr, rast, tri, rast_db, every, chosen)
+        return _apply(attr, rast, tri, rast_db, every, chosen)
     return _run(attr, rast, tri, rast_db, every, chosen)
 
 
@@ -70,6 +70,9 @@ class _Interpolate(torch.autograd.Function):
         every, chosen = ctx.which
         d_attr, d_image, d_db = _backward(ctx.saved_tensors, every, chosen, d_out, d_da, wanted)
         return d_attr, d_image, None, d_db, None, None
+
+
+_apply = applied(_Interpolate)
 
 
 def _shapes(

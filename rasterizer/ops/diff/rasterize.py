@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..library import once, operator, traced
+from ..library import applied, once, operator, traced
 from .steps import step
 
 Drawn = tuple[Tensor, Tensor, "Tensor | None"]
@@ -28,7 +28,7 @@ def rasterize(
         rast, db, depth = _operator(pos, tri, *resolution, ranges, behind, keep_depth, grad_db)
         return rast, db, depth if keep_depth else None
     if pos.requires_grad and torch.is_grad_enabled():
-        return _Rasterize.apply(pos, tri, resolution, ranges, behind, keep_depth, grad_db)
+        return _apply(pos, tri, resolution, ranges, behind, keep_depth, grad_db)
     return step("rasterize", pos.device)(pos, tri, resolution, ranges, behind, keep_depth)
 
 
@@ -64,6 +64,9 @@ class _Rasterize(torch.autograd.Function):
     def backward(ctx: Any, d_rast: Tensor | None, d_db: Tensor | None, _: None) -> tuple[Tensor | None, ...]:
         pos, tri, rast = ctx.saved_tensors
         return _backward(pos, tri, rast, d_rast, d_db if ctx.grad_db else None), *(None,) * 6
+
+
+_apply = applied(_Rasterize)
 
 
 def _run(

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...backends.diff_interface import TextureWants
 from ...contract.types import Boundary, Filter
-from ..library import empty, none, once, operator, traced
+from ..library import applied, empty, none, once, operator, traced
 from .steps import step
 
 
@@ -45,7 +45,7 @@ def texture(
         return _operator(tex, uv, uv_da, bias, mips, *how)
     inputs = tex, uv, uv_da, bias, *mips
     if torch.is_grad_enabled() and any(value is not None and value.requires_grad for value in inputs):
-        return _Texture.apply(tex, uv, uv_da, bias, how, *mips)
+        return _apply(tex, uv, uv_da, bias, how, *mips)
     return _sample(tex, uv, uv_da, bias, _made(tex, mips, levels), filter_mode, boundary_mode)
 
 
@@ -126,6 +126,9 @@ class _Texture(torch.autograd.Function):
             tex, uv, uv_da, bias, mips, ctx.how, d_out.contiguous(), (*needed[:4], *(needed[5:] or [False] * len(mips)))
         )
         return d_tex, d_uv, d_da, d_bias, None, *d_mips[: ctx.given]
+
+
+_apply = applied(_Texture)
 
 
 def _run(

@@ -131,7 +131,7 @@ def _unsuited(color: Tensor, rast: Tensor, pos: Tensor, tri: Tensor, topology: T
         not 0 < images <= MOST_IMAGES
         or not 0 < height * width < 2**31 - 64 * max(height, width)
         or not 0 < channels < 2**24
-        or not len(tri)
+        or not tri.shape[0]
         or not pos.numel()
     )
 
@@ -180,7 +180,7 @@ def _plan(program: Loaded, color: tuple[int, ...], pos: tuple[int, ...], triangl
 
 def _run(color: Tensor, rast: Tensor, pos: Tensor, tri: Tensor, topology: Tensor) -> tuple[Tensor, Tensor]:
     number = color.device.index
-    plan = _plan(PROGRAM.on(number), color.shape, pos.shape, len(tri))
+    plan = _plan(PROGRAM.on(number), color.shape, pos.shape, tri.shape[0])
     color, rast, pos = aligned(color) if plan.fours else color, aligned(rast), aligned(pos)
     out = torch.empty_like(color)
     crossed = torch.empty(plan.crossed, dtype=torch.int32, device=color.device)
@@ -201,7 +201,7 @@ def _run_backward(
     wanted: tuple[bool, bool],
 ) -> tuple[Tensor | None, Tensor | None]:
     number = color.device.index
-    plan = _plan(PROGRAM.on(number), color.shape, pos.shape, len(tri))
+    plan = _plan(PROGRAM.on(number), color.shape, pos.shape, tri.shape[0])
     rast, pos, d_out = aligned(rast), aligned(pos), aligned(d_out) if plan.fours else d_out
     d_color = torch.empty_like(color) if wanted[0] else None
     d_pos = torch.zeros_like(pos) if wanted[1] else None

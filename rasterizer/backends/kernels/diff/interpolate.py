@@ -141,7 +141,7 @@ def _unsuited(
         or not 0 < images <= MOST_IMAGES
         or not 0 < height * width < 2**31
         or not attr.numel()
-        or not len(tri)
+        or not tri.shape[0]
     )
 
 
@@ -204,7 +204,7 @@ def _run(
     attr: Tensor, rast: Tensor, tri: Tensor, rast_db: Tensor | None, every: bool, chosen: tuple[int, ...]
 ) -> tuple[Tensor, Tensor]:
     number = rast.device.index
-    plan = _plan(PROGRAM.on(number), attr.shape, rast.shape, len(tri), every, chosen)
+    plan = _plan(PROGRAM.on(number), attr.shape, rast.shape, tri.shape[0], every, chosen)
     attr, rast, rast_db = _readable(plan, attr, rast, rast_db)
     out, da = rast.new_empty(plan.out), rast.new_empty(plan.da)
     params = plan.params(attr, rast, tri, rast_db)
@@ -225,7 +225,7 @@ def _run_backward(
     wanted: tuple[bool, bool, bool],
 ) -> Gradients:
     number = rast.device.index
-    plan = _plan(PROGRAM.on(number), attr.shape, rast.shape, len(tri), every, chosen)
+    plan = _plan(PROGRAM.on(number), attr.shape, rast.shape, tri.shape[0], every, chosen)
     attr, rast, rast_db = _readable(plan, attr, rast, rast_db)
     d_attr = torch.zeros_like(attr) if wanted[0] else None
     d_rast, d_db = (torch.empty_like(rast) if each else None for each in wanted[1:])
