@@ -65,8 +65,8 @@ def traced(*tensors: Tensor | None) -> bool:
 
 def applied(function: type[torch.autograd.Function]) -> Callable[..., Any]:
     """``function.apply`` without what it costs to look for transforms of functorch, where :func:`traced` has looked."""
-    apply: Callable[..., Any] = super(torch.autograd.Function, function).apply
-    return apply
+    base: Any = super(torch.autograd.Function, function)
+    return base.apply
 
 
 def once(backward: Callable[..., Any]) -> Callable[..., Any]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..library import applied, empty, none, once, operator, traced
-from .steps import step
+from .steps import step, step_back
 
 Gradients = tuple["Tensor | None", "Tensor | None", "Tensor | None"]
 
@@ -44,7 +44,7 @@ def _backward(
     if d_out is None and d_da is None:
         return None, None, None
     gradients = (None if gradient is None else gradient.contiguous() for gradient in (d_out, d_da))
-    return step("interpolate_backward", saved[1].device)(*saved, every, tuple(chosen), *gradients, wanted)
+    return step_back("interpolate_backward", saved[1].device)(*saved, every, tuple(chosen), *gradients, wanted)
 
 
 class _Interpolate(torch.autograd.Function):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..library import applied, once, operator, traced
-from .steps import step
+from .steps import step, step_back
 
 Drawn = tuple[Tensor, Tensor, "Tensor | None"]
 
@@ -36,7 +36,7 @@ def _backward(pos: Tensor, tri: Tensor, rast: Tensor, d_rast: Tensor | None, d_d
     if d_rast is None and d_db is None:
         return torch.zeros_like(pos)
     gradients = (None if gradient is None else gradient.contiguous() for gradient in (d_rast, d_db))
-    return step("rasterize_backward", pos.device)(pos, tri, rast, *gradients)
+    return step_back("rasterize_backward", pos.device)(pos, tri, rast, *gradients)
 
 
 class _Rasterize(torch.autograd.Function):

@@ -16,11 +16,11 @@ from ...runtime.wishes import environment
 Step = Callable[..., Any]
 
 _ADDS_IN_ANY_ORDER = frozenset(
-    ("rasterize_backward", "interpolate_backward", "texture_backward", "mipmaps_backward", "antialias_backward")
+    ("rasterize_backward", "interpolate_backward", "texture_backward", "mipmapped_backward", "antialias_backward")
 )
 """Steps of which the kernels add floating-point numbers in an order that differs from call to call."""
 
-_chosen: dict[tuple[str, torch.device], tuple[object, Step]] = {}
+_chosen: dict[tuple[str, torch.device], tuple[tuple[str, bool, int], Step]] = {}
 """By name and device, what the choice was made under and what it is: asking the registry takes longer than a launch."""
 
 
@@ -32,6 +32,20 @@ def step(name: str, device: torch.device) -> Step:
     known = _chosen.get((name, device))
     if known is not None and known[0] == state:
         return known[1]
+    return _choose(name, device, repeatable)
+
+
+def step_back(name: str, device: torch.device) -> Step:
+    """:func:`step` for a gradient; does not read the environment again, which takes a while: what its forward step has
+    been done by is good for it."""
+    repeatable = torch.are_deterministic_algorithms_enabled() and name in _ADDS_IN_ANY_ORDER
+    known = _chosen.get((name, device))
+    if known is not None and known[0][1:] == (repeatable, registry.failures()):
+        return known[1]
+    return _choose(name, device, repeatable)
+
+
+def _choose(name: str, device: torch.device, repeatable: bool) -> Step:
     place = working_device(device)
     key = f"diff.{name}"
     function = diff_operations.ROWS[key]["torch"].function if repeatable else registry.usual(key, place)
