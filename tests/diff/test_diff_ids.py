@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from rasterizer.backends.eager.diff.ids import triangles_shown
-from rasterizer.contract.diff_rule import decode_ids
+from rasterizer.contract.diff_rule import decode_ids, encode_ids
 
 
 def test_ids_above_all_floats_that_are_integers() -> None:

@@ -81,14 +81,14 @@ def mipmaps(tex: Tensor, levels: int) -> list[Tensor]:
     not suit, and when a launch fails."""
     if not levels or _unsuited(tex):
         return eager.mipmaps(tex, levels)
-    return PROGRAM.attempt(tex.device, lambda: _make(tex, levels), lambda: eager.mipmaps(tex, levels))
+    return PROGRAM.attempt(tex.device, _make, eager.mipmaps, tex, levels)
 
 
 def mipmaps_backward(gradients: list[Tensor]) -> Tensor:
     """:class:`~rasterizer.backends.diff_interface.MipmapsBackward`; falls back likewise."""
     if len(gradients) == 1 or _unsuited(gradients[0]):
         return eager.mipmaps_backward(gradients)
-    return PROGRAM.attempt(gradients[0].device, lambda: _gather(gradients), lambda: eager.mipmaps_backward(gradients))
+    return PROGRAM.attempt(gradients[0].device, _gather, eager.mipmaps_backward, gradients)
 
 
 def _unsuited(tex: Tensor) -> bool:

@@ -73,7 +73,7 @@ def texture(
     program = FORWARD[boundary_mode]
     if _unsuited(levels, uv) or not _works(program, uv.device):
         return eager.texture(*arguments)
-    return program.attempt(uv.device, lambda: _run(*arguments), lambda: eager.texture(*arguments))
+    return program.attempt(uv.device, _run, eager.texture, *arguments)
 
 
 def texture_backward(
@@ -91,7 +91,7 @@ def texture_backward(
     program = BACKWARD[boundary_mode]
     if _unsuited(levels, uv) or not _both_work(program, uv.device):
         return eager.texture_backward(*arguments)
-    return program.attempt(uv.device, lambda: _run_backward(*arguments), lambda: eager.texture_backward(*arguments))
+    return program.attempt(uv.device, _run_backward, eager.texture_backward, *arguments)
 
 
 def mipmapped(
@@ -108,7 +108,7 @@ def mipmapped(
     program = FORWARD[boundary_mode]
     if _unsuited([tex], uv) or count >= MOST_LEVELS or not _both_work(program, uv.device):
         return eager.mipmapped(*arguments)
-    return program.attempt(uv.device, lambda: _run_mipmapped(*arguments), lambda: eager.mipmapped(*arguments))
+    return program.attempt(uv.device, _run_mipmapped, eager.mipmapped, *arguments)
 
 
 def mipmapped_backward(
@@ -128,9 +128,7 @@ def mipmapped_backward(
     program = BACKWARD[boundary_mode]
     if _unsuited([tex], uv) or count >= MOST_LEVELS or not _both_work(program, uv.device):
         return eager.mipmapped_backward(*arguments)
-    return program.attempt(
-        uv.device, lambda: _run_mipmapped_backward(*arguments), lambda: eager.mipmapped_backward(*arguments)
-    )
+    return program.attempt(uv.device, _run_mipmapped_backward, eager.mipmapped_backward, *arguments)
 
 
 def _both_work(program: Program, device: torch.device) -> bool:

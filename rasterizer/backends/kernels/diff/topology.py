@@ -66,7 +66,7 @@ def topology(tri: Tensor, vertices: int) -> Tensor:
     not suit, and when a launch fails."""
     if not 0 < tri.shape[0] <= _MOST:
         return by_operators(tri, vertices)
-    return PROGRAM.attempt(tri.device, lambda: _run(tri, vertices), lambda: by_operators(tri, vertices))
+    return PROGRAM.attempt(tri.device, _run, by_operators, tri, vertices)
 
 
 def _run(tri: Tensor, vertices: int) -> Tensor:
