@@ -1,0 +1,168 @@
+"""Texels as rows of one table, and the four that surround a point of a flat texture.
+
+Quantities of ``P`` pixels at ``L`` levels each are ``[L, P]``, those of the four texels ``[4, L, P]``, in the order
+(low column, low row), (high column, low row), (low column, high row), (high column, high row). Texel ``(i, j)`` of a
+level with ``W`` columns has its centre at ``s = (i + 0.5) / W``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ....contract.rule import constant
+from ...diff_interface import Boundary
+from .rounding import fused
+
+
+@dataclass(frozen=True)
+class Table:
+    """All levels of a texture.
+
+    Attributes:
+        rows: ``[N, C]``: level after level, of each the images of the batch, of each the faces, row by row.
+        sizes: of each level height and width.
+        batch: textures in the batch.
+        faces: of a cube map 6, else 1.
+        outside: a row of zeros behind all texels; None if there is none.
+    """
+
+    rows: Tensor
+    sizes: list[tuple[int, int]]
+    batch: int
+    faces: int
+    outside: int | None
+
+    @classmethod
+    def of(cls, levels: list[Tensor], boundary: Boundary) -> Table:
+        """Lay out ``levels``; what is one level is not copied, but where texels outside are 0."""
+        parts = [level.reshape(-1, level.shape[-1]) for level in levels]
+        outside = sum(len(part) for part in parts) if boundary == "zero" else None
+        if outside is not None:
+            parts.append(parts[0].new_zeros((1, parts[0].shape[1])))
+        rows = parts[0] if len(parts) == 1 else torch.cat(parts)
+        sizes = [(level.shape[-3], level.shape[-2]) for level in levels]
+        return cls(rows, sizes, len(levels[0]), 6 if boundary == "cube" else 1, outside)
+
+    def at(self, level: Tensor | None, image: Tensor | None) -> Place:
+        """Where the levels of pixels lie.
+
+        Args:
+            level: ``[L, P]`` int64; None for level 0 of all.
+            image: ``[P]`` int64 which texture of the batch; None if there is one.
+        """
+        areas = [height * width * self.faces for height, width in self.sizes]
+        firsts = [self.batch * sum(areas[:level]) for level in range(len(areas))]
+        numbers = (
+            [float(width) for _, width in self.sizes],
+            [float(height) for height, _ in self.sizes],
+        )
+        device = self.rows.device
+        wide, high = (constant(tuple(values), device) for values in numbers)
+        first, area = (constant(tuple(values), device, torch.int64) for values in (firsts, areas))
+        if level is None:
+            wide, high, first, area = (values[:1, None] for values in (wide, high, first, area))
+        else:
+            flat = level.view(-1)
+            wide, high, first = (values.index_select(0, flat).view_as(level) for values in (wide, high, first))
+            area = area.index_select(0, flat).view_as(level) if image is not None else area
+        powers = all(side & (side - 1) == 0 for size in self.sizes for side in size)
+        return Place(wide, high, first if image is None else first + image * area, powers)
+
+
+class Place(NamedTuple):
+    """Levels that pixels read; each tensor is ``[L, P]``, or ``[1, 1]`` where it is the same for all.
+
+    Attributes:
+        width, height: float32.
+        first: int64 row of the first texel.
+        powers: whether all sides are powers of two.
+    """
+
+    width: Tensor
+    height: Tensor
+    first: Tensor
+    powers: bool
+
+    def scaled(self, coordinate: Tensor, size: Tensor) -> Tensor:
+        """Where ``coordinate`` lies between the centres of texels, ``coordinate * size - 0.5`` rounded once."""
+        return (coordinate * size).sub_(0.5) if self.powers else fused(coordinate, size, -0.5)
+
+
+class Taps(NamedTuple):
+    """The texels around points.
+
+    Attributes:
+        index: ``[4, L, P]`` rows of the table; ``[1, L, P]`` if only the nearest counts.
+        between: ``[L, P]`` each, how far points lie from the low columns to the high ones, and likewise for rows, 0..1;
+            None if only the nearest counts.
+        missing: ``[4, L, P]`` texels that do not exist, at corners of a cube map; None elsewhere.
+    """
+
+    index: Tensor
+    between: tuple[Tensor, Tensor] | None
+    missing: Tensor | None = None
+
+
+def around(s: Tensor, t: Tensor, place: Place, boundary: Boundary, outside: int | None) -> Taps:
+    """The four texels around points ``s, t [P]`` of a flat texture."""
+    low_i, high_i, across = _axis(s, place.width, place, boundary)
+    low_j, high_j, down = _axis(t, place.height, place, boundary)
+    index = _four(low_i, high_i, low_j, high_j, place)
+    if outside is not None:
+        # Those outside stand at -1 or at the length of the side.
+        columns = [(i >= 0) & (i < place.width) for i in (low_i, high_i)]
+        rows = [(j >= 0) & (j < place.height) for j in (low_j, high_j)]
+        inside = torch.stack([column & row for row in rows for column in columns])
+        index = torch.where(inside, index, outside)
+    return Taps(index, (across, down))
+
+
+def _four(low_i: Tensor, high_i: Tensor, low_j: Tensor, high_j: Tensor, place: Place) -> Tensor:
+    """``[4, L, P]`` rows from columns and rows as whole float32 numbers."""
+    stride = place.width.to(torch.int64)
+    columns = [i.to(torch.int64) for i in (low_i, high_i)]
+    rows = [(j.to(torch.int64) * stride).add_(place.first) for j in (low_j, high_j)]
+    return torch.stack([row + column for row in rows for column in columns])
+
+
+def _axis(coordinate: Tensor, size: Tensor, on: Place, boundary: Boundary) -> tuple[Tensor, Tensor, Tensor]:
+    """Low and high texel as whole float32 numbers, and how far between them the point lies; ``[L, P]`` each."""
+    if boundary == "wrap":
+        coordinate = (coordinate - coordinate.floor()).nan_to_num_(0.0)
+    elif boundary == "clamp":
+        coordinate = coordinate.nan_to_num(0.0).clamp_(0.0, 1.0)
+    place = on.scaled(coordinate, size)
+    if boundary == "clamp":
+        place = torch.minimum(place.clamp_(min=0.0), size - 1.0)
+    low = place.floor()
+    part = place - low
+    if boundary == "zero":
+        low = low.nan_to_num_(-2.0).clamp_(-2.0, 65536.0)
+        return low, low + 1.0, part
+    high = low + 1.0
+    if boundary == "wrap":
+        return torch.where(low < 0.0, size - 1.0, low), torch.where(high < size, high, 0.0), part
+    # On the centre of the first texel, where all that is before it comes to lie, both are the same.
+    return low, torch.minimum(low + (place > 0.0), size - 1.0), part
+
+
+def nearest(s: Tensor, t: Tensor, place: Place, boundary: Boundary, outside: int | None) -> Taps:
+    """The texel that each of the points ``s, t [P]`` lies in."""
+    i, j = _cell(s, place.width, boundary), _cell(t, place.height, boundary)
+    column, row = (
+        torch.minimum(each.clamp(min=0.0), size - 1.0) for each, size in ((i, place.width), (j, place.height))
+    )
+    index = (row.to(torch.int64) * place.width.to(torch.int64)).add_(column.to(torch.int64)).add_(place.first)
+    if outside is not None:
+        index = torch.where((column == i) & (row == j), index, outside)
+    return Taps(index[None], None)
+
+
+def _cell(coordinate: Tensor, size: Tensor, boundary: Boundary) -> Tensor:
+    if boundary == "wrap":
+        coordinate = coordinate - coordinate.floor()
+    return (coordinate * size).floor_().nan_to_num_(0.0)
