@@ -1,27 +1,23 @@
-"""Cube maps: which face a direction meets and where, what follows for derivatives, and texels across an edge.
+"""Cube maps: which face a direction meets and where, and what follows for derivatives.
 
 Faces 0 to 5 lie at +x, -x, +y, -y, +z and -z. With m the coordinate along a face's axis, sc and tc those along its s
-and t (:data:`_FACES`), a direction meets the face at ``s = sc / (2 |m|) + 1/2`` and ``t = tc / (2 |m|) + 1/2``: the
+and t (:data:`FACES`), a direction meets the face at ``s = sc / (2 |m|) + 1/2`` and ``t = tc / (2 |m|) + 1/2``: the
 convention of OpenGL. The major axis is z if ``|z| > max(|x|, |y|)``, else y if ``|y| > |x|``, else x.
 """
 
 from __future__ import annotations
 
-from functools import cache
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from ....contract.rule import constant
 from .detail import Footprint, finite_or_nothing
 from .rounding import fused, reciprocal_below
-from .texels import Place, Taps
 
 _Three = tuple[Tensor, Tensor, Tensor]
 
-_FACES = (
-    # axis and sign of m, of sc, and of tc
+FACES = (
     ((0, 1), (2, -1), (1, -1)),
     ((0, -1), (2, 1), (1, -1)),
     ((1, 1), (0, 1), (2, 1)),
@@ -29,6 +25,7 @@ _FACES = (
     ((2, 1), (0, 1), (1, -1)),
     ((2, -1), (0, -1), (1, -1)),
 )
+"""Of each face axis and sign of m, of sc, and of tc."""
 
 
 class Meeting(NamedTuple):
@@ -151,56 +148,3 @@ def turn_backward(meeting: Meeting, da: Tensor, upstream: Footprint) -> Tensor:
 def _joined(columns: tuple[Tensor, ...]) -> Tensor:
     """``[P, n]``; numbers that are not finite are no gradient."""
     return torch.stack(columns, -1).nan_to_num_(0.0, 0.0, 0.0)
-
-
-def around(meeting: Meeting, place: Place) -> Taps:
-    """The four texels around points of the cube; a texel over an edge is the next one on the other face.
-
-    At a corner, where three faces meet, the fourth texel does not exist.
-    """
-    size = place.width
-    u, v = (place.scaled(coordinate, size) for coordinate in (meeting.s, meeting.t))
-    low_i, low_j = u.floor(), v.floor()
-    across, down = u - low_i, v - low_j
-    side = size.to(torch.int64)
-    low_i, low_j = low_i.to(torch.int64), low_j.to(torch.int64)
-    i = torch.stack((low_i, low_i + 1, low_i, low_i + 1))
-    j = torch.stack((low_j, low_j, low_j + 1, low_j + 1))
-    over_i, over_j = (i < 0) | (i >= side), (j < 0) | (j >= side)
-    edge = meeting.face * 4 + torch.where(over_i, (i >= side).to(torch.int64), 2 + (j >= side).to(torch.int64))
-    along = torch.where(over_i, j, i)
-    corner = over_i & over_j
-    columns = constant(_edges(), size.device, torch.int64).view(5, 24)
-    face, i_start, i_step, j_start, j_step = (each.index_select(0, edge.view(-1)).view_as(edge) for each in columns)
-    crossed = over_i ^ over_j
-    last = side - 1
-    i = torch.where(crossed, i_start * last + i_step * along, i)
-    j = torch.where(crossed, j_start * last + j_step * along, j)
-    face = torch.where(crossed, face, meeting.face)
-    i, j = (torch.minimum(each.clamp_(min=0), last) for each in (i, j))
-    index = ((face * side).add_(j) * side).add_(i).add_(place.first)
-    return Taps(index, (across, down), corner)
-
-
-@cache
-def _edges() -> tuple[int, ...]:
-    """Five times 24 numbers, for edges 4 * face + (low s, high s, low t, high t).
-
-    ``face, i_start, i_step, j_start, j_step``: the face on the other side, and its texel beside texel k along the edge,
-    ``i = i_start * (S - 1) + i_step * k`` and j likewise.
-    """
-    rows = []
-    for major, *sides in _FACES:
-        for (axis, sign), (along, along_sign) in (sides, sides[::-1]):
-            for end in (-1, 1):
-                other = next(n for n, (m, *_) in enumerate(_FACES) if m == (axis, sign * end))
-                texel: list[int] = []
-                for own, own_sign in _FACES[other][1:]:
-                    if own == major[0]:  # s or t that leads to the edge
-                        texel += [int(own_sign == major[1]), 0]
-                    else:
-                        assert own == along
-                        same = own_sign == along_sign
-                        texel += [0, 1] if same else [1, -1]
-                rows.append((other, *texel))
-    return tuple(number for column in zip(*rows, strict=True) for number in column)

@@ -7,7 +7,7 @@ texels with the upstream gradient.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -15,12 +15,15 @@ from torch import Tensor
 
 from ....runtime.memory import default_budget
 from ....runtime.policy import device_policy
+from ....runtime.threads import share_rows
 from ...diff_interface import Boundary, Filter
-from . import cube, detail, texels
+from . import cube, cube_edges, detail, texels
 from .cube import Meeting
 from .detail import Blend, Footprint
-from .scatter import add_rows
 from .texels import Place, Table, Taps
+
+FEW_CHANNELS = 8
+"""Up to this many channels are summed up one by one: operators are slow where the innermost side is short."""
 
 
 class Points(NamedTuple):
@@ -62,8 +65,6 @@ class Sampler:
         table: the texture.
         taps: texels that each pixel reads.
         pixels: of all images.
-        chunk: pixels at once.
-        budget: bytes for a chunk.
     """
 
     def __init__(
@@ -76,23 +77,25 @@ class Sampler:
         boundary_mode: Boundary,
     ) -> None:
         mipmapped = len(levels) > 1 and filter_mode.startswith("linear-mipmap")
-        self.table = Table.of(levels if mipmapped else levels[:1], boundary_mode)
-        self.levels = len(levels) if mipmapped else 0
+        self.table = Table(levels if mipmapped else levels[:1], boundary_mode)
         self.taps = 1 if filter_mode == "nearest" else 8 if filter_mode == "linear-mipmap-linear" and mipmapped else 4
-        self.pixels = uv.shape[0] * uv.shape[1] * uv.shape[2]
-        self._uv = uv.view(self.pixels, -1)
-        self._da = uv_da.view(self.pixels, -1) if uv_da is not None and mipmapped else None
+        self._uv = uv.view(-1, uv.shape[-1])
+        self._da = uv_da.view(-1, uv_da.shape[-1]) if uv_da is not None and mipmapped else None
         self._bias = bias.view(-1) if bias is not None and mipmapped else None
+        self._mipmapped = mipmapped
         self._boundary = boundary_mode
         self._image = uv.shape[1] * uv.shape[2]
-        self.budget = default_budget(uv.device)
-        each = 256 + self.taps * (40 + 8 * self.table.rows.shape[1])
-        self.chunk = max(256, min(device_policy(uv.device).chunk, self.budget // each))
+        self.pixels = len(self._uv)
 
-    def parts(self) -> Iterator[slice]:
-        """The pixels in chunks."""
-        for start in range(0, self.pixels, self.chunk):
-            yield slice(start, min(start + self.chunk, self.pixels))
+    def share(self, work: Callable[[slice], object], pixels: slice) -> None:
+        """``work`` on some of the pixels, chunk by chunk; on a CPU side by side."""
+        device, each = self._uv.device, 256 + self.taps * (40 + 8 * self.table.channels)
+        chunk = max(256, min(device_policy(device).chunk, default_budget(device) // each))
+
+        def shifted(part: slice) -> object:
+            return work(slice(pixels.start + part.start, pixels.start + part.stop))
+
+        share_rows(shifted, pixels.stop - pixels.start, device, weight=2 * self.taps, chunk=chunk)
 
     def points(self, part: slice) -> Points:
         """Place pixels on the texture."""
@@ -102,22 +105,18 @@ class Sampler:
             s, t = meeting.s, meeting.t
         else:
             s, t = uv.unbind(-1)
-        if self.levels:
+        if self._mipmapped:
             footprint = self._footprint(part, meeting)
             blend = self._blend(part, footprint)
         image = None
         if self.table.batch > 1:
             image = torch.arange(part.start, part.stop, device=uv.device).div_(self._image, rounding_mode="floor")
         place = self.table.at(None if blend is None else blend.level, image)
-        if self.taps == 1:
-            boundary = "clamp" if meeting is not None else self._boundary
-            if meeting is not None:
-                place = place._replace(first=place.first + meeting.face * (place.width * place.height).to(torch.int64))
-            taps = texels.nearest(s, t, place, boundary, self.table.outside)
-        elif meeting is not None:
-            taps = cube.around(meeting, place)
+        if meeting is not None:
+            taps = cube_edges.around(meeting, place) if self.taps > 1 else cube_edges.nearest(meeting, place)
         else:
-            taps = texels.around(s, t, place, self._boundary, self.table.outside)
+            flat = texels.around if self.taps > 1 else texels.nearest
+            taps = flat(s, t, place, self._boundary, self.table.outside)
         return Points(part, meeting, footprint, blend, place, taps)
 
     def _footprint(self, part: slice, meeting: Meeting | None) -> Footprint | None:
@@ -135,24 +134,12 @@ class Sampler:
             reached = detail.level_of(footprint, width, height)
             level = reached if level is None else reached.add_(level)
         assert level is not None
-        return detail.blend(level, self.levels - 1, between=self.taps == 8)
+        return detail.blend(level, len(self.table.sizes) - 1, between=self.taps == 8)
 
-    def sample(self, part: slice) -> Tensor:
-        """``[P, C]`` values of pixels."""
-        points = self.points(part)
-        found = self._look_up(points)
-        weights = _weights(points)
-        return points.without_unusable(found[0] if weights is None else found.mul_(weights[..., None]).sum(0))
-
-    def _look_up(self, points: Points) -> Tensor:
-        """``[K, P, C]`` texels."""
-        index = points.taps.index
-        return self.table.rows.index_select(0, index.view(-1)).view(self.taps, index.shape[-1], -1)
-
-    def slopes(self, points: Points, d_out: Tensor) -> Slopes:
-        """Gradients of pixels from that of their values ``[P, C]``."""
+    def slopes(self, points: Points, rows: Tensor, d_out: Tensor) -> Slopes:
+        """Gradients of pixels from that of their values ``[P, C]``; ``rows`` are those of the table."""
         taps, place, share = points.taps, points.place, None if points.blend is None else points.blend.share
-        product = _sum_of_channels(self._look_up(points).mul_(d_out)).view(taps.index.shape)
+        product = _sum_of_channels(_look_up(points, rows).mul_(d_out)).view(taps.index.shape)
         if taps.missing is not None:
             third = product.masked_fill(taps.missing, 0.0).sum(0).div_(3.0)
             product = torch.where(taps.missing, third, product)
@@ -184,9 +171,21 @@ class Sampler:
         return Slopes(d_uv, cube.footprint_backward(meeting, d_footprint), by_level)
 
 
+def sample(points: Points, rows: Tensor) -> Tensor:
+    """``[P, C]`` values of pixels; ``rows`` are those of the table."""
+    found, weights = _look_up(points, rows), weights_of(points)
+    return points.without_unusable(found[0] if weights is None else found.mul_(weights[..., None]).sum(0))
+
+
+def _look_up(points: Points, rows: Tensor) -> Tensor:
+    """``[K, P, C]`` texels."""
+    index = points.taps.index
+    return rows.index_select(0, index.view(-1)).view(-1, index.shape[-1], rows.shape[1])
+
+
 def _sum_of_channels(values: Tensor) -> Tensor:
-    """``[..., C]`` to ``[...]``; operators are slow where the innermost side is short."""
-    if values.shape[-1] > 8:
+    """``[..., C]`` to ``[...]``."""
+    if values.shape[-1] > FEW_CHANNELS:
         return values.sum(-1)
     first, *others = values.unbind(-1)
     total = first.clone()
@@ -195,62 +194,17 @@ def _sum_of_channels(values: Tensor) -> Tensor:
     return total
 
 
-def _weights(points: Points) -> Tensor | None:
+def weights_of(points: Points) -> Tensor | None:
     """``[K, P]`` what each texel counts for; None if there is one."""
     taps, blend = points.taps, points.blend
     if taps.between is None:
         return None
     across, down = taps.between
-    left, upper = 1.0 - across, 1.0 - down
-    weights = torch.stack((left * upper, across * upper, left * down, across * down))
+    columns, rows = torch.stack((1.0 - across, across)), torch.stack((1.0 - down, down))
+    if blend is not None and blend.share is not None:
+        rows.mul_(blend.share)
+    weights = texels.pairs(columns, rows, torch.mul)
     if taps.missing is not None:
         third = torch.where(taps.missing, weights, 0.0).sum(0).div_(3.0)
         weights = torch.where(taps.missing, 0.0, weights + third)
-    if blend is not None and blend.share is not None:
-        weights.mul_(blend.share)
     return weights.view(-1, weights.shape[-1])
-
-
-class TexelGradient:
-    """Gradient of a texture's levels, gathered from chunks of pixels."""
-
-    def __init__(self, sampler: Sampler) -> None:
-        self._table = table = sampler.table
-        channels, device = table.rows.shape[1], table.rows.device
-        room = max(sampler.chunk, sampler.budget // 2 // (sampler.taps * (8 + 4 * channels)))
-        most = min(sampler.pixels, room) * sampler.taps
-        self._index = torch.empty(most, dtype=torch.int64, device=device)
-        self._values = table.rows.new_empty((most, channels))
-        self._used = 0
-        self._total: Tensor | None = None
-
-    def add(self, points: Points, d_out: Tensor) -> None:
-        """Count pixels in."""
-        index, weights = points.taps.index.view(-1), _weights(points)
-        if self._used + len(index) > len(self._index):
-            self._flush()
-        place = slice(self._used, self._used + len(index))
-        self._index[place] = index
-        if weights is None:
-            self._values[place] = d_out
-        else:
-            torch.mul(weights[..., None], d_out, out=self._values[place].view(len(weights), *d_out.shape))
-        self._used += len(index)
-
-    def _flush(self) -> None:
-        found = add_rows(len(self._table.rows), self._index[: self._used], self._values[: self._used])
-        self._total = found if self._total is None else self._total.add_(found)
-        self._used = 0
-
-    def by_level(self) -> list[Tensor]:
-        """Gradient of each level, in memory of its own."""
-        self._flush()
-        assert self._total is not None
-        table, start, found = self._table, 0, []
-        for height, width in table.sizes:
-            stop = start + table.batch * table.faces * height * width
-            shape = (table.batch, *([table.faces] if table.faces > 1 else []), height, width, -1)
-            # Level 0, the largest, keeps the common memory; the others are copied out of it.
-            found.append((self._total[start:stop].clone() if start else self._total[:stop]).view(shape))
-            start = stop
-        return found

@@ -7,6 +7,7 @@ level with ``W`` columns has its centre at ``s = (i + 0.5) / W``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,35 +18,39 @@ from ....contract.rule import constant
 from ...diff_interface import Boundary
 from .rounding import fused
 
+LONGEST = 65536.0
+"""No side is longer."""
 
-@dataclass(frozen=True)
+
 class Table:
-    """All levels of a texture.
+    """All levels of a texture as rows of one table: level after level, of each the images of the batch, of each the
+    faces, row by row; behind them, where texels outside are 0, a row of zeros.
 
     Attributes:
-        rows: ``[N, C]``: level after level, of each the images of the batch, of each the faces, row by row.
+        levels: the levels.
         sizes: of each level height and width.
         batch: textures in the batch.
         faces: of a cube map 6, else 1.
-        outside: a row of zeros behind all texels; None if there is none.
+        channels: of a texel.
+        count: rows.
+        outside: which row is zeros; None if there is none.
     """
 
-    rows: Tensor
-    sizes: list[tuple[int, int]]
-    batch: int
-    faces: int
-    outside: int | None
+    def __init__(self, levels: list[Tensor], boundary: Boundary) -> None:
+        self.levels = levels
+        self.sizes = [(level.shape[-3], level.shape[-2]) for level in levels]
+        self.batch, self.channels = levels[0].shape[0], levels[0].shape[-1]
+        self.faces = 6 if boundary == "cube" else 1
+        texels = self.batch * self.faces * sum(height * width for height, width in self.sizes)
+        self.outside = texels if boundary == "zero" else None
+        self.count = texels if self.outside is None else texels + 1
 
-    @classmethod
-    def of(cls, levels: list[Tensor], boundary: Boundary) -> Table:
-        """Lay out ``levels``; what is one level is not copied, but where texels outside are 0."""
-        parts = [level.reshape(-1, level.shape[-1]) for level in levels]
-        outside = sum(len(part) for part in parts) if boundary == "zero" else None
-        if outside is not None:
-            parts.append(parts[0].new_zeros((1, parts[0].shape[1])))
-        rows = parts[0] if len(parts) == 1 else torch.cat(parts)
-        sizes = [(level.shape[-3], level.shape[-2]) for level in levels]
-        return cls(rows, sizes, len(levels[0]), 6 if boundary == "cube" else 1, outside)
+    def rows(self) -> Tensor:
+        """``[count, C]``; what is one level is not copied, but where texels outside are 0."""
+        parts = [level.view(-1, self.channels) for level in self.levels]
+        if self.outside is not None:
+            parts.append(parts[0].new_zeros((1, self.channels)))
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def at(self, level: Tensor | None, image: Tensor | None) -> Place:
         """Where the levels of pixels lie.
@@ -60,7 +65,7 @@ class Table:
             [float(width) for _, width in self.sizes],
             [float(height) for height, _ in self.sizes],
         )
-        device = self.rows.device
+        device = self.levels[0].device
         wide, high = (constant(tuple(values), device) for values in numbers)
         first, area = (constant(tuple(values), device, torch.int64) for values in (firsts, areas))
         if level is None:
@@ -92,7 +97,8 @@ class Place(NamedTuple):
         return (coordinate * size).sub_(0.5) if self.powers else fused(coordinate, size, -0.5)
 
 
-class Taps(NamedTuple):
+@dataclass(frozen=True)
+class Taps:
     """The texels around points.
 
     Attributes:
@@ -109,28 +115,28 @@ class Taps(NamedTuple):
 
 def around(s: Tensor, t: Tensor, place: Place, boundary: Boundary, outside: int | None) -> Taps:
     """The four texels around points ``s, t [P]`` of a flat texture."""
-    low_i, high_i, across = _axis(s, place.width, place, boundary)
-    low_j, high_j, down = _axis(t, place.height, place, boundary)
-    index = _four(low_i, high_i, low_j, high_j, place)
+    columns, across = _ends(s, place.width, place, boundary)
+    rows, down = _ends(t, place.height, place, boundary)
+    index = four(columns.to(torch.int64), rows.to(torch.int64), place)
     if outside is not None:
-        # Those outside stand at -1 or at the length of the side.
-        columns = [(i >= 0) & (i < place.width) for i in (low_i, high_i)]
-        rows = [(j >= 0) & (j < place.height) for j in (low_j, high_j)]
-        inside = torch.stack([column & row for row in rows for column in columns])
-        index = torch.where(inside, index, outside)
+        # Those outside stand at -1 or below, or at the length of the side or above.
+        inside = (columns >= 0) & (columns < place.width), (rows >= 0) & (rows < place.height)
+        index = torch.where(pairs(*inside, torch.logical_and), index, outside)
     return Taps(index, (across, down))
 
 
-def _four(low_i: Tensor, high_i: Tensor, low_j: Tensor, high_j: Tensor, place: Place) -> Tensor:
-    """``[4, L, P]`` rows from columns and rows as whole float32 numbers."""
-    stride = place.width.to(torch.int64)
-    columns = [i.to(torch.int64) for i in (low_i, high_i)]
-    rows = [(j.to(torch.int64) * stride).add_(place.first) for j in (low_j, high_j)]
-    return torch.stack([row + column for row in rows for column in columns])
+def four(columns: Tensor, rows: Tensor, place: Place) -> Tensor:
+    """``[4, L, P]`` entries of the table from int64 columns and rows, low and high, ``[2, L, P]`` each."""
+    return pairs(columns, (rows * place.width.to(torch.int64)).add_(place.first), torch.add)
 
 
-def _axis(coordinate: Tensor, size: Tensor, on: Place, boundary: Boundary) -> tuple[Tensor, Tensor, Tensor]:
-    """Low and high texel as whole float32 numbers, and how far between them the point lies; ``[L, P]`` each."""
+def pairs(columns: Tensor, rows: Tensor, operator: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """``[4, L, P]`` what an operator makes of each column and each row, ``[2, L, P]`` both."""
+    return operator(columns[None], rows[:, None]).flatten(0, 1)
+
+
+def _ends(coordinate: Tensor, size: Tensor, on: Place, boundary: Boundary) -> tuple[Tensor, Tensor]:
+    """Low and high texel ``[2, L, P]``, whole float32 numbers, and how far between them the point lies, ``[L, P]``."""
     if boundary == "wrap":
         coordinate = (coordinate - coordinate.floor()).nan_to_num_(0.0)
     elif boundary == "clamp":
@@ -140,14 +146,14 @@ def _axis(coordinate: Tensor, size: Tensor, on: Place, boundary: Boundary) -> tu
         place = torch.minimum(place.clamp_(min=0.0), size - 1.0)
     low = place.floor()
     part = place - low
-    if boundary == "zero":
-        low = low.nan_to_num_(-2.0).clamp_(-2.0, 65536.0)
-        return low, low + 1.0, part
-    high = low + 1.0
     if boundary == "wrap":
-        return torch.where(low < 0.0, size - 1.0, low), torch.where(high < size, high, 0.0), part
-    # On the centre of the first texel, where all that is before it comes to lie, both are the same.
-    return low, torch.minimum(low + (place > 0.0), size - 1.0), part
+        high = low + 1.0
+        return torch.stack((torch.where(low < 0.0, size - 1.0, low), torch.where(high < size, high, 0.0))), part
+    if boundary == "clamp":
+        # On the centre of the first texel, where all that is before it comes to lie, both are the same.
+        return torch.stack((low, torch.minimum(low + (place > 0.0), size - 1.0))), part
+    low = low.nan_to_num_(-2.0).clamp_(-2.0, LONGEST)
+    return torch.stack((low, low + 1.0)), part
 
 
 def nearest(s: Tensor, t: Tensor, place: Place, boundary: Boundary, outside: int | None) -> Taps:

@@ -10,13 +10,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ....runtime.threads import on_own_threads
 from ...diff_interface import Boundary, Filter, TextureWants
 from .mipmaps import mipmaps, mipmaps_backward
-from .sampler import Sampler, TexelGradient
+from .sampler import Sampler, sample
+from .texel_gradient import TexelGradient
 
 __all__ = ["mipmaps", "mipmaps_backward", "texture", "texture_backward"]
 
 
+@on_own_threads
 def texture(
     levels: list[Tensor],
     uv: Tensor,
@@ -27,12 +30,17 @@ def texture(
 ) -> Tensor:
     """See :class:`rasterizer.backends.diff_interface.Texture`."""
     sampler = Sampler(levels, uv, uv_da, bias, filter_mode, boundary_mode)
-    out = uv.new_empty((sampler.pixels, levels[0].shape[-1]))
-    for part in sampler.parts():
-        out[part] = sampler.sample(part)
+    rows = sampler.table.rows()
+    out = uv.new_empty((sampler.pixels, sampler.table.channels))
+
+    def work(part: slice) -> None:
+        out[part] = sample(sampler.points(part), rows)
+
+    sampler.share(work, slice(0, sampler.pixels))
     return out.view(*uv.shape[:-1], -1)
 
 
+@on_own_threads
 def texture_backward(
     levels: list[Tensor],
     uv: Tensor,
@@ -45,19 +53,29 @@ def texture_backward(
 ) -> tuple[list[Tensor] | None, Tensor | None, Tensor | None, Tensor | None]:
     """See :class:`rasterizer.backends.diff_interface.TextureBackward`."""
     sampler = Sampler(levels, uv, uv_da, bias, filter_mode, boundary_mode)
-    upstream = d_out.reshape(sampler.pixels, -1)
-    texels = TexelGradient(sampler) if wanted.levels else None
-    gradients = [
-        torch.zeros_like(value) if value is not None and want else None
-        for value, want in zip((uv, uv_da, bias), wanted[1:], strict=True)
-    ]
-    for part in sampler.parts():
+    upstream = d_out.view(-1, d_out.shape[-1])
+    texels = TexelGradient(sampler, uv.device) if wanted.levels else None
+    gradients = d_uv, d_da, d_bias = (
+        torch.zeros_like(uv) if wanted.uv else None,
+        torch.zeros_like(uv_da) if wanted.uv_da and uv_da is not None else None,
+        torch.zeros_like(bias) if wanted.bias and bias is not None else None,
+    )
+    rows = sampler.table.rows() if any(gradient is not None for gradient in gradients) else None
+    together = sampler.pixels if texels is None else texels.pixels
+
+    def work(part: slice) -> None:
         points = sampler.points(part)
         d_part = points.without_unusable(upstream[part])
         if texels is not None:
-            texels.add(points, d_part)
-        if any(gradient is not None for gradient in gradients):
-            for gradient, value in zip(gradients, sampler.slopes(points, d_part), strict=True):
-                if gradient is not None and value is not None:
-                    gradient.view(sampler.pixels, *value.shape[1:])[part] = value
-    return (None if texels is None else texels.by_level(), *gradients)
+            texels.keep(points, d_part, part.start % together)
+        if rows is not None:
+            for gradient, slope in zip(gradients, sampler.slopes(points, rows, d_part), strict=True):
+                if gradient is not None and slope is not None:
+                    gradient.view(-1, *slope.shape[1:])[part] = slope
+
+    for start in range(0, sampler.pixels, together):
+        stop = min(start + together, sampler.pixels)
+        sampler.share(work, slice(start, stop))
+        if texels is not None:
+            texels.sum_up(stop - start)
+    return None if texels is None else texels.by_level(), d_uv, d_da, d_bias
