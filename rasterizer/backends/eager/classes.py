@@ -91,7 +91,7 @@ def _listed_tasks(listed: BlockList, total: int, side: int, most: int, frame: Fr
 
     def task(start: int, stop: int) -> None:
         blocks = listed.cut(start, stop, total)
-        frame.layout.draw(blocks.rows, blocks.face, blocks.view, side, side, frame.target)
+        frame.drawing.draw(blocks.rows, blocks.face, blocks.view, side, side)
 
     for start in range(0, total, most):
         size = min(most, total - start)
@@ -142,7 +142,7 @@ def _box_tasks(boxes: Boxes, wide: int, high: int, frame: Frame) -> Tasks:
         if frame.policy.pad_shapes:  # repeating a box changes nothing, a minimum is idempotent
             padded = min(most, 1 << (len(run) - 1).bit_length())
             run = run.take(torch.arange(padded, device=run.face.device).clamp_(max=len(run) - 1))
-        yield pixels, partial(frame.layout.draw, run.rows, run.face, run.view, wide, high, frame.target)
+        yield pixels, partial(frame.drawing.draw, run.rows, run.face, run.view, wide, high)
 
 
 def _block_tasks(boxes: Boxes, frame: Frame) -> Tasks:

@@ -30,6 +30,7 @@ from .boxes import BYTES_PER_TRIANGLE
 from .classes import class_tasks
 from .fragments import BYTES_PER_PIXEL, LEAST_DEPTH, Target
 from .frame import Frame
+from .half_planes import RuleDrawing
 from .layout import Layout
 from .resolve import BYTES_PER_PIXEL as BYTES_PER_RESULT
 from .resolve import resolve
@@ -80,11 +81,12 @@ def _rasterize(
         threshold = depth_threshold(options.depth_prior, options.occlusion_truncation).reshape(-1)
         threshold = threshold.nan_to_num_(nan=-1.0, posinf=torch.inf).clamp_(min=LEAST_DEPTH)  # NaN hides nothing
     zbuffer = make_zbuffer(views * height * width, pos.device, policy)
+    target = Target(zbuffer, (height, width), threshold, policy.float64)
     frame = Frame(
-        target=Target(zbuffer, (height, width), threshold, policy.float64),
+        target=target,
         options=options,
         policy=policy,
-        layout=layout,
+        drawing=RuleDrawing(layout, target),
         chunk=max(256, min(policy.chunk, options.budget // 2 // BYTES_PER_PIXEL)),
     )
     corners = ScreenCorners(pos, tri, (height, width), options.budget, layout, policy.chunk)

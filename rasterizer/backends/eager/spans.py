@@ -1,7 +1,7 @@
 """Large boxes cut into runs of pixels, one row of the image each, that their triangle may cover: the CPU's tiles.
 
 A run ends where an edge proves that no pixel beyond it is covered, so few candidates are evaluated in vain, whatever
-the triangle's shape. The proof allows for rounding as :mod:`.boxes` does for whole boxes; see docs/exactness.md.
+the triangle's shape. The proof is the rule's own affair, :class:`~.frame.Drawing`.
 
 Runs are five tensors ``[R]``::
 
@@ -24,10 +24,8 @@ import torch
 from torch import Tensor
 
 from ...contract.rule import constant
-from . import columns
-from .boxes import AX, AY, WA, X0, X1, Y0, Y1, Boxes
-from .fragments import Target, pixel_centres
-from .frame import LARGE_SHARE, Frame
+from .boxes import AX, WA, X0, Y0, Y1, Boxes
+from .frame import LARGE_SHARE, Drawing, Frame
 
 FEW = 256
 """Classes of fewer small boxes than this are not worth a turn of their own; their boxes are cut into runs."""
@@ -47,10 +45,6 @@ _RUNS = 1 << 17
 """About this many runs are sorted by class together."""
 
 _CPU = torch.device("cpu")  # the default device may be another
-
-_U16 = 2.0**-20  # 16 roundings
-_BOUND_SLACK = 2.0**-6  # pixels; of the last sums in a bound
-_SURE = 2.0**60  # areas between this and its inverse: no product of an area's reciprocal underflows
 
 
 def span_tasks(boxes: Boxes, frame: Frame) -> Iterator[tuple[int, Callable[[], None]]]:
@@ -79,7 +73,7 @@ def span_tasks(boxes: Boxes, frame: Frame) -> Iterator[tuple[int, Callable[[], N
     order, bounds = _sort_by_kind(kinds, classes + 1)
 
     def task(index: Tensor, across: int, down: int) -> None:
-        columns.draw(_gather(rows, index), boxes.face.index_select(0, index), None, across, down, frame.target)
+        frame.drawing.draw(gather(rows, index), boxes.face.index_select(0, index), None, across, down)
 
     large = [order[bounds[-2] : bounds[-1]]]
     for (across, down), start, stop in zip(SMALL_SHAPES, bounds, bounds[1:], strict=False):
@@ -94,23 +88,23 @@ def span_tasks(boxes: Boxes, frame: Frame) -> Iterator[tuple[int, Callable[[], N
     for begin in range(0, len(index), frame.chunk):
         piece = index[begin : begin + frame.chunk]
         face = boxes.face.index_select(0, piece)
-        yield from _run_tasks(_gather(rows, piece), face, frame.target, frame.chunk)
+        yield from _run_tasks(gather(rows, piece), face, frame.drawing, frame.chunk)
 
 
 def _run_tasks(
-    rows: list[Tensor], face: Tensor, target: Target, chunk: int
+    rows: list[Tensor], face: Tensor, drawing: Drawing, chunk: int
 ) -> Iterator[tuple[int, Callable[[], None]]]:
     """Cut large boxes into runs, and yield tasks that draw them.
 
     Args:
         rows, face: of :class:`~.boxes.Boxes`, none empty.
-        target: receives the fragments.
+        drawing: draws runs.
         chunk: most candidate pixels evaluated, and about as many rows of boxes cut, at once.
 
     Yields:
         The number of candidate pixels, and what draws them.
     """
-    planes = half_planes(rows)
+    planes = drawing.half_planes(rows)
     counts = (rows[Y1] - rows[Y0]).to(torch.int64)
     stops = torch.cumsum(counts, 0)
     most = chunk // 4 * 3  # a box goes over it by less than its height
@@ -119,56 +113,16 @@ def _run_tasks(
     waiting = 0
     for start, stop in zip([0, *cuts], [*cuts, len(face)], strict=True):
         if start < stop:
-            runs.append(_cut(rows, planes, counts, start, stop))
+            runs.append(_cut(rows, planes, counts, drawing, start, stop))
             waiting += len(runs[-1][0])
         if runs and (waiting >= _RUNS or stop == len(face)):
-            yield from _by_width(rows, face, [torch.cat(parts) for parts in zip(*runs, strict=True)], target, chunk)
+            yield from _by_width(rows, face, [torch.cat(parts) for parts in zip(*runs, strict=True)], drawing, chunk)
             runs, waiting = [], 0
 
 
-def half_planes(rows: Sequence[Tensor]) -> list[Tensor]:
-    """The columns each edge leaves on a row, as ``least[k] = slope[k]*dy + low[k]`` and ``most`` with ``high[k]``.
-
-    ``dy`` is the row's distance from corner a. A barycentric is at least 0 where ``X dx + Y dy + R >= 0``, or, after
-    rounding, ``-S``; solved for ``dx``, the column is ``dx + ax - 0.5``. All is widened by ``S`` and by the rounding of
-    this bound; see docs/exactness.md.
-
-    Args:
-        rows: of :class:`~.boxes.Boxes`.
-
-    Returns:
-        ``slope, low, high`` of beta, gamma and alpha in turn, ``[T]`` each; infinite where an edge bounds only the
-        other end, or nothing.
-    """
-    ax, ay, bx, gx, by, gy, inv, x0, y0, x1, y1 = rows[AX:]
-    far_x = torch.maximum((x0 + 0.5 - ax).abs(), (x1 - 0.5 - ax).abs())
-    far_y = torch.maximum((y0 + 0.5 - ay).abs(), (y1 - 0.5 - ay).abs())
-    sign, area = torch.sign(inv), 1.0 / inv.abs()
-    sound = (area < _SURE) & (area * _SURE > 1.0)
-    beta_slack = (by.abs() * far_y + far_x * bx.abs()) * _U16
-    gamma_slack = (gy.abs() * far_y + far_x * gx.abs()) * _U16
-    alpha_slack = beta_slack + gamma_slack + area * _U16
-    origin = ax - 0.5
-    planes = []
-    for slope_x, slope_y, rest in (
-        (bx, by, beta_slack),
-        (gx, gy, gamma_slack),
-        (-bx - gx, -by - gy, area + alpha_slack),
-    ):
-        towards = sign / slope_x  # positive where the barycentric grows with the column
-        slope, place = -(slope_y / slope_x), -(rest * towards)
-        slack = (slope.abs() * far_y + place.abs()) * _U16 + _BOUND_SLACK
-        sure = sound & torch.isfinite(slack)
-        bounds_first = towards > 0
-        slope = torch.where(sure, slope, torch.zeros_like(slope))
-        place = place + origin
-        low = torch.where(sure & bounds_first, place - slack, torch.full_like(place, -torch.inf))
-        high = torch.where(sure & ~bounds_first, place + slack, torch.full_like(place, torch.inf))
-        planes += [slope, low, high]
-    return planes
-
-
-def _cut(rows: Sequence[Tensor], planes: list[Tensor], counts: Tensor, start: int, stop: int) -> tuple[Tensor, ...]:
+def _cut(
+    rows: Sequence[Tensor], planes: list[Tensor], counts: Tensor, drawing: Drawing, start: int, stop: int
+) -> tuple[Tensor, ...]:
     """The runs of the boxes ``start`` to ``stop``, of ``counts`` rows each."""
     heights = counts[start:stop]
     ends = torch.cumsum(heights, 0)
@@ -177,15 +131,7 @@ def _cut(rows: Sequence[Tensor], planes: list[Tensor], counts: Tensor, start: in
     first_row = torch.zeros(stop, dtype=torch.float32, device=_CPU)  # less the number of that row
     first_row[start:] = rows[Y0][start:stop] - (ends - heights)
     row = number.add_(first_row.index_select(0, box))
-    dy = (row + 0.5).sub_(rows[AY].index_select(0, box))
-    first, last = rows[X0].index_select(0, box), rows[X1].index_select(0, box).sub_(1.0)
-    for place in range(0, len(planes), 3):
-        slope, low, high = (plane.index_select(0, box) for plane in planes[place : place + 3])
-        slanted = slope.mul_(dy)
-        first = torch.maximum(first, low.add_(slanted))
-        last = torch.minimum(last, high.add_(slanted))
-    first.ceil_()
-    last.floor_()
+    first, last = drawing.ends(rows, planes, box, row)
     longest = _WIDTHS[-1]
     steps = last - first  # one less than the run's pixels
     if float(steps.amax()) >= longest:
@@ -202,7 +148,7 @@ def _cut(rows: Sequence[Tensor], planes: list[Tensor], counts: Tensor, start: in
 
 
 def _by_width(
-    rows: Sequence[Tensor], face: Tensor, runs: list[Tensor], target: Target, chunk: int
+    rows: Sequence[Tensor], face: Tensor, runs: list[Tensor], drawing: Drawing, chunk: int
 ) -> Iterator[tuple[int, Callable[[], None]]]:
     """Tasks that draw runs, of one class of widths each."""
     order, bounds = _sort_by_kind(runs.pop(), len(_WIDTHS))
@@ -210,33 +156,10 @@ def _by_width(
         most = max(1, chunk // wide)
         for begin in range(start, stop, most):
             some = order[begin : min(begin + most, stop)]
-            yield len(some) * wide, partial(_draw, rows, face, runs, some, wide, target)
+            yield len(some) * wide, partial(drawing.draw_runs, rows, face, runs, some, wide)
 
 
-def _draw(rows: Sequence[Tensor], face: Tensor, runs: list[Tensor], some: Tensor, wide: int, target: Target) -> None:
-    """Evaluate ``wide`` pixels of each of ``some`` runs, as :meth:`.Layout.draw` does of boxes.
-
-    Args:
-        rows, face: of the boxes that were cut.
-        runs: box, row, first and last column.
-        some: int64 indices of runs.
-        wide: most pixels of these runs.
-        target: receives the fragments.
-    """
-    box, row, first, last = (values.index_select(0, some) for values in runs)
-    *depths, _, _, _, ax, ay, bx, gx, by, gy, inv = _gather(rows[:X0], box)
-    dy = (row + 0.5).sub_(ay)
-    line = row.to(torch.int64).mul_(target.size[1])
-    beta_down, gamma_down = by.mul_(dy), gy.mul_(dy)
-    centre = pixel_centres(first, last.add_(0.5), wide)
-    pixel = centre.to(torch.int64).add_(line)
-    dx = centre.sub_(ax)
-    beta = (dx * bx).add_(beta_down).mul_(inv)
-    gamma = dx.mul_(gx).add_(gamma_down).mul_(inv)
-    columns.merge((beta, gamma), depths, face.index_select(0, box), pixel, target)
-
-
-def _gather(rows: Sequence[Tensor], index: Tensor) -> list[Tensor]:
+def gather(rows: Sequence[Tensor], index: Tensor) -> list[Tensor]:
     """Boxes at ``index``, row by row, which on a CPU outweighs the other order; empty for the corners' w."""
     return [row[:0] if WA <= place < AX else row.index_select(0, index) for place, row in enumerate(rows)]
 

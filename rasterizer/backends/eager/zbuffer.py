@@ -24,7 +24,7 @@ from torch import Tensor
 from ...contract.rule import DEPTH_STEPS, MAX_DEPTH
 from ...runtime.policy import DevicePolicy
 
-_EMPTY = int(torch.tensor(-MAX_DEPTH * DEPTH_STEPS, dtype=torch.float32).view(torch.int32))
+EMPTY = int(torch.tensor(-MAX_DEPTH * DEPTH_STEPS, dtype=torch.float32).view(torch.int32))
 
 _LOW = int(sys.byteorder == "big")  # which half of a word holds the face
 
@@ -38,8 +38,9 @@ class PackedZBuffer:
     +--------------------------------+--------------------------------+
     """
 
-    def __init__(self, pixels: int, device: torch.device) -> None:
-        self.words = torch.full((pixels,), _EMPTY << 32, dtype=torch.int64, device=device)
+    def __init__(self, pixels: int, device: torch.device, empty: int = EMPTY) -> None:
+        """``empty``: the step of a pixel that shows nothing, which no fragment below it has."""
+        self.words = torch.full((pixels,), empty << 32, dtype=torch.int64, device=device)
 
     def merge(self, pixel: Tensor, step: Tensor, face: Tensor) -> None:
         """Merge fragments; ``pixel`` int64, ``step`` int32 bits of one shape, ``face`` int64, 1-based, broadcasts."""
@@ -49,6 +50,10 @@ class PackedZBuffer:
     def findices(self, start: int, stop: int) -> Tensor:
         """1-based int32 face indices of the pixels ``start`` to ``stop``, 0 where empty; may be a view."""
         return self.words[start:stop].view(torch.int32)[_LOW::2]
+
+    def steps_of(self, start: int, stop: int) -> Tensor:
+        """Int32 steps of the pixels ``start`` to ``stop``; may be a view."""
+        return self.words[start:stop].view(torch.int32)[1 - _LOW :: 2]
 
 
 class TwoPassZBuffer:
@@ -61,8 +66,10 @@ class TwoPassZBuffer:
      steps                                  faces
     """
 
-    def __init__(self, pixels: int, device: torch.device) -> None:
-        self.steps = torch.full((pixels,), _EMPTY, dtype=torch.int32, device=device)
+    def __init__(self, pixels: int, device: torch.device, empty: int = EMPTY) -> None:
+        """``empty``: see :class:`PackedZBuffer`."""
+        self.steps = torch.full((pixels,), empty, dtype=torch.int32, device=device)
+        self._empty = empty
         self.faces = torch.zeros(pixels, dtype=torch.int32, device=device)
 
     def merge(self, pixel: Tensor, step: Tensor, face: Tensor) -> None:
@@ -76,9 +83,15 @@ class TwoPassZBuffer:
 
     def findices(self, start: int, stop: int) -> Tensor:
         """As :meth:`PackedZBuffer.findices`."""
-        return (self.faces[start:stop] & (2**31 - 1)) * (self.steps[start:stop] < _EMPTY)
+        return (self.faces[start:stop] & (2**31 - 1)) * (self.steps[start:stop] < self._empty)
+
+    def steps_of(self, start: int, stop: int) -> Tensor:
+        """As :meth:`PackedZBuffer.steps_of`."""
+        return self.steps[start:stop]
 
 
-def make_zbuffer(pixels: int, device: torch.device, policy: DevicePolicy) -> PackedZBuffer | TwoPassZBuffer:
-    """The z-buffer a device can keep."""
-    return (PackedZBuffer if policy.int64_min else TwoPassZBuffer)(pixels, device)
+def make_zbuffer(
+    pixels: int, device: torch.device, policy: DevicePolicy, empty: int = EMPTY
+) -> PackedZBuffer | TwoPassZBuffer:
+    """The z-buffer a device can keep. ``empty``: see :class:`PackedZBuffer`."""
+    return (PackedZBuffer if policy.int64_min else TwoPassZBuffer)(pixels, device, empty)
