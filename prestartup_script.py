@@ -1,4 +1,4 @@
-"""ComfyUI runs this before PyTorch and every pack: from here on, imports of Hunyuan3D's compiled modules are answered.
+"""ComfyUI runs this before PyTorch and every pack: from here on, imports of certain compiled modules are answered.
 
 It must stay light: standard library only. :mod:`rasterizer.dropin.finder` says what is answered, and how.
 """

@@ -14,24 +14,31 @@ from .eager.diff import rasterize as eager_rasterize
 from .eager.diff import texture as eager_texture
 from .eager.diff import topology as eager_topology
 from .interface import Implementation
+from .kernels.diff import antialias as kernel_antialias
+from .kernels.diff import interpolate as kernel_interpolate
+from .kernels.diff import rasterize as kernel_rasterize
+from .kernels.diff import topology as kernel_topology
 
 
-def _row(eager: ModuleType, name: str) -> dict[str, Implementation]:
-    return {"torch": Implementation(getattr(eager, name), registry.nothing_against)}
+def _row(eager: ModuleType, kernels: ModuleType | None, name: str) -> dict[str, Implementation]:
+    row = {"torch": Implementation(getattr(eager, name), registry.nothing_against)}
+    if kernels is not None:
+        row["kernels"] = Implementation(getattr(kernels, name), kernels.reason_against)
+    return row
 
 
 ROWS = {
-    "diff.rasterize": _row(eager_rasterize, "rasterize"),
-    "diff.rasterize_backward": _row(eager_rasterize, "rasterize_backward"),
-    "diff.interpolate": _row(eager_interpolate, "interpolate"),
-    "diff.interpolate_backward": _row(eager_interpolate, "interpolate_backward"),
-    "diff.mipmaps": _row(eager_texture, "mipmaps"),
-    "diff.mipmaps_backward": _row(eager_texture, "mipmaps_backward"),
-    "diff.texture": _row(eager_texture, "texture"),
-    "diff.texture_backward": _row(eager_texture, "texture_backward"),
-    "diff.topology": _row(eager_topology, "topology"),
-    "diff.antialias": _row(eager_antialias, "antialias"),
-    "diff.antialias_backward": _row(eager_antialias, "antialias_backward"),
+    "diff.rasterize": _row(eager_rasterize, kernel_rasterize, "rasterize"),
+    "diff.rasterize_backward": _row(eager_rasterize, kernel_rasterize, "rasterize_backward"),
+    "diff.interpolate": _row(eager_interpolate, kernel_interpolate, "interpolate"),
+    "diff.interpolate_backward": _row(eager_interpolate, kernel_interpolate, "interpolate_backward"),
+    "diff.mipmaps": _row(eager_texture, None, "mipmaps"),
+    "diff.mipmaps_backward": _row(eager_texture, None, "mipmaps_backward"),
+    "diff.texture": _row(eager_texture, None, "texture"),
+    "diff.texture_backward": _row(eager_texture, None, "texture_backward"),
+    "diff.topology": _row(eager_topology, kernel_topology, "topology"),
+    "diff.antialias": _row(eager_antialias, kernel_antialias, "antialias"),
+    "diff.antialias_backward": _row(eager_antialias, kernel_antialias, "antialias_backward"),
 }
 
 registry.IMPLEMENTATIONS.update(ROWS)

@@ -14,7 +14,7 @@ import torch
 
 from ..runtime.devices import device_name
 from ..runtime.log import log
-from ..runtime.presence import installed
+from ..runtime.presence import absent
 from ..runtime.wishes import ENVIRONMENT, environment, no_backend, wishes
 from .eager import interpolate as eager_interpolate
 from .eager import rasterize as eager_rasterize
@@ -172,7 +172,7 @@ def _announce_once(active: str, device: torch.device) -> None:
         if backend.name == active:
             continue
         if backend.module and backend.name not in forbidden:
-            reason = _idle(backend, active) if installed(backend.module) else "not installed"
+            reason = absent(backend.module) or _idle(backend, active)
         else:
             reason = _reason("rasterize", backend.name, device, forbidden) or _idle(backend, active)
         others.append(f"{backend.name}: {reason}")

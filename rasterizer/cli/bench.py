@@ -1,26 +1,34 @@
-"""``bench``: speed of modes and backends, or quality of baked textures, on this machine."""
+"""``bench``: speed of modes and backends, or of differentiable primitives; or quality of baked textures."""
 
 from __future__ import annotations
 
 import argparse
 import json
 
+import torch
 from tqdm import tqdm
 
-from ..diagnostics import speed
+from ..diagnostics import diff_speed, diff_table, speed
+from ..diagnostics.diff_backends import chosen_backends
 from ..diagnostics.info import backend_info
+from ..runtime.files import write_atomically
 from .arguments import device_of, load
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the command takes beside ``--device`` and ``--verbose``."""
-    parser.add_argument("--quick", action="store_true", help="three small cases instead of all")
+    parser.add_argument("--quick", action="store_true", help="a few small cases instead of all")
     parser.add_argument(
         "--case",
         action="append",
-        choices=speed.ALL,
+        choices=(*speed.ALL, *diff_speed.ALL),
         metavar="CASE",
         help="only this one; repeatable",
+    )
+    parser.add_argument(
+        "--diff",
+        action="store_true",
+        help="measure the differentiable primitives instead, forward and backward, beside nvdiffrast where installed",
     )
     parser.add_argument(
         "--quality",
@@ -34,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--repeats", default=7, type=int, metavar="N", help="calls per measurement (default 7)")
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.add_argument("--markdown", action="store_true", help="as a Markdown table")
+    parser.add_argument("--save", metavar="FILE", help="with --diff: write what is known as JSON after every case, too")
 
 
 def run(options: argparse.Namespace) -> None:
@@ -56,6 +65,15 @@ def run(options: argparse.Namespace) -> None:
         return
     if options.repeats < 1:
         raise ValueError(f"--repeats: is {options.repeats}, expected at least 1")
+    if options.save and not options.diff:
+        raise ValueError("--save: goes with --diff")
+    known = diff_speed.ALL if options.diff else speed.ALL
+    if others := [case for case in options.case or () if case not in known]:
+        raise ValueError(f"--case: {others[0]!r} goes {'without' if options.diff else 'with'} --diff")
+    (_run_diff if options.diff else _run_speed)(options, device)
+
+
+def _run_speed(options: argparse.Namespace, device: torch.device) -> None:
     cases = tuple(options.case or (speed.QUICK if options.quick else speed.ALL))
     rows = []
     for measured in tqdm(
@@ -69,3 +87,31 @@ def run(options: argparse.Namespace) -> None:
     if not options.markdown:
         print(backend_info(device), end="\n\n")
     print(speed.markdown(rows))
+
+
+def _run_diff(options: argparse.Namespace, device: torch.device) -> None:
+    cases = tuple(options.case or diff_speed.default_cases(device, options.quick))
+    info, steps = backend_info(device), chosen_backends(device)
+    rows: dict[tuple[str, str, str], diff_speed.Row] = {}
+
+    def document() -> str:
+        found = [row.as_dict() for row in rows.values()]
+        means = diff_table.summary(rows.values())
+        return json.dumps({"info": info.as_dict(), "steps": steps, "rows": found, "summary": means}, indent=2)
+
+    runs = diff_speed.measure(device, cases, options.repeats)
+    total = len(cases) * diff_speed.passes(device)
+    for measured in tqdm(runs, total=total, unit="case", leave=False, disable=None):
+        rows.update({(row.case, row.step, row.library): row for row in measured})
+        if options.save:
+            write_atomically(options.save, lambda file: file.write_text(document(), "utf-8"))
+    if options.json:
+        print(document())
+        return
+    if not options.markdown:
+        print(info)
+        for backend in dict.fromkeys(steps.values()):
+            done = ", ".join(name for name, chosen in steps.items() if chosen == backend)
+            print(f"Differentiable primitives by {backend}: {done}".replace("_", " "))
+        print()
+    print(diff_table.markdown(list(rows.values())))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -13,12 +14,20 @@ Scene = tuple[Tensor, Tensor]
 
 def sphere(faces: int, radius: float = 0.9) -> Scene:
     """A latitude-longitude sphere of about ``faces`` triangles, seen orthographically."""
-    rings = max(2, round(math.sqrt(faces / 4)))
+    rings = _rings(faces)
     theta = torch.linspace(0, math.pi, rings + 1, dtype=torch.float64)[:, None]
     phi = torch.linspace(0, 2 * math.pi, 2 * rings + 1, dtype=torch.float64)[None]
     x, y, z = theta.sin() * phi.cos(), theta.cos().expand(-1, phi.shape[1]), theta.sin() * phi.sin()
     points = torch.stack((x, y, z), dim=-1).view(-1, 3) * radius
     return _homogeneous(points), grid_faces(rings, 2 * rings)
+
+
+def sphere_uv(faces: int) -> Tensor:
+    """``[N, 2]`` texture coordinates of the vertices of :func:`sphere`: longitude and latitude, 0 to 1."""
+    rings = _rings(faces)
+    line = partial(torch.linspace, 0, 1, dtype=torch.float64)
+    v, u = torch.meshgrid(line(rings + 1), line(2 * rings + 1), indexing="ij")
+    return torch.stack((u, v), dim=-1).view(-1, 2).to(torch.float32)
 
 
 def uv_grid(faces: int) -> Scene:
@@ -57,6 +66,11 @@ def grid_faces(rows: int, columns: int) -> Tensor:
     below = corner + columns + 1
     first, second = torch.stack((corner, corner + 1, below), 1), torch.stack((corner + 1, below + 1, below), 1)
     return torch.cat((first, second)).to(torch.int32)
+
+
+def _rings(faces: int) -> int:
+    """Rows of quads of a sphere; each has twice as many."""
+    return max(2, round(math.sqrt(faces / 4)))
 
 
 def _homogeneous(points: Tensor) -> Tensor:

@@ -50,7 +50,7 @@ class BackendInfo:
         int64_zbuffer: whether the z-buffer is one int64 minimum (else two int32 passes give the same bits).
         environment: value of the variable that forces or forbids backends.
         backends: one :class:`~rasterizer.backends.interface.BackendStatus` each.
-        dropin: who provides each module that Hunyuan3D's packs import; empty where the finder is not installed.
+        dropin: who provides each module that other packs import; empty where the finder is not installed.
     """
 
     version: str
@@ -105,7 +105,7 @@ class BackendInfo:
         return rows
 
     def module_rows(self) -> list[Fact]:
-        """A row for each module that Hunyuan3D's packs import."""
+        """A row for each module that other packs import."""
         return [Fact(row.name, str(row), _STATES.get(row.provider, "")) for row in self.dropin]
 
     def __str__(self) -> str:
@@ -114,7 +114,7 @@ class BackendInfo:
             lines.append(f"{ENVIRONMENT}={self.environment}")
         lines += ["Backends:", *(f"  {row.name} ({row.note}): {row.text}" for row in self.backend_rows())]
         if self.dropin:
-            lines.append("Modules for Hunyuan3D's packs:")
+            lines.append("Modules for other packs:")
             lines += [f"  {row.name}: {row.text}" for row in self.module_rows()]
         return "\n".join(lines)
 

@@ -1,9 +1,9 @@
-"""Does this machine compute what it should? Small scenes, every mode, compared bit for bit with the plain reference."""
+"""Does this machine compute what it should? Small scenes, every mode, compared bit for bit with the plain reference;
+what is differentiable is compared by :mod:`.diff_selftest`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,6 +12,8 @@ from ..contract import scenes
 from ..contract.reference import rasterize_reference
 from ..hierarchy import build_hierarchy, construct
 from ..ops import interpolate, rasterize
+from . import diff_selftest
+from .check import Check
 
 _SCENES = {
     "sphere": (scenes.sphere(400), 64, 48),
@@ -22,22 +24,13 @@ _SCENES = {
 }
 
 
-@dataclass(frozen=True)
-class Check:
-    """Outcome of one comparison; ``detail`` says what differs, or how much was compared."""
-
-    name: str
-    passed: bool
-    detail: str
-
-
-CHECKS = 7 * len(_SCENES) + 1
+CHECKS = 7 * len(_SCENES) + 1 + diff_selftest.CHECKS
 """How many comparisons :func:`run` makes."""
 
 
 def run(device: torch.device, backend: str = "auto") -> Iterator[Check]:
     """Compare every scene in every mode on ``device`` with the reference, then a second layer and interpolation;
-    and a grid hierarchy with that of the CPU."""
+    a grid hierarchy with that of the CPU; and the differentiable primitives with plain formulas."""
     for name, ((pos, tri), height, width) in _SCENES.items():
         want, weights = rasterize_reference(pos.numpy(), tri.numpy(), height, width)
         depth = _ndc_depth(pos, tri, want, weights)
@@ -54,6 +47,7 @@ def run(device: torch.device, backend: str = "auto") -> Iterator[Check]:
         error = _difference(image, plain)
         yield Check(f"{name}, interpolation", error < 1e-5, f"largest difference {error:.1e}")
     yield _hierarchy(device)
+    yield from diff_selftest.run(device)
 
 
 def _hierarchy(device: torch.device) -> Check:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import statistics
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -15,8 +14,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import DeviceType
-from torch.profiler import ProfilerActivity, profile
 
 from ..backends.others import custom_rasterizer as native
 from ..backends.others import nvdiffrast
@@ -30,6 +27,7 @@ from ..meshes.sample_meshes import trefoil_knot
 from ..ops import interpolate, rasterize
 from ..rendering.attributes import attribute_image
 from ..rendering.raster import rasterize_mesh
+from . import timing
 from .peers import comfyui
 
 CASES: dict[str, tuple[Callable[[], scenes.Scene], int]] = {
@@ -67,7 +65,6 @@ QUICK = ("sphere 5 k, 512²", "sphere 10 k, 1024²", "50 screen-sized, 512²")
 """Cases of a quick run."""
 
 _LAYERS = 6
-_WARM_UP = 0.3  # seconds that a GPU and the host take to come to speed after a scene was made
 _NATIVE = "custom_rasterizer"
 _PEERS = {_NATIVE: native.bare_call, "nvdiffrast": nvdiffrast.bare_call}
 
@@ -113,7 +110,7 @@ def measure(device: torch.device, cases: tuple[str, ...], repeats: int = 7) -> I
         yield from (rows for _, rows in timed)
         return
     for runs, rows in list(timed):
-        yield [replace(row, busy=_busy(runs[row.backend, row.mode].timed, repeats)) for row in rows]
+        yield [replace(row, busy=timing.busy(runs[row.backend, row.mode].timed, repeats)) for row in rows]
 
 
 @dataclass(frozen=True)
@@ -220,7 +217,8 @@ def _different_outputs(one: list[list[Tensor]], other: list[list[Tensor]]) -> in
 
 def _measure_case(case: str, device: torch.device, runs: _Runs, repeats: int) -> list[Row]:
     differing, peaks = _first_calls(device, runs)
-    median = {key: statistics.median(times) for key, times in _times(device, runs, repeats).items()}
+    times = timing.interleaved(device, {key: run.timed for key, run in runs.items()}, repeats)
+    median = {key: statistics.median(each) for key, each in times.items()}
     reference = median.get((_NATIVE, ""))
     return [
         Row(
@@ -245,49 +243,12 @@ def _first_calls(device: torch.device, runs: _Runs) -> tuple[dict[_Key, int], di
     for key, run in runs.items():
         result = run.timed()  # compiles, loads and allocates what stays
         if device.type == "cuda":
-            before = torch.cuda.memory_allocated(device)
-            torch.cuda.reset_peak_memory_stats(device)
-            run.timed()
-            peaks[key] = torch.cuda.max_memory_allocated(device) - before
+            _, peaks[key] = timing.with_peak(device, run.timed)
         if run.checked is not run.timed:
             result = run.checked()
         first = result if first is None else first
         differing[key] = run.differing(result, first)
     return differing, peaks
-
-
-def _times(device: torch.device, runs: _Runs, repeats: int) -> dict[_Key, list[float]]:
-    """Milliseconds of each of ``repeats`` calls, once the machine has come to speed."""
-    times: dict[_Key, list[float]] = {key: [] for key in runs}
-    warm = time.perf_counter() + (_WARM_UP if device.type != "cpu" else 0.0)
-    while len(next(iter(times.values()))) < repeats:
-        ready = time.perf_counter() >= warm
-        for key, run in runs.items():  # interleaved, so that a change of clock or load meets all alike
-            if device.type != "cpu":
-                run.timed()  # as in a loop: not with a host whose caches hold what the one before needed
-            synchronize(device)
-            start = time.perf_counter()
-            run.timed()
-            synchronize(device)
-            if ready:
-                times[key].append((time.perf_counter() - start) * 1e3)
-    return times
-
-
-def _busy(run: Callable[[], object], repeats: int) -> float:
-    """Milliseconds of GPU work per call, by the profiler's account of every kernel, copy and fill."""
-    with profile(activities=[ProfilerActivity.CUDA]) as record:
-        for _ in range(repeats):
-            run()
-        torch.cuda.synchronize()
-    events = record.profiler.kineto_results.events()
-    return sum(event.duration_ns() for event in events if event.device_type() == DeviceType.CUDA) / repeats / 1e6
-
-
-def synchronize(device: torch.device) -> None:
-    """Wait until the device has done all it was given."""
-    if device.type in ("cuda", "xpu", "mps"):
-        getattr(torch, device.type).synchronize(*(() if device.type == "mps" else (device,)))
 
 
 def markdown(rows: list[Row]) -> str:

@@ -1,4 +1,4 @@
-"""Modules under the names that Hunyuan3D's packs import, and the finder that serves them.
+"""Modules under the names that other packs import, and the finder that serves them.
 
 :mod:`.finder` says who gets them and when; the modules beside it have the surface of the compiled ones.
 """

@@ -1,11 +1,14 @@
-"""Whether an installed module of Hunyuan3D can be used here."""
+"""Whether an installed module can be used here, in whose place ours would be otherwise."""
 
 from __future__ import annotations
 
+import importlib
 import sys
+from collections.abc import Callable
 from types import ModuleType
 
 import torch
+from torch import Tensor
 
 from ..runtime.presence import broken
 
@@ -16,6 +19,7 @@ _SURFACE = {
     "custom_rasterizer_kernel": ("rasterize_image",),
     "mesh_inpaint_processor": ("meshVerticeInpaint",),
     "mesh_processor": ("meshVerticeInpaint",),
+    "nvdiffrast.torch": ("RasterizeCudaContext", "rasterize", "interpolate", "texture", "antialias"),
 }
 
 
@@ -27,10 +31,14 @@ def problem(name: str, module: ModuleType) -> str:
         module: what the import gave.
     """
     last = name.rpartition(".")[2]
-    missing = [wanted for wanted in _SURFACE[last] if not hasattr(module, wanted)]
-    if missing:
-        return f"installed but without {' and '.join(missing)}"
-    return _draw_one_triangle(module) if last == "custom_rasterizer_kernel" else ""
+    if last == "nvdiffrast":
+        return _problem_of_nvdiffrast()
+    return _missing(module, last) or (_draw_with_kernel(module) if last == "custom_rasterizer_kernel" else "")
+
+
+def _missing(module: ModuleType, surface: str) -> str:
+    missing = [wanted for wanted in _SURFACE[surface] if not hasattr(module, wanted)]
+    return f"installed but without {' and '.join(missing)}" if missing else ""
 
 
 def renderer_device() -> torch.device:
@@ -51,18 +59,40 @@ def renderer_device() -> torch.device:
     return device
 
 
-def _draw_one_triangle(module: ModuleType) -> str:
-    """A wheel for other GPUs imports well and fails at its first launch, or draws nothing."""
+def _draw_with_kernel(module: ModuleType) -> str:
     device = renderer_device()
     if device.type not in ("cpu", "cuda"):
         return f"installed but has no {device.type} version"
+
+    def draw(corners: Tensor, face: Tensor) -> Tensor:
+        return module.rasterize_image(corners, face, corners.new_empty(0), 8, 8, 1e-6, 0)[0]
+
+    return _draw_one_triangle(device, draw)
+
+
+def _problem_of_nvdiffrast() -> str:
+    """Its outer package is plain Python: what can fail is the extension that the inner one brings, or builds."""
+    inner = importlib.import_module("nvdiffrast.torch")
+    missing = _missing(inner, "nvdiffrast.torch")
+    if missing:
+        return missing
+    device = renderer_device()
+
+    def draw(corners: Tensor, face: Tensor) -> Tensor:
+        rast, _ = inner.rasterize(inner.RasterizeCudaContext(device=device), corners[None], face, [8, 8])
+        return rast[0, ..., 3]
+
+    return _draw_one_triangle(device, draw)
+
+
+def _draw_one_triangle(device: torch.device, draw: Callable[[Tensor, Tensor], Tensor]) -> str:
+    """A wheel for other GPUs imports well and fails at its first launch, or draws nothing."""
     corners = torch.tensor(
         [[-0.9, -0.9, 0.0, 1.0], [0.9, -0.9, 0.0, 1.0], [-0.9, 0.9, 0.0, 1.0]], dtype=torch.float32, device=device
     )
     face = torch.tensor([[0, 1, 2]], dtype=torch.int32, device=device)
     try:
-        findices, _ = module.rasterize_image(corners, face, corners.new_empty(0), 8, 8, 1e-6, 0)
-        drawn = findices.cpu().tolist()  # waits for the GPU, whose errors come late
+        drawn = draw(corners, face).cpu().tolist()  # waits for the GPU, whose errors come late
     except Exception as error:
         first = str(error).splitlines()[0] if str(error) else ""
         return f"installed but fails on {device} ({type(error).__name__}: {first})"

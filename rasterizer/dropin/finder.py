@@ -3,8 +3,9 @@
 This file is loaded by its path before PyTorch is (``prestartup_script.py``), so the standard library is all it imports;
 what needs PyTorch lives beside it and is imported when somebody asks for one of these names:
 
-- ``custom_rasterizer_kernel``, ``custom_rasterizer``, ``mesh_inpaint_processor``, ``*.mesh_inpaint_processor``: an
-  installed one that works, else ours.
+- ``custom_rasterizer_kernel``, ``custom_rasterizer``, ``nvdiffrast``, ``mesh_inpaint_processor``,
+  ``*.mesh_inpaint_processor``: an installed one that works, else ours. The parts of a package, such as
+  ``nvdiffrast.torch``, are of the same one as the package.
 - ``*.differentiable_renderer.mesh_processor``: a compiled one that works, else ours; the .py there takes minutes.
 - ``mesh_processor``: whatever has that name, else ours.
 
@@ -47,13 +48,16 @@ SETTING = "TorchRasterizer.DropIn"
 PATCHES = "TORCH_RASTERIZER_PATCHES"
 """``on`` or ``off``."""
 
-TOP_LEVEL = ("custom_rasterizer_kernel", "custom_rasterizer", "mesh_inpaint_processor", "mesh_processor")
+TOP_LEVEL = ("custom_rasterizer_kernel", "custom_rasterizer", "mesh_inpaint_processor", "mesh_processor", "nvdiffrast")
+
+_SUBMODULES = frozenset(("custom_rasterizer.render", "nvdiffrast.torch", "nvdiffrast.torch.ops"))
+"""Modules within these packages that are imported by name."""
 
 _LIBRARY = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _SLOW = ".differentiable_renderer.mesh_processor"
 _RENDERERS = (".differentiable_renderer.mesh_render", ".DifferentiableRenderer.MeshRender")
-# Every import of the process passes here: one look-up tells those that are none of our business.
-_LAST_PARTS = frozenset((*TOP_LEVEL, "render", "mesh_render", "MeshRender", "nodes"))
+# Every import of the process passes here: a look-up tells most of those that are none of our business.
+_LAST_NAMES = frozenset((*TOP_LEVEL, "render", "torch", "ops", "mesh_render", "MeshRender", "nodes"))
 
 
 class DropInFinder:
@@ -76,10 +80,10 @@ class DropInFinder:
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """Part of the import protocol; None leaves the import to the other finders."""
-        if name.rpartition(".")[2] not in _LAST_PARTS:
+        if name.rpartition(".")[2] not in _LAST_NAMES:
             return None
-        if name == "custom_rasterizer.render":
-            ours = getattr(sys.modules.get("custom_rasterizer"), "__dropin__", "")
+        if name in _SUBMODULES:
+            ours = getattr(sys.modules.get(name.partition(".")[0]), "__dropin__", "")
             return self._ours(name, ours) if ours else None
         if name in TOP_LEVEL or _is_inpaint(name):
             return self._choose(name, path, target)
@@ -92,8 +96,9 @@ class DropInFinder:
         name = getattr(context, "name", None)  # None asks for everything that is installed
         if list(getattr(context, "path", sys.path)) != sys.path:  # asks for what lies in certain folders
             return
-        if name and re.sub("[-_.]+", "_", name).lower() == "custom_rasterizer" and self._is_ours("custom_rasterizer"):
-            yield self.part("distribution").CustomRasterizer()
+        module = re.sub("[-_.]+", "_", name or "").lower()
+        if module in ("custom_rasterizer", "nvdiffrast") and self._is_ours(module):
+            yield self.part("distribution").StandIn(module)
 
     def _is_ours(self, name: str) -> bool:
         """Whether a top-level name is ours for those who import it; what is installed is not tried for that."""
@@ -158,9 +163,12 @@ class DropInFinder:
         if kernel is not None and not hasattr(kernel, "rasterize_image"):
             _forget("custom_rasterizer_kernel")
             _forget("custom_rasterizer")
+        # After an import of nvdiffrast.torch that failed, or was never asked for, the package around it is still there.
+        if "nvdiffrast" in sys.modules and "nvdiffrast.torch" not in sys.modules:
+            _forget("nvdiffrast")
         modules: list[tuple[str, Any]] = list(sys.modules.items())  # None, too, and whatever modules left there
         for name, module in modules:
-            if module is None or name.rpartition(".")[2] not in _LAST_PARTS:
+            if module is None or name.rpartition(".")[2] not in _LAST_NAMES:
                 continue
             if (_is_renderer(name) or name.endswith(_SLOW)) and _without_compiled_inpaint(module):
                 module.meshVerticeInpaint = self.part("modules.mesh_inpaint_processor").meshVerticeInpaint
@@ -188,10 +196,9 @@ class DropInFinder:
 class _Ours(_Loader):
     """Gives a name to one of our modules: the module itself, which keeps its own name and loader."""
 
-    __dropin__ = True
-
     def __init__(self, finder: DropInFinder, name: str, reason: str) -> None:
         self._finder, self._name, self._reason = finder, name, reason
+        self.__dropin__ = reason  # as on the module, for those who look before they import
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         module = _stand_in(self._finder, self._name, self._reason)
@@ -200,7 +207,7 @@ class _Ours(_Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         module.__spec__ = self._spec  # the import system has put its own there
-        if self._name != "custom_rasterizer.render":
+        if self._name not in _SUBMODULES:
             self._finder.decide(self._name, True, self._reason)
 
 
@@ -335,22 +342,24 @@ def _respec(spec: ModuleSpec, loader: _Wrapped) -> ModuleSpec:
 
 
 def _stand_in(finder: DropInFinder, name: str, reason: str) -> ModuleType:
-    part = name if name == "custom_rasterizer.render" else name.rpartition(".")[2]
+    part = name if name in _SUBMODULES else name.rpartition(".")[2]
     module: Any = finder.part(f"modules.{part}")
     module.__dropin__ = reason  # how others tell it from the real one
     if part == name:
-        _name_functions(module, name)
+        _name_contents(module, name)
     return module
 
 
-def _name_functions(module: ModuleType, name: str) -> None:
-    """Have functions pickled under the name that they are imported by, which other processes and machines know.
+def _name_contents(module: ModuleType, name: str) -> None:
+    """Have functions and classes pickled under the name they are imported by, which other processes and machines know.
 
     Only under a top-level name: what a pack has inside is known by its path.
     """
     for value in vars(module).values():
-        home = getattr(value, "__module__", None) or ""
-        if isinstance(value, FunctionType) and f"{home}.".startswith(f"{module.__name__}."):  # or from a part of it
+        if not isinstance(value, (FunctionType, type)):
+            continue
+        home = value.__module__ or ""
+        if f"{home}.".startswith(f"{module.__name__}."):  # or from a part of it
             value.__module__ = name + home.removeprefix(module.__name__)
 
 

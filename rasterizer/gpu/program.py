@@ -1,7 +1,8 @@
 """GPU programs: compiled, loaded and tested once per device, by the compiler that PyTorch brings.
 
-What is compiled is put together of three parts: ``common.cu``, the structs and constants that the program shares with
-Python (:mod:`.structs`), and its own source. A program's source ``NAME.cu`` lies beside ``NAME.py``, which launches it.
+What is compiled is put together of parts: ``common.cu``, the structs and constants that the program shares with Python
+(:mod:`.structs`), what it shares with other programs, and its own source. A program's source ``NAME.cu`` lies beside
+``NAME.py``, which launches it.
 """
 
 from __future__ import annotations
@@ -81,6 +82,7 @@ class Program:
         what: for the log, what PyTorch operators do instead where the program cannot be used.
         structs: what its kernels take, each after those that it is made of.
         defines: constants that it shares with Python.
+        shared: files that other programs begin with, too.
         self_test: what tests it, unless whoever asks for :meth:`reason_against` brings a test.
     """
 
@@ -92,10 +94,11 @@ class Program:
         *,
         structs: tuple[type[Struct], ...] = (),
         defines: Mapping[str, int | float] = MappingProxyType({}),
+        shared: tuple[Path, ...] = (),
         self_test: SelfTest | None = None,
     ) -> None:
         self.source, self.kernels = source, kernels
-        self.structs, self.defines = structs, defines
+        self.structs, self.defines, self.shared = structs, defines, shared
         self._what, self._self_test = what, self_test
         self._loaded: dict[int, Loaded] = {}
         self._reasons: dict[int, str] = {}
@@ -105,7 +108,7 @@ class Program:
         parts = {
             _COMMON.name: _COMMON.read_text(encoding="utf-8"),
             f"structs and constants of {self.source.name}": c_text(self.structs, self.defines),
-            self.source.name: self.source.read_text(encoding="utf-8"),
+            **{file.name: file.read_text(encoding="utf-8") for file in (*self.shared, self.source)},
         }
         return "".join(f'#line 1 "{name}"\n{part}\n' for name, part in parts.items())
 

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from rasterizer.cli import main as cli
-from rasterizer.diagnostics import selftest, speed
+from rasterizer.diagnostics import diff_speed, selftest, speed
 from rasterizer.meshes.files import load_mesh
 from tests.support.paths import ROOT
 
@@ -52,6 +52,9 @@ def test_render_attributes(tmp_path: Path, attribute: str) -> None:
         (("render", "torus", "-o", "x.abc"), "unknown file extension"),
         (("info", "--device", "tpu9"), "--device: 'tpu9' cannot be used"),
         (("bench", "--repeats", "0", "--quick"), "--repeats: is 0"),
+        (("bench", "--quick", "--save", "x.json"), "--save: goes with --diff"),
+        (("bench", "--diff", "--case", speed.QUICK[0]), "goes without --diff"),
+        (("bench", "--case", diff_speed.QUICK[0]), "goes with --diff"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(
@@ -163,6 +166,26 @@ def test_bench_measures_every_mode_and_compares_results(capsys: pytest.CaptureFi
     assert all(row["case"] == case and row["milliseconds"] > 0 and row["differing"] == 0 for row in rows)
     assert _run("bench", "--case", case, "--repeats", 1, "--markdown", "--device", "cpu") == 0
     assert capsys.readouterr().out.startswith("| ms per call | torch auto | torch batched | torch tiled |")
+
+
+def test_bench_measures_differentiable_primitives(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = diff_speed.QUICK[0]
+    monkeypatch.setitem(diff_speed.CASES, case, (100, 32, 1))
+    arguments = ("bench", "--diff", "--case", case, "--repeats", 1, "--device", "cpu")
+    saved = tmp_path / "found.json"
+    assert _run(*arguments, "--json", "--save", saved) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document == json.loads(saved.read_text("utf-8"))
+    assert [row["step"] for row in document["rows"]] == list(diff_speed.STEPS)
+    assert document["steps"]["texture_backward"] == "torch" and document["summary"] == {}
+    assert _run(*arguments, "--markdown") == 0
+    assert capsys.readouterr().out.startswith(
+        "| chain forward and backward; bake | wall ms |\n|---|---:|\n| 20 k, 512²"
+    )
+    assert _run(*arguments) == 0
+    assert "Differentiable primitives by torch: rasterize, rasterize backward," in capsys.readouterr().out
 
 
 @pytest.mark.slow

@@ -16,11 +16,6 @@ from rasterizer.backends.kernels import diff as kernels
 from rasterizer.runtime.policy import PORTABLE, force_policy
 from tests.support.emulator import emulated, programs_of
 
-_MODULES = {
-    "eager": {"topology": "topology"},
-    "kernels": {"topology": "antialias"},
-}
-
 
 @dataclass(frozen=True)
 class Way:
@@ -37,9 +32,12 @@ class Way:
     device: torch.device
 
     def __call__(self, step: str) -> Callable[..., Any]:
-        module = step.removesuffix("_backward")
-        module = {"topology": _MODULES[self.family]["topology"], "mipmaps": "texture"}.get(module, module)
-        found = importlib.import_module(f"rasterizer.backends.{self.family}.diff.{module}")
+        name = step.removesuffix("_backward")
+        found = importlib.import_module(
+            f"rasterizer.backends.{self.family}.diff.{'texture' if name == 'mipmaps' else name}"
+        )
+        if self.name == "kernels":
+            assert found.reason_against(self.device) == ""
         return getattr(found, step)
 
 
@@ -52,15 +50,17 @@ _WAYS = {
 }
 
 
-@pytest.fixture(
-    params=[
-        "eager",
-        "portable",
-        "emulated",
-        pytest.param("eager on cuda", marks=pytest.mark.gpu),
-        pytest.param("kernels", marks=pytest.mark.gpu),
-    ]
-)
+_OPERATORS = ["eager", "portable", pytest.param("eager on cuda", marks=pytest.mark.gpu)]
+_KERNELS = ["emulated", pytest.param("kernels", marks=pytest.mark.gpu)]
+
+OPERATORS = pytest.mark.parametrize("way", _OPERATORS, indirect=True)
+"""For a test of PyTorch's operators alone."""
+
+KERNELS = pytest.mark.parametrize("way", _KERNELS, indirect=True)
+"""For a test of the kernels alone."""
+
+
+@pytest.fixture(params=[*_OPERATORS, *_KERNELS])
 def way(request: pytest.FixtureRequest) -> Iterator[Way]:
     """Every implementation that this machine can run."""
     with _only(request.param):

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.diff.conftest import Way
+from tests.diff.conftest import OPERATORS, Way
 from tests.support import antialias_reference as reference
 from tests.support import nvdiffrast_golden as golden
 
@@ -44,7 +44,7 @@ def run(way: Way, given: Scene) -> Results:
 
 
 @cache
-def soup(shared: bool, channels: int, size: tuple[int, int] = (17, 22), seed: int = 0) -> Scene:
+def soup(shared: bool, channels: int, size: tuple[int, int] = (17, 22), seed: int = 0, shift: float = 0.0) -> Scene:
     """Two images of a folded sheet and loose triangles, none of which is near a decision of the contract.
 
     Args:
@@ -52,6 +52,7 @@ def soup(shared: bool, channels: int, size: tuple[int, int] = (17, 22), seed: in
         channels: of the colours.
         size: rows and columns.
         seed: of the first one that is tried.
+        shift: how far positions are from where they were drawn, in pixels.
     """
     sheet = [[row, row + 1, row + 4] for row in range(3)] + [[row + 1, row + 5, row + 4] for row in range(3)]
     loose = [[8, 9, 10], [11, 12, 13], [9, 8, 14]]
@@ -66,6 +67,7 @@ def soup(shared: bool, channels: int, size: tuple[int, int] = (17, 22), seed: in
         if shared:
             rast[1] = reference.draw(pos[None], tri.flip(0), size)[0]
             rast[1, ..., 3] = torch.where(rast[1, ..., 3] > 0, len(tri) + 1 - rast[1, ..., 3], 0)
+        pos[..., :2] += 2 * shift / torch.tensor(size[::-1]) * pos[..., 3:]
         topology = torch.tensor(_across(tri), dtype=torch.int32)
         found, margin = reference.blends(rast, pos.double(), tri, topology)
         if margin > 3e-5 and any(0.05 < abs(float(blend.alpha)) < 0.45 for blend in found):
@@ -88,8 +90,12 @@ def _across(tri: Tensor) -> list[list[int]]:
     return [[across(row, k) for k in range(3)] for row in tri.tolist()]
 
 
+def _for_reference(given: Scene) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    return given.rast, given.pos.double(), given.tri, given.topology
+
+
 def wanted_of(given: Scene) -> Results:
-    found, _ = reference.blends(given.rast, given.pos.double(), given.tri, given.topology)
+    found, _ = reference.blends(*_for_reference(given))
     color = given.color.double().requires_grad_()
     out = reference.antialias(color, found)
     (g_color,) = torch.autograd.grad((out * given.d_out).sum(), color)
@@ -125,6 +131,15 @@ def test_the_contract_in_float64(way: Way, shared: bool, channels: int, size: tu
     given = soup(shared, channels, size)
     wanted = wanted_of(given)
     assert (wanted.out != given.color).any() and wanted.g_pos.any()
+    assert_close(run(way, given), wanted)
+
+
+@pytest.mark.parametrize("shift", [0.09, -0.09])
+def test_crossings_beyond_the_centres_of_pixels(way: Way, shift: float) -> None:
+    given = soup(True, 3, (40, 44), shift=shift)
+    wanted = wanted_of(given)
+    limits = [abs(blend.alpha) for blend in reference.blends(*_for_reference(given))[0]]
+    assert limits.count(0.5) > 5
     assert_close(run(way, given), wanted)
 
 
@@ -239,6 +254,7 @@ def _with_neighbours(pixels: Tensor) -> Tensor:
     return torch.stack([pixels.roll(step, (1, 2)) for step in steps]).any(0)
 
 
+@OPERATORS
 @pytest.mark.parametrize("shared", [True, False])
 def test_the_same_bits_every_time(way: Way, shared: bool) -> None:
     given = soup(shared, 3, (60, 60))

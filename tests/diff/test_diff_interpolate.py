@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.diff.conftest import Way
+from tests.diff.conftest import OPERATORS, Way
 from tests.support import nvdiffrast_golden as golden
 
 NAN = float("nan")
@@ -138,6 +138,7 @@ def test_formulas_in_float64(
     assert_close(run(way, given, every, chosen), wanted_of(given, named))
 
 
+@OPERATORS
 @pytest.mark.parametrize("attributes", [2, 21])
 def test_images_of_many_chunks(way: Way, attributes: int) -> None:
     given = scene((1, 90, attributes), (3, 300, 301), triangles=200, chosen=attributes)
@@ -217,6 +218,7 @@ def test_only_pixels_of_a_bad_vertex_are_bad(way: Way) -> None:
     assert bad.any() and not out[bad].isfinite().any()
 
 
+@OPERATORS
 @pytest.mark.parametrize("attributes", [2, 20])
 def test_gradients_repeat_bit_by_bit(way: Way, attributes: int) -> None:
     given = scene((1, 60, attributes), (2, 400, 401), chosen=attributes)

@@ -198,11 +198,12 @@ def test_only_what_is_wanted_is_given(way: Way, boundary: str) -> None:
         torch.testing.assert_close(found[name], everything[name])
 
 
+@pytest.mark.parametrize("channels", [3, 64])
 @pytest.mark.parametrize("boundary", ["wrap", "cube"])
-def test_many_pixels_are_as_few(way: Way, boundary: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_pixels_are_as_few(way: Way, boundary: str, channels: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """With little memory, in which many channels do not fit at once."""
     monkeypatch.setattr("rasterizer.runtime.memory.free_memory", lambda device: 0)
-    call = scene("linear-mipmap-linear", boundary, texture=(8, 8, 64), batch=(2, 2), image=(150, 140))
+    call = scene("linear-mipmap-linear", boundary, texture=(8, 8, channels), batch=(2, 2), image=(150, 140))
     assert call.uv_da is not None and call.bias is not None
     out = call.run(way, way.device)
     d_out = normal(5, *out.shape)
@@ -219,10 +220,11 @@ def test_many_pixels_are_as_few(way: Way, boundary: str, monkeypatch: pytest.Mon
             call.bias[part].contiguous(),
             call.depth,
         )
-        assert torch.equal(few.run(way, way.device), out[part])
+        torch.testing.assert_close(few.run(way, way.device), out[part], rtol=0, atol=2e-6)
         found = few.gradients(way, way.device, d_out[part].contiguous())
         for name in ("uv", "uv_da", "bias"):
-            assert torch.equal(found[name], whole[name][part]), name
+            largest = float(whole[name].abs().max())
+            torch.testing.assert_close(found[name], whole[name][part], rtol=0, atol=2e-6 * largest)
         total += found["tex"]
     torch.testing.assert_close(total, whole["tex"], rtol=0, atol=1e-5 * float(total.abs().max()))
 

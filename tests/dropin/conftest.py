@@ -18,11 +18,12 @@ import pytest
 
 from rasterizer import dropin
 from rasterizer.dropin import finder as finder_module
+from rasterizer.dropin.distribution import VERSIONS
 from tests.support.modules import load_module
 
 
 class WithoutInstalled:
-    """Python's search of ``sys.path``, blind to Hunyuan3D's modules outside one folder: a machine may have them."""
+    """Python's search of ``sys.path``, blind to the modules in question outside one folder: a machine may have them."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -38,7 +39,7 @@ class WithoutInstalled:
         return [
             found
             for found in PathFinder.find_distributions(context)
-            if context.name != "custom_rasterizer" or str(found.locate_file("")).startswith(str(self.folder))
+            if context.name not in VERSIONS or str(found.locate_file("")).startswith(str(self.folder))
         ]
 
 
@@ -66,8 +67,9 @@ def process(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, t
         if not name.startswith(("rasterizer", "torch", "numpy")):
             del sys.modules[name]
     sys.modules.update(before)
-    for name in ("custom_rasterizer", "custom_rasterizer.render", *finder_module.TOP_LEVEL):
-        vars(sys.modules.get(f"rasterizer.dropin.modules.{name}", ModuleType("none"))).pop("__dropin__", None)
+    for name, module in list(sys.modules.items()):
+        if name.startswith("rasterizer.dropin.modules."):
+            vars(module).pop("__dropin__", None)
 
 
 @pytest.fixture

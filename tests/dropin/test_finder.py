@@ -20,7 +20,7 @@ import trimesh
 import rasterizer
 from rasterizer import dropin
 from rasterizer.backends.others import custom_rasterizer as native
-from rasterizer.runtime.presence import installed as is_installed
+from rasterizer.runtime.presence import absent
 
 WORKING = """
     import rasterizer
@@ -82,9 +82,9 @@ class TestNothingInstalled:
         assert hasattr(importlib.import_module("custom_rasterizer"), "rasterize")
 
     def test_the_backend_of_that_name_stays_off(self, finder: object) -> None:
-        assert not is_installed("custom_rasterizer_kernel")
+        assert absent("custom_rasterizer_kernel") == "not installed"
         assert _draws(importlib.import_module("custom_rasterizer_kernel"))
-        assert not is_installed("custom_rasterizer_kernel")
+        assert absent("custom_rasterizer_kernel") == "not installed"
         assert native.reason_against(torch.device("cpu")) == "not installed"
 
     def test_other_imports_are_not_touched(self, finder: object, installed: Callable) -> None:
@@ -178,6 +178,7 @@ class TestInstalled:
             "custom_rasterizer": "nobody",
             "mesh_inpaint_processor": "nobody",
             "mesh_processor": "nobody",
+            "nvdiffrast": "nobody",
         }
 
     def test_setting_of_comfyui(
@@ -415,10 +416,10 @@ class TestInstall:
         installed(custom_rasterizer_kernel="A = 1")
         text = str(rasterizer.backend_info("cpu"))
         broken = "provided by this pack; another is installed but without ras"
-        assert f"Modules for Hunyuan3D's packs:\n  custom_rasterizer_kernel: {broken}" in text
+        assert f"Modules for other packs:\n  custom_rasterizer_kernel: {broken}" in text
         assert "  mesh_inpaint_processor: provided by this pack; no other installed" in text
 
     def test_report_without_finder(self, process: None) -> None:
         info = rasterizer.backend_info("cpu")
-        assert info.dropin == () and "Hunyuan3D's packs" not in str(info)
+        assert info.dropin == () and "other packs" not in str(info)
         assert "custom_rasterizer" not in sys.modules

@@ -119,3 +119,30 @@ def test_without_the_prestartup_script_the_pack_itself_repairs(pack: Callable[[s
 def test_the_pack_alone_imports_nothing_heavy() -> None:
     modules = run("load(ROOT); print(json.dumps(sorted(sys.modules)))")
     assert not {"torch", "numpy"} & set(modules)
+
+
+@pytest.mark.slow
+def test_nvdiffrast_before_the_pack_is_of_the_same_library() -> None:
+    found = run(
+        """
+        execute(f"{ROOT}/prestartup_script.py")
+        import importlib.metadata
+        version = importlib.metadata.version("nvdiffrast")
+        import torch
+        import nvdiffrast.torch as dr
+        pos = torch.tensor([[[-1.0, -1, 0, 1], [1, -1, 0, 1], [0, 1, 0, 1]]], requires_grad=True)
+        tri = torch.tensor([[0, 1, 2]], dtype=torch.int32)
+        rast, _ = dr.rasterize(dr.RasterizeCudaContext(device="cuda"), pos, tri, resolution=[8, 8])
+        dr.antialias((rast[..., 3:] > 0).float(), rast, pos, tri).sum().backward()
+        early = libraries()
+        load(ROOT)
+        import nvdiffrast.torch.ops
+        import pickle
+        name = pickle.dumps(dr.rasterize).decode("latin-1")
+        print(json.dumps([version, int((rast[..., 3] > 0).sum()), bool(pos.grad.any()), early, libraries(),
+            dr.__name__, nvdiffrast.torch is dr, "nvdiffrast.torch.ops" in name and "dropin" not in name]))
+        """
+    )
+    library = [f"{str(ROOT).replace('.', '_x_')}.rasterizer.version"]
+    module = library[0].removesuffix("version") + "dropin.modules.nvdiffrast.torch"
+    assert found == ["0.4.0", 32, True, library, library, module, True, True]

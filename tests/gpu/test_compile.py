@@ -7,11 +7,24 @@ from pathlib import Path
 import pytest
 
 from rasterizer.backends.kernels import interpolate, rasterize
+from rasterizer.backends.kernels.diff import antialias, coverage, topology
+from rasterizer.backends.kernels.diff import interpolate as diff_interpolate
+from rasterizer.backends.kernels.diff import rasterize as diff_rasterize
 from rasterizer.gpu import cache, platforms, program
 from rasterizer.hierarchy import kernels
 
 PROGRAMS = [
-    pytest.param(found, id=found.source.stem) for found in (rasterize.PROGRAM, interpolate.PROGRAM, kernels.PROGRAM)
+    pytest.param(module.PROGRAM, id=f"{module.PROGRAM.source.parent.name}/{module.PROGRAM.source.stem}")
+    for module in (
+        rasterize,
+        interpolate,
+        kernels,
+        coverage,
+        diff_rasterize,
+        diff_interpolate,
+        antialias,
+        topology,
+    )
 ]
 
 

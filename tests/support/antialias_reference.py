@@ -92,31 +92,30 @@ def _blend(
         place = x / w * width / 2 - (column + 0.5 - width / 2), y / w * height / 2 - (row + 0.5 - height / 2)
         return torch.stack(place[::-1] if vertical else place)
 
-    def area(a: Tensor, b: Tensor, c: Tensor) -> float:
-        return float(((b[0] - a[0]) * (c[1] - a[1]) - (c[0] - a[0]) * (b[1] - a[1])).detach())
+    def meeting(k: int, at: list[Tensor]) -> Tensor:
+        """How far from the nearer triangle's pixel, towards the other, edge k meets the line between the two."""
+        (x, y), (along_x, along_y) = at[k - 2], at[k - 1] - at[k - 2]
+        return direction * (x * along_y - y * along_x) / along_y
 
-    points = [place(vertex) for vertex in corners]
+    def area(a: Tensor, b: Tensor, c: Tensor) -> float:
+        return float((b[0] - a[0]) * (c[1] - a[1]) - (c[0] - a[0]) * (b[1] - a[1]))
+
+    live = [place(vertex) for vertex in corners]
+    points = [each.detach() for each in live]
     silhouette = []
     for k in range(3):
-        folded = [place(across[k]) if each == k and across[k] >= 0 else points[each] for each in range(3)]
+        folded = [place(across[k]).detach() if each == k and across[k] >= 0 else points[each] for each in range(3)]
         areas = area(*points), area(*folded)
         margins.extend(map(abs, areas))
         silhouette.append(math.copysign(1, areas[0]) == math.copysign(1, areas[1]))
     if not any(silhouette):
         return None
 
-    distances = []
-    for k in range(3):
-        a, b = points[k - 2], points[k - 1]
-        sides = float(a[1].detach()), float(b[1].detach())
-        crosses = math.copysign(1, sides[0]) != math.copysign(1, sides[1])
-        margins.extend(map(abs, sides))
-        across_pair = b[1] - a[1]
-        meets = direction * (a[0] * across_pair - a[1] * (b[0] - a[0])) / across_pair
-        distances.append(meets if crosses else torch.tensor(-math.inf, dtype=torch.float64))
-    values = torch.stack(distances).tolist()
-    edge = max(range(3), key=values.__getitem__)
-    second, largest = sorted(values)[1:]
+    sides = [math.copysign(1, point[1]) for point in points]
+    margins.extend(abs(float(point[1])) for point in points)
+    distances = [float(meeting(k, points)) if sides[k - 2] != sides[k - 1] else -math.inf for k in range(3)]
+    edge = max(range(3), key=distances.__getitem__)
+    second, largest = sorted(distances)[1:]
     start, stop = points[edge - 2], points[edge - 1]
     steep = float((stop - start)[1].abs() - (stop - start)[0].abs())
     if largest > -math.inf:
@@ -124,9 +123,9 @@ def _blend(
         margins.extend((abs(largest - 0.5), abs(largest), abs(largest - 1)))
     if not (silhouette[edge] and steep >= 0 and -MARGIN < largest < 1 + MARGIN):
         return None
-    alpha = direction * (0.5 - distances[edge].clamp(0, 1))
+    alpha = direction * (0.5 - meeting(edge, live).clamp(0, 1))
     ends = corners[edge - 2], corners[edge - 1]
-    return Blend(image, p, q, alpha, ends, torch.stack((start, stop)).detach(), vertical)
+    return Blend(image, p, q, alpha, ends, torch.stack((start, stop)), vertical)
 
 
 def antialias(color: Tensor, of: list[Blend]) -> Tensor:

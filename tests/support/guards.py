@@ -5,14 +5,11 @@ from __future__ import annotations
 import ctypes
 import mmap
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
-from torch.utils import _pytree as pytree
-
-T = TypeVar("T")
 
 _PAGE = mmap.PAGESIZE
 
@@ -32,9 +29,11 @@ class Guards(TorchFunctionMode):
         self._before = before
         self._kept: dict[int, Tensor] = {}  # by address of the storage
 
-    def guard(self, values: T) -> T:
-        """Tensors, or a nest of them, with the same values."""
-        return pytree.tree_map_only(Tensor, self._one, values)
+    def guard(self, values: Any) -> Any:
+        """A tensor, or a tuple or list of some, with the same values."""
+        if type(values) in (tuple, list):
+            return type(values)(map(self.guard, values))
+        return self._one(values) if isinstance(values, Tensor) else values
 
     def __torch_function__(
         self,

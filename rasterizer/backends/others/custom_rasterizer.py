@@ -5,7 +5,6 @@ Its CPU build gives the same bits as ours; its CUDA build contracts multiply-add
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from types import ModuleType
 
@@ -13,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ...contract.types import RasterInfo, RasterOptions
-from ...runtime.presence import broken, stand_in
+from ...runtime.presence import StandInError, broken, original
 from ...runtime.progress import shares
 from ..interface import takes_single_views
 from .finite import only_finite
@@ -22,14 +21,8 @@ MODULE = "custom_rasterizer_kernel"
 """Name of the native module."""
 
 
-class _StandInError(ImportError):
-    """The name is taken by :mod:`rasterizer.dropin`; the text says why."""
-
-
 def _load() -> ModuleType:
-    module = importlib.import_module(MODULE)
-    if stand_in(module):
-        raise _StandInError(stand_in(module))
+    module = original(MODULE)
     if not hasattr(module, "rasterize_image"):
         raise ImportError(f"{MODULE} has no rasterize_image")
     if not str(getattr(module, "__file__", "")).endswith((".so", ".pyd")):
@@ -45,7 +38,7 @@ def reason_against(device: torch.device) -> str:
         _load()
     except ModuleNotFoundError:
         return "not installed"
-    except _StandInError as reason:
+    except StandInError as reason:
         return str(reason)
     except Exception as error:  # a wheel for another Python, PyTorch or CUDA fails in many ways
         return broken(error)

@@ -16,22 +16,27 @@ import torch
 from torch import Tensor
 
 from ...contract.types import RasterInfo, RasterOptions
-from ...runtime.presence import broken, installed
+from ...runtime.presence import StandInError, absent, broken, original
 from ...runtime.progress import shares
 from ..interface import takes_single_views
 from .finite import only_finite
+
+_MODULE = "nvdiffrast.torch"
 
 _contexts: dict[torch.device, Any] = {}
 
 
 def reason_against(device: torch.device) -> str:
     """Why nvdiffrast cannot be used on ``device``; empty if it can."""
-    if not installed("nvdiffrast"):
-        return "not installed"
+    missing = absent("nvdiffrast")
+    if missing:
+        return missing
     if device.type != "cuda":
         return f"needs CUDA, not {device.type}"
     try:
-        import nvdiffrast.torch  # noqa: F401
+        original(_MODULE)
+    except StandInError as reason:
+        return str(reason)
     except Exception as error:  # its extension may be built for another PyTorch
         return broken(error)
     return ""
@@ -39,8 +44,7 @@ def reason_against(device: torch.device) -> str:
 
 def bare_call(pos: Tensor, tri: Tensor, resolution: tuple[int, int]) -> Callable[[], object]:
     """Views as its own users call it, with nothing of ours around it; for the benchmark."""
-    import nvdiffrast.torch as dr
-
+    dr = original(_MODULE)
     context, faces = dr.RasterizeCudaContext(device=pos.device), tri.to(torch.int32).contiguous()
     clip = pos if pos.ndim == 3 else pos[None]
     return lambda: dr.rasterize(context, clip, faces, list(resolution), grad_db=False)
@@ -49,8 +53,7 @@ def bare_call(pos: Tensor, tri: Tensor, resolution: tuple[int, int]) -> Callable
 @takes_single_views
 def rasterize(pos: Tensor, tri: Tensor, options: RasterOptions) -> tuple[Tensor, Tensor, RasterInfo]:
     """Rasterize view by view with nvdiffrast."""
-    import nvdiffrast.torch as dr
-
+    dr = original(_MODULE)
     if options.depth_prior is not None:
         raise ValueError("backend: 'nvdiffrast' has no depth prior; use 'auto' or 'torch' for depth peeling")
     height, width = options.resolution

@@ -24,12 +24,12 @@ def around(meeting: Meeting, place: Place) -> Taps:
     u, v = (place.scaled(coordinate, size) for coordinate in (meeting.s, meeting.t))
     low_i, low_j = u.floor(), v.floor()
     columns, rows = (torch.stack((low, low + 1.0)) for low in (low_i, low_j))
-    over = [(ends < 0.0) | (ends >= size) for ends in (columns, rows)]
-    crossed, corner = pairs(*over, torch.logical_xor), pairs(*over, torch.logical_and)
+    over_i, over_j = ((ends < 0.0) | (ends >= size) for ends in (columns, rows))
+    crossed, corner = pairs(over_i, over_j, torch.logical_xor), pairs(over_i, over_j, torch.logical_and)
     columns, rows = columns.to(torch.int64), rows.to(torch.int64)
     side = size.to(torch.int64)
-    here = _on_face(meeting, place)
-    index = four(*(torch.minimum(ends.clamp(min=0), side - 1) for ends in (columns, rows)), here)
+    inner_i, inner_j = (torch.minimum(ends.clamp(min=0), side - 1) for ends in (columns, rows))
+    index = four(inner_i, inner_j, _on_face(meeting, place))
     if device_policy(size.device).layout == "columns":
         some = crossed.view(-1).nonzero().view(-1)
         if len(some):

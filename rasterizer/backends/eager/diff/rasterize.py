@@ -4,7 +4,7 @@ An image is drawn tile by tile. Vertices are snapped (:mod:`.vertices`), triangl
 (:mod:`.clip`) and set up in bounded batches as boxes of candidate pixels (:mod:`.setup`), which the machinery of the
 other rule draws in bounded chunks (:mod:`..classes`, on a CPU :mod:`..spans`) by this rule (:mod:`.draw`, :mod:`.runs`)
 into its z-buffer. From the triangles that are shown follow barycentrics and derivatives (:mod:`.resolve`); the gradient
-is in :mod:`.backward`. """
+is in :mod:`.backward`."""
 
 from __future__ import annotations
 

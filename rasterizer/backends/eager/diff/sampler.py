@@ -89,7 +89,10 @@ class Sampler:
 
     def share(self, work: Callable[[slice], object], pixels: slice) -> None:
         """``work`` on some of the pixels, chunk by chunk; on a CPU side by side."""
-        device, each = self._uv.device, 256 + self.taps * (40 + 8 * self.table.channels)
+        device = self._uv.device
+        each = 256 + self.taps * (
+            (100 if self._boundary == "cube" else 40) + 8 * self.table.channels
+        )  # bytes, measured
         chunk = max(256, min(device_policy(device).chunk, default_budget(device) // each))
 
         def shifted(part: slice) -> object:

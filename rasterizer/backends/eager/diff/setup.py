@@ -160,8 +160,8 @@ def make_boxes(corners: Sequence[Corner], number: Tensor, view: Tensor | None, d
         rows[place] = depth
     steps = ax, ay, far_down * sign, -down * sign, -far_across * sign, across * sign
     for place, values in enumerate(steps, AX):
-        torch.mul(values, 1.0 / SUBPIXELS, out=rows[place])
-    rows[INV] = float(SUBPIXELS**2) / size
+        torch.mul(values.to(torch.float32), 1.0 / SUBPIXELS, out=rows[place])
+    rows[INV] = float(SUBPIXELS**2) / size.to(torch.float32)
     # No limit of the image is needed: corners lie within it, and the first and last centre half a pixel further in.
     for first, stop, (a, b, c) in ((X0, X1, (ax, bx, cx)), (Y0, Y1, (ay, by, cy))):
         low, high = torch.minimum(torch.minimum(a, b), c), torch.maximum(torch.maximum(a, b), c)

@@ -100,7 +100,7 @@ class Silhouettes:
         share_rows(work, self.rows, self.device, weight=self.width, chunk=max(1, pixels // self.width))
 
     def _find_silhouettes(self) -> None:
-        """Set bit k of the entries of triangles whose edge k is a silhouette, and no other."""
+        """Set bit k of the entries of triangles whose edge k is a silhouette, and no other; of triangle 0 any."""
         stride, count = self.triangles + 1, len(self.edges)
         seen = _nonzero(self.edges) if self.policy.own_threads else torch.arange(count, device=self.device)
 
@@ -112,7 +112,6 @@ class Silhouettes:
 
         chunk = _CACHED if self.policy.own_threads else WORKING_BYTES // _TRIANGLE
         share_rows(fill, len(seen), self.device, weight=16, chunk=chunk)
-        self.edges.view(self.meshes, stride)[:, 0] = 0
 
     def _silhouette_bits(self, mesh: Tensor, triangle: Tensor) -> Tensor:
         """``[N]`` uint8. An edge is a silhouette where both triangles at it lie on one side, or there is only one."""
@@ -182,7 +181,7 @@ class Silhouettes:
         start_x, start_y, stop_x, stop_y = x.roll(-1, 0), y.roll(-1, 0), x.roll(-2, 0), y.roll(-2, 0)
         along_x, along_y = stop_x - start_x, stop_y - start_y
         distance = direction * (start_x * along_y - start_y * along_x) / along_y
-        crosses = (torch.signbit(start_y) != torch.signbit(stop_y)) & ~distance.isnan()
+        crosses = torch.signbit(start_y) != torch.signbit(stop_y)
         farthest, edge = torch.where(crosses, distance, -torch.inf).max(0, keepdim=True)
 
         def at_edge(values: Tensor) -> Tensor:

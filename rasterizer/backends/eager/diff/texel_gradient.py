@@ -6,8 +6,12 @@ import torch
 from torch import Tensor
 
 from ....runtime.memory import default_budget
+from ....runtime.policy import device_policy
 from .sampler import FEW_CHANNELS, Points, Sampler, weights_of
-from .scatter import add_rows
+from .scatter import RowSums
+
+_CHUNKS = 4
+"""So many are kept at once: enough to share between threads, and little memory to touch for the first time."""
 
 
 class TexelGradient:
@@ -17,16 +21,16 @@ class TexelGradient:
         self._table, self._taps = sampler.table, sampler.taps
         channels = self._table.channels
         room = default_budget(device) // (4 * self._taps * (8 + 4 * channels))
-        self.pixels = max(1, min(sampler.pixels, room))
+        self.pixels = max(1, min(sampler.pixels, room, _CHUNKS * device_policy(device).chunk))
         count = self.pixels * self._taps
         self._index = torch.empty(count, dtype=torch.int64, device=device)
         self._by_channel = channels <= FEW_CHANNELS
         shape = (channels, count) if self._by_channel else (count, channels)
         self._values = torch.empty(shape, dtype=torch.float32, device=device)
-        self._total: Tensor | None = None
+        self._sums = RowSums(self._table.count, channels, sampler.pixels * self._taps, device)
 
     def keep(self, points: Points, d_out: Tensor, first: int) -> None:
-        """What pixels add, given ``d_out [P, C]``; ``first`` is the number of the first one since texels were summed up."""
+        """What pixels add, given ``d_out [P, C]``; ``first`` is how many come before them since the last sum."""
         index, weights = points.taps.index.view(-1), weights_of(points)
         place = slice(first * self._taps, first * self._taps + len(index))
         self._index[place] = index
@@ -41,17 +45,16 @@ class TexelGradient:
         """Count in what has been kept of so many pixels."""
         used = slice(0, pixels * self._taps)
         values = self._values.t() if self._by_channel else self._values
-        found = add_rows(self._table.count, self._index[used], values[used])
-        self._total = found if self._total is None else self._total.add_(found)
+        self._sums.add(self._index[used], values[used])
 
     def by_level(self) -> list[Tensor]:
         """Gradient of each level, in memory of its own."""
-        assert self._total is not None
-        found, start = [], 0
+        total, start = self._sums.result(), 0
+        found: list[Tensor] = []
         for level in self._table.levels:
             stop = start + level[..., 0].numel()
             # Level 0, the largest, keeps the common memory; the others are copied out of it.
-            part = self._total[start:stop].clone() if start else self._total[:stop]
+            part = total[start:stop].clone() if start else total[:stop]
             found.append(part.view(level.shape))
             start = stop
         return found

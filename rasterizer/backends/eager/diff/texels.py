@@ -44,6 +44,7 @@ class Table:
         texels = self.batch * self.faces * sum(height * width for height, width in self.sizes)
         self.outside = texels if boundary == "zero" else None
         self.count = texels if self.outside is None else texels + 1
+        self._powers = all(side & (side - 1) == 0 for size in self.sizes for side in size)
 
     def rows(self) -> Tensor:
         """``[count, C]``; what is one level is not copied, but where texels outside are 0."""
@@ -59,23 +60,22 @@ class Table:
             level: ``[L, P]`` int64; None for level 0 of all.
             image: ``[P]`` int64 which texture of the batch; None if there is one.
         """
-        areas = [height * width * self.faces for height, width in self.sizes]
-        firsts = [self.batch * sum(areas[:level]) for level in range(len(areas))]
-        numbers = (
-            [float(width) for _, width in self.sizes],
-            [float(height) for height, _ in self.sizes],
-        )
         device = self.levels[0].device
-        wide, high = (constant(tuple(values), device) for values in numbers)
-        first, area = (constant(tuple(values), device, torch.int64) for values in (firsts, areas))
+        areas = [height * width * self.faces for height, width in self.sizes]
+        firsts = [self.batch * sum(areas[:number]) for number in range(len(areas))]
+        tables = [
+            constant(tuple(width for _, width in self.sizes), device),
+            constant(tuple(height for height, _ in self.sizes), device),
+            constant(tuple(firsts), device, torch.int64),
+            constant(tuple(areas), device, torch.int64),
+        ]
         if level is None:
-            wide, high, first, area = (values[:1, None] for values in (wide, high, first, area))
+            width, height, first, area = (table[:1, None] for table in tables)
         else:
-            flat = level.view(-1)
-            wide, high, first = (values.index_select(0, flat).view_as(level) for values in (wide, high, first))
-            area = area.index_select(0, flat).view_as(level) if image is not None else area
-        powers = all(side & (side - 1) == 0 for size in self.sizes for side in size)
-        return Place(wide, high, first if image is None else first + image * area, powers)
+            width, height, first, area = (table.index_select(0, level.view(-1)).view_as(level) for table in tables)
+        if image is not None:
+            first = first + image * area
+        return Place(width, height, first, self._powers)
 
 
 class Place(NamedTuple):

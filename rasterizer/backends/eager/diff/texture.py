@@ -1,9 +1,4 @@
-"""Texture sampling, chunk by chunk of pixels, and its gradients.
-
-A pixel's value is a weighted sum of a few texels: rows of a table (:mod:`.texels`). Which rows and what weights follows
-from where it lies (:mod:`.texels`, :mod:`.cube`) and how far it reaches (:mod:`.detail`). All gradients follow from the
-products ``<d_out, texel>`` of these texels.
-"""
+"""Texture sampling and its gradients, chunk by chunk of pixels; :mod:`.sampler` says what a pixel is."""
 
 from __future__ import annotations
 

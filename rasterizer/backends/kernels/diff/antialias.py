@@ -1,0 +1,215 @@
+"""Antialiasing of silhouettes, and gradients, as GPU kernels.
+
+``antialias.cu`` holds the kernels and their design. Nothing here waits for the device. The image is the same bit for
+bit each time, and so is the gradient of the colours.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ....gpu.platforms import Launch
+from ....gpu.program import Loaded, Program, current_stream, parameters_of
+from ....gpu.structs import struct
+from ...eager.diff import antialias as eager
+from ...eager.diff.topology import topology
+from .launching import MOST_IMAGES, SHARED, SHARED_DEFINES, aligned
+
+_THREADS = 256
+_ACROSS, _DOWN = 32, 16  # pixels of a tile; a row has a bit each in a word
+
+
+_Params = struct(
+    "Params",
+    ("const float*", "color", "[images, height, width, channels]"),
+    ("const float*", "rast", "[images, height, width, 4]"),
+    ("const float4*", "pos", "[vertices], or one such table an image"),
+    ("const int*", "tri, topology", "[triangles, 3]"),
+    ("float*", "out", "[images, height, width, channels]"),
+    ("u32*", "crossed", "[images, height, tiles, 2] bits of pairs to the right and downward, or null for the backward"),
+    ("const float*", "d_out", "gradient of out"),
+    ("float*", "d_color, d_pos", "gradients of those, or null; the second is all 0 before"),
+    ("u64", "table", "vertices from one image's table to the next, 0 where there is one for all"),
+    ("int", "width, height", ""),
+    ("u32", "tiles", "of a row of them"),
+    ("u32", "channels, triangles, vertices", ""),
+    ("u32", "pixels", "of an image"),
+    ("int", "fours", "whether rows of tiles are multiples of 16 bytes, and lie on such"),
+)
+
+
+def _self_test(device: torch.device) -> None:
+    """Compare the kernels with PyTorch's operators, on triangles that have nothing to do with the pixels that they are
+    shown at: so silhouettes are crossed in every way.
+
+    Raises:
+        RuntimeError: a value differs.
+    """
+    random = torch.Generator().manual_seed(0)
+
+    def numbers(*shape: int) -> Tensor:
+        return torch.rand(shape, generator=random, dtype=torch.float32)
+
+    tri = torch.randint(-1, 40, (90, 3), generator=random, dtype=torch.int32).to(device)
+    pos = torch.cat((numbers(2, 40, 3) * 2 - 1, numbers(2, 40, 1) + 0.5), 2).to(device)
+    rast = numbers(2, 37, 68, 4)
+    rast[..., 3] = (
+        torch.randint(-9, 92, (2, 19, 34), generator=random).repeat_interleave(2, 1)[:, :37].repeat_interleave(2, 2)
+    )
+    for channels, width in ((3, 68), (1, 67)):
+        color, d_out = (numbers(2, 37, width, channels).to(device) for _ in range(2))
+        given = color, rast[:, :, :width].contiguous().to(device), pos, tri, topology(tri, 40)
+        out, crossed = _run(*given)
+        expected, _ = eager.antialias(*given)
+        _compare("image", out, expected)
+        gradients = eager.antialias_backward(*given, None, d_out, (True, True))
+        for work in (crossed, None):
+            for found, other in zip(_run_backward(*given, work, d_out, (True, True)), gradients, strict=True):
+                _compare("gradient", found, other)
+
+
+def _compare(what: str, found: Tensor | None, expected: Tensor | None) -> None:
+    if found is not None and expected is not None:
+        error = float((found - expected).abs().max() / expected.abs().max())
+        if not error < 1e-4:
+            raise RuntimeError(f"self-test: {what} off by {error:.1e}")
+
+
+PROGRAM = Program(
+    Path(__file__).with_name("antialias.cu"),
+    ("antialias", "antialias_backward"),
+    "antialiasing",
+    structs=(_Params,),
+    defines={"THREADS": _THREADS, "ACROSS": _ACROSS, "DOWN": _DOWN, **SHARED_DEFINES},
+    shared=(SHARED,),
+    self_test=lambda device: _self_test(device),
+)
+
+reason_against = PROGRAM.reason_against
+
+
+def antialias(color: Tensor, rast: Tensor, pos: Tensor, tri: Tensor, topology: Tensor) -> tuple[Tensor, Tensor | None]:
+    """:class:`~rasterizer.backends.diff_interface.Antialias`; falls back to PyTorch's operators for what the kernels do
+    not suit, and when a launch fails."""
+    given = color, rast, pos, tri, topology
+    if _unsuited(*given):
+        return eager.antialias(*given)
+    return PROGRAM.attempt(color.device, lambda: _run(*given), lambda: eager.antialias(*given))
+
+
+def antialias_backward(
+    color: Tensor,
+    rast: Tensor,
+    pos: Tensor,
+    tri: Tensor,
+    topology: Tensor,
+    work: Tensor | None,
+    d_out: Tensor,
+    wanted: tuple[bool, bool],
+) -> tuple[Tensor | None, Tensor | None]:
+    """:class:`~rasterizer.backends.diff_interface.AntialiasBackward`; falls back likewise."""
+    given = color, rast, pos, tri, topology
+
+    def by_operators() -> tuple[Tensor | None, Tensor | None]:
+        return eager.antialias_backward(*given, None, d_out, wanted)
+
+    if _unsuited(*given):
+        return by_operators()
+    return PROGRAM.attempt(color.device, lambda: _run_backward(*given, work, d_out, wanted), by_operators)
+
+
+def _unsuited(color: Tensor, rast: Tensor, pos: Tensor, tri: Tensor, topology: Tensor) -> bool:
+    """Whether this is beyond the kernels, whose grids have their limits and are not empty."""
+    images, height, width, channels = color.shape
+    return (
+        not 0 < images <= MOST_IMAGES
+        or not 0 < height * width < 2**31 - 64 * max(height, width)
+        or not 0 < channels < 2**24
+        or not len(tri)
+        or not pos.numel()
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    """What follows from the sizes of a call alone."""
+
+    template: bytes  # of _Params
+    crossed: tuple[int, ...]
+    fours: bool
+    forward: Launch
+    backward: Launch
+
+    def params(self, color: Tensor, rast: Tensor, pos: Tensor, tri: Tensor, topology: Tensor) -> ctypes.Structure:
+        params = _Params.from_buffer_copy(self.template)
+        params.color, params.rast, params.pos = color.data_ptr(), rast.data_ptr(), pos.data_ptr()
+        params.tri, params.topology = tri.data_ptr(), topology.data_ptr()
+        return params
+
+
+@lru_cache(maxsize=64)
+def _plan(program: Loaded, color: tuple[int, ...], pos: tuple[int, ...], triangles: int) -> _Plan:
+    images, height, width, channels = color
+    tiles = -(-width // _ACROSS)
+    params = _Params(
+        table=pos[1] if len(pos) == 3 and pos[0] > 1 else 0,
+        width=width,
+        height=height,
+        tiles=tiles,
+        channels=channels,
+        triangles=triangles,
+        vertices=pos[-2],
+        pixels=height * width,
+        fours=width * channels % 4 == 0,
+    )
+    blocks = (tiles * -(-height // _DOWN), images, 1)
+    return _Plan(
+        template=bytes(params),
+        crossed=(images, height, tiles, 2),
+        fours=bool(params.fours),
+        forward=program.launcher("antialias", blocks, _THREADS),
+        backward=program.launcher("antialias_backward", blocks, _THREADS),
+    )
+
+
+def _run(color: Tensor, rast: Tensor, pos: Tensor, tri: Tensor, topology: Tensor) -> tuple[Tensor, Tensor]:
+    number = color.device.index
+    plan = _plan(PROGRAM.on(number), color.shape, pos.shape, len(tri))
+    color, rast, pos = aligned(color) if plan.fours else color, aligned(rast), aligned(pos)
+    out = torch.empty_like(color)
+    crossed = torch.empty(plan.crossed, dtype=torch.int32, device=color.device)
+    params = plan.params(color, rast, pos, tri, topology)
+    params.out, params.crossed = out.data_ptr(), crossed.data_ptr()
+    plan.forward(current_stream(number), parameters_of(params))
+    return out, crossed
+
+
+def _run_backward(
+    color: Tensor,
+    rast: Tensor,
+    pos: Tensor,
+    tri: Tensor,
+    topology: Tensor,
+    work: Tensor | None,
+    d_out: Tensor,
+    wanted: tuple[bool, bool],
+) -> tuple[Tensor | None, Tensor | None]:
+    number = color.device.index
+    plan = _plan(PROGRAM.on(number), color.shape, pos.shape, len(tri))
+    rast, pos, d_out = aligned(rast), aligned(pos), aligned(d_out) if plan.fours else d_out
+    d_color = torch.empty_like(color) if wanted[0] else None
+    d_pos = torch.zeros_like(pos) if wanted[1] else None
+    params = plan.params(color, rast, pos, tri, topology)
+    params.d_out = d_out.data_ptr()
+    if work is not None and work.dtype == torch.int32 and work.shape == plan.crossed:  # that of operators is another
+        params.crossed = work.data_ptr()
+    params.d_color, params.d_pos = (None if each is None else each.data_ptr() for each in (d_color, d_pos))
+    if any(wanted):
+        plan.backward(current_stream(number), parameters_of(params))
+    return d_color, d_pos
