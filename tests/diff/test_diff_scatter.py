@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from rasterizer.backends.eager.diff.scatter import add_rows
+from rasterizer.backends.eager.diff.scatter import RowSums, add_rows
 from rasterizer.runtime.policy import CPU, GPU, PORTABLE, DevicePolicy, force_policy
 
 POLICIES = pytest.mark.parametrize("policy", [CPU, GPU, PORTABLE], ids=["cpu", "gpu", "portable"])
@@ -23,6 +23,10 @@ def test_sums_are_those_of_float64(policy: DevicePolicy, channels: int, rows: in
     with force_policy(policy):
         found = add_rows(rows, index, values)
         of_columns = add_rows(rows, index, values.t().contiguous().t())
+        pieces = RowSums(rows, channels, count, index.device)
+        for part in (slice(0, count // 3), slice(count // 3, count)):
+            pieces.add(index[part], values[part])
+        assert torch.equal(pieces.result(), found)
     assert found.is_contiguous() and found.dtype == torch.float32
     torch.testing.assert_close(found, wanted.float(), rtol=2e-5, atol=0)
     torch.testing.assert_close(of_columns, wanted.float(), rtol=2e-5, atol=0)

@@ -13,10 +13,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ....contract.types import Boundary, Filter
 from ....runtime.memory import default_budget
 from ....runtime.policy import device_policy
 from ....runtime.threads import share_rows
-from ...diff_interface import Boundary, Filter
 from . import cube, cube_edges, detail, texels
 from .cube import Meeting
 from .detail import Blend, Footprint

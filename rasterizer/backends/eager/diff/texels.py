@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ....contract.rule import constant
-from ...diff_interface import Boundary
+from ....contract.types import Boundary
 from .rounding import fused
 
 LONGEST = 65536.0

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ....contract.types import Boundary, Filter
 from ....runtime.threads import on_own_threads
-from ...diff_interface import Boundary, Filter, TextureWants
+from ...diff_interface import TextureWants
 from .mipmaps import mipmaps, mipmaps_backward
 from .sampler import Sampler, sample
 from .texel_gradient import TexelGradient
