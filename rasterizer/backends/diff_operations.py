@@ -17,14 +17,15 @@ from .interface import Implementation
 from .kernels.diff import antialias as kernel_antialias
 from .kernels.diff import interpolate as kernel_interpolate
 from .kernels.diff import rasterize as kernel_rasterize
+from .kernels.diff import texture as kernel_texture
 from .kernels.diff import topology as kernel_topology
 
 
-def _row(eager: ModuleType, kernels: ModuleType | None, name: str) -> dict[str, Implementation]:
-    row = {"torch": Implementation(getattr(eager, name), registry.nothing_against)}
-    if kernels is not None:
-        row["kernels"] = Implementation(getattr(kernels, name), kernels.reason_against)
-    return row
+def _row(eager: ModuleType, kernels: ModuleType, name: str) -> dict[str, Implementation]:
+    return {
+        "kernels": Implementation(getattr(kernels, name), kernels.reason_against),
+        "torch": Implementation(getattr(eager, name), registry.nothing_against),
+    }
 
 
 ROWS = {
@@ -32,10 +33,10 @@ ROWS = {
     "diff.rasterize_backward": _row(eager_rasterize, kernel_rasterize, "rasterize_backward"),
     "diff.interpolate": _row(eager_interpolate, kernel_interpolate, "interpolate"),
     "diff.interpolate_backward": _row(eager_interpolate, kernel_interpolate, "interpolate_backward"),
-    "diff.mipmaps": _row(eager_texture, None, "mipmaps"),
-    "diff.mipmaps_backward": _row(eager_texture, None, "mipmaps_backward"),
-    "diff.texture": _row(eager_texture, None, "texture"),
-    "diff.texture_backward": _row(eager_texture, None, "texture_backward"),
+    "diff.mipmaps": _row(eager_texture, kernel_texture, "mipmaps"),
+    "diff.mipmaps_backward": _row(eager_texture, kernel_texture, "mipmaps_backward"),
+    "diff.texture": _row(eager_texture, kernel_texture, "texture"),
+    "diff.texture_backward": _row(eager_texture, kernel_texture, "texture_backward"),
     "diff.topology": _row(eager_topology, kernel_topology, "topology"),
     "diff.antialias": _row(eager_antialias, kernel_antialias, "antialias"),
     "diff.antialias_backward": _row(eager_antialias, kernel_antialias, "antialias_backward"),

@@ -70,13 +70,13 @@ def _beyond(i: Tensor, j: Tensor, face: Tensor, side: Tensor) -> Tensor:
     over_i = (i < 0) | (i > last)
     edge = face * 4 + torch.where(over_i, (i > last).to(torch.int64), 2 + (j > last).to(torch.int64))
     along = torch.minimum(torch.where(over_i, j, i).clamp_(min=0), last)
-    table = constant(_edges(), side.device, torch.int64).view(5, 24)
+    table = constant(edges(), side.device, torch.int64).view(5, 24)
     other, i_start, i_step, j_start, j_step = table.index_select(1, edge.view(-1)).view(5, *edge.shape)
     return (other * side + (j_start * last + j_step * along)) * side + (i_start * last + i_step * along)
 
 
 @cache
-def _edges() -> tuple[int, ...]:
+def edges() -> tuple[int, ...]:
     """Five times 24 numbers, for edges 4 * face + (low s, high s, low t, high t).
 
     ``face, i_start, i_step, j_start, j_step``: the face on the other side, and its texel beside texel k along the edge,
