@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rasterizer.backends.kernels import interpolate, rasterize
-from rasterizer.backends.kernels.diff import antialias, coverage, topology
+from rasterizer.backends.kernels.diff import antialias, coverage, mipmaps, texture, topology
 from rasterizer.backends.kernels.diff import interpolate as diff_interpolate
 from rasterizer.backends.kernels.diff import rasterize as diff_rasterize
 from rasterizer.gpu import cache, platforms, program
@@ -24,7 +24,12 @@ PROGRAMS = [
         diff_interpolate,
         antialias,
         topology,
+        mipmaps,
     )
+] + [
+    pytest.param(made, id=f"{made.source.stem}-{boundary}")
+    for programs in (texture.FORWARD, texture.BACKWARD)
+    for boundary, made in programs.items()
 ]
 
 

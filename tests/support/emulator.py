@@ -156,5 +156,7 @@ def _launching_modules() -> list[ModuleType]:
 
 
 def programs_of(*modules: ModuleType) -> list[Program]:
-    """The programs that modules define."""
-    return [value for module in modules for value in vars(module).values() if isinstance(value, Program)]
+    """The programs that modules define, by themselves or as values of a dict."""
+    values = [value for module in modules for value in vars(module).values()]
+    values += [each for value in values if isinstance(value, dict) for each in value.values()]
+    return [value for value in values if isinstance(value, Program)]
