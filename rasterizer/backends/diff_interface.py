@@ -171,6 +171,43 @@ class TextureBackward(Protocol):
         no gradient (``uv`` by ``nearest``, derivatives and bias but by ``linear-mipmap-linear``) is never wanted."""
 
 
+class Mipmapped(Protocol):
+    """``mipmapped``: ``mipmaps`` and ``texture`` in one."""
+
+    def __call__(
+        self,
+        tex: Tensor,
+        count: int,
+        uv: Tensor,
+        uv_da: Tensor | None,
+        bias: Tensor | None,
+        filter_mode: Filter,
+        boundary_mode: Boundary,
+    ) -> tuple[Tensor, object]:
+        """What :class:`Texture` gives for a texture and ``count`` levels made of it, at least one; and whatever the
+        implementation likes to find again in its backward step."""
+
+
+class MipmappedBackward(Protocol):
+    """``mipmapped_backward``: ``texture_backward`` and ``mipmaps_backward`` in one."""
+
+    def __call__(
+        self,
+        tex: Tensor,
+        count: int,
+        uv: Tensor,
+        uv_da: Tensor | None,
+        bias: Tensor | None,
+        filter_mode: Filter,
+        boundary_mode: Boundary,
+        work: object,
+        d_out: Tensor,
+        wanted: TextureWants,
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
+        """Gradients of ``tex``, for which ``wanted.levels`` asks, ``uv``, ``uv_da`` and ``bias``. ``work`` is what the
+        forward step gave; anything else is found again."""
+
+
 class Topology(Protocol):
     """``topology``."""
 

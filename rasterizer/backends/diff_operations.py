@@ -37,6 +37,8 @@ ROWS = {
     "diff.mipmaps_backward": _row(eager_texture, kernel_texture, "mipmaps_backward"),
     "diff.texture": _row(eager_texture, kernel_texture, "texture"),
     "diff.texture_backward": _row(eager_texture, kernel_texture, "texture_backward"),
+    "diff.mipmapped": _row(eager_texture, kernel_texture, "mipmapped"),
+    "diff.mipmapped_backward": _row(eager_texture, kernel_texture, "mipmapped_backward"),
     "diff.topology": _row(eager_topology, kernel_topology, "topology"),
     "diff.antialias": _row(eager_antialias, kernel_antialias, "antialias"),
     "diff.antialias_backward": _row(eager_antialias, kernel_antialias, "antialias_backward"),

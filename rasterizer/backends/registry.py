@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from ..gpu import program
 from ..runtime.devices import device_name
 from ..runtime.log import log
 from ..runtime.presence import absent
@@ -109,6 +110,11 @@ def usual(operation: str, device: torch.device) -> Callable[..., Any]:
         known = IMPLEMENTATIONS[operation]
         chosen = _selected[key] = known["torch" if _reason(operation, name, device, forbidden) else name]
     return chosen.function
+
+
+def failures() -> int:
+    """How often a GPU program has failed in this process. What was chosen before the last time may not work now."""
+    return program.failures
 
 
 # By operation, name asked for, device and environment: a request costs microseconds the second time.

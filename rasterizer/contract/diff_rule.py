@@ -64,6 +64,7 @@ Values
         u = a0/at        v = a1/at        z/w = (z0*a0 + z1*a1 + z2*a2)/(w0*a0 + w1*a1 + w2*a2)
 
     u and v are then clamped to [0, 1], divided by their sum if it is above 1, and z/w is clamped to [-1, 1]; NaN is 0.
+    A triangle without an area, which snapping can make visible, has any values that the clamps let through.
     To evaluate this without loss, take ``W*xi - (2*column + 1 - W)*wi`` for ``xi'``, as a difference of products with
     their rounding errors taken into account.
 
@@ -77,6 +78,36 @@ Derivatives
 Gradient
     That of u and v, and of the derivatives where they are used, with ``at + copysign(1e-6, at)`` for ``at`` in every
     division and without the clamps. z, z/w and ids have none.
+
+Interpolation
+    Of attributes ``a0, a1, a2`` of a triangle's vertices: ``u*a0 + v*a1 + (1 - u - v)*a2``. By X the derivative is
+    ``du/dX*(a0 - a2) + dv/dX*(a1 - a2)``, and so by Y. Ids of no triangle, and triangles with an index outside of the
+    vertices, are background: 0, and no gradient. u, v and their derivatives count as independent of each other.
+
+Topology
+    Edge k of a triangle lies opposite to vertex k, from vertex k + 1 to k + 2, modulo 3. An edge, taken without its
+    direction, keeps the first two different vertices opposite to it, in the order of triangles; those without three
+    different indices of vertices are passed over. Across edge k lies the other one of the two, if vertex k is one of
+    them and there are two; else nothing.
+
+Antialiasing
+    A pair is a pixel P and its neighbour Q, in the next column or the next row, that show different triangles, or one
+    of them none. The triangle that counts is P's if Q shows none, or if both show one and P's z/w is smaller; else Q's.
+    R is the pixel that shows it, ``s`` is 1 if R is P, else -1. From R, a vertex is at
+    ``X = x/w*W/2 - (column + 1/2 - W/2)``, ``Y = y/w*H/2 - (row + 1/2 - H/2)``; in a pair of a column the two are
+    exchanged. Edge k is a silhouette if nothing lies across it, or if the area of the triangle has the same sign bit
+    with the vertex across edge k in the place of vertex k. Of the edges from a to b with different sign bits of ``Ya``
+    and ``Yb`` that with the largest ``q`` counts::
+
+        q = s*x0        x0 = (Xa*dY - Ya*dX)/dY        dX = Xb - Xa        dY = Yb - Ya
+
+    If it is a silhouette, ``|dY| >= |dX|`` and ``-1/16 < q < 17/16``, then with ``alpha = s*(1/2 - min(max(q, 0), 1))``
+    ``alpha*(Q - P)``, of the colours as given, is added to P if ``alpha > 0``, else to Q. What pairs add is summed up.
+
+    The gradient of colours is the transpose of that. Where ``|alpha| < 1/2``, positions have the gradient of ``-x0``,
+    with ``dY + copysign(1e-3, dY)`` for ``dY`` in every division::
+
+        dx0/dXa = Yb/dY        dx0/dYa = (x0 - Xb)/dY        dx0/dXb = -Ya/dY        dx0/dYb = (Xa - x0)/dY
 """
 
 from __future__ import annotations
@@ -106,6 +137,12 @@ MOST_POINTS = 9
 
 GRADIENT_OFFSET = 1e-6
 """What the area that gradients are divided by is farther from 0."""
+
+SILHOUETTE_MARGIN = 1 / 16
+"""How far beyond the centres of two pixels a silhouette still crosses between them, in pixels."""
+
+SLOPE_OFFSET = 1e-3
+"""What the extent of a silhouette's edge that gradients are divided by is farther from 0, in pixels."""
 
 MOST_PLAIN_ID = 1 << 24
 """Up to this id every integer is a float32."""
@@ -161,6 +198,9 @@ def encode_ids(ids: Tensor, most: int) -> Tensor:
 
 
 def decode_ids(ids: Tensor) -> Tensor:
-    """Ids ``[...]`` int32 of floats; at most 0 for the background, and some integer or other for what is no id."""
+    """Ids ``[...]`` int32 of floats.
+
+    At most 0 for the background. What no rasterizer writes, such as NaN, gives some integer or other.
+    """
     bits = ids.contiguous().view(torch.int32)
     return torch.where(ids <= MOST_PLAIN_ID, ids.to(torch.int32), bits - ID_BITS)

@@ -219,12 +219,16 @@ def _chain(library: _Library, scene: _Scene) -> Call:
     module, (height, width) = library.module, scene.resolution
     dy = _noise(scene.color)
 
-    def call() -> Tensors:
+    def render() -> Tensor:
+        # Returns, as renderers do, before gradients are asked for: what the graph does not need is given back.
         rast, rast_db = library.rasterize(scene.pos, scene.tri, (height, width))
         place, place_da = module.interpolate(scene.uv, rast, scene.tri, rast_db, diff_attrs="all")
         color = module.texture(scene.tex, place, place_da, filter_mode=_LML)
         color = torch.where(rast[..., 3:] > 0, color, torch.zeros_like(color))
-        out = module.antialias(color, rast, scene.pos, scene.tri)
+        return module.antialias(color, rast, scene.pos, scene.tri)
+
+    def call() -> Tensors:
+        out = render()
         return out.detach(), *torch.autograd.grad((out * dy).sum(), (scene.pos, scene.uv, scene.tex))
 
     return call

@@ -21,9 +21,9 @@ class Topology:
         Raises:
             ArgumentError: it is of another number of triangles.
         """
-        if len(self._opposite) != triangles:
+        if self._opposite.shape[0] != triangles:
             raise ArgumentError(
-                f"topology_hash: is of {len(self._opposite)} triangles, expected those of tri, {triangles}"
+                f"topology_hash: is of {self._opposite.shape[0]} triangles, expected those of tri, {triangles}"
             )
         return self._opposite
 
@@ -78,7 +78,7 @@ def antialias(
     if topology_hash is None:
         opposite = ops.topology(faces)
     elif isinstance(topology_hash, Topology):
-        opposite = topology_hash.opposite(len(faces))
+        opposite = topology_hash.opposite(faces.shape[0])
     else:
         raise KindError(
             f"topology_hash: is {type(topology_hash).__name__}, expected what antialias_construct_topology_hash gives"

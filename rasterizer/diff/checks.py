@@ -23,9 +23,11 @@ def real(value: Any, name: str, *shapes: str) -> Tensor:
         shapes: of which one must fit, such as ``"B H W 4"``: letters stand for any size of at least 1.
     """
     tensor = _shaped(value, name, shapes)
-    if not tensor.is_floating_point():
-        raise ArgumentError(f"{name}: dtype is {tensor.dtype}, expected a floating-point dtype (float32 is best)")
-    return tensor.to(torch.float32).contiguous()
+    if tensor.dtype is not torch.float32:
+        if not tensor.is_floating_point():
+            raise ArgumentError(f"{name}: dtype is {tensor.dtype}, expected a floating-point dtype (float32 is best)")
+        tensor = tensor.to(torch.float32)
+    return tensor.contiguous()
 
 
 def triangles(value: Any, device: torch.device, name: str = "tri") -> Tensor:
@@ -87,13 +89,32 @@ def _shaped(value: Any, name: str, shapes: Sequence[str]) -> Tensor:
         raise KindError(f"{name}: is {type(value).__name__}, expected a torch.Tensor")
     if value.layout is not torch.strided or value.is_quantized or value.is_nested:
         raise ArgumentError(f"{name}: is sparse, quantized or nested, expected a plain dense tensor")
-    if not any(_fits(value.shape, shape.split()) for shape in shapes):
-        wanted = " or ".join(f"[{', '.join(shape.split())}]" for shape in shapes)
-        raise ArgumentError(f"{name}: shape is {list(value.shape)}, expected {wanted}, none of them 0")
-    return value
+    shape = value.shape
+    for pattern in shapes:
+        if _fits(shape, pattern):
+            return value
+    wanted = " or ".join(f"[{', '.join(pattern.split())}]" for pattern in shapes)
+    raise ArgumentError(f"{name}: shape is {list(shape)}, expected {wanted}, none of them 0")
 
 
-def _fits(shape: Sequence[int], letters: Sequence[str]) -> bool:
-    return len(shape) == len(letters) and all(
-        size == int(letter) if letter.isdigit() else size > 0 for size, letter in zip(shape, letters, strict=True)
-    )
+def _fits(shape: Sequence[int], pattern: str) -> bool:
+    count, fixed = _parsed(pattern)
+    if len(shape) != count or 0 in shape:
+        return False
+    for place, size in fixed:  # noqa: SIM110 - a generator takes longer than all else here
+        if shape[place] != size:
+            return False
+    return True
+
+
+_patterns: dict[str, tuple[int, tuple[tuple[int, int], ...]]] = {}
+
+
+def _parsed(pattern: str) -> tuple[int, tuple[tuple[int, int], ...]]:
+    """How many sizes a pattern has, and which of them are given: place and size."""
+    found = _patterns.get(pattern)
+    if found is None:
+        letters = pattern.split()
+        fixed = tuple((place, int(letter)) for place, letter in enumerate(letters) if letter.isdigit())
+        found = _patterns[pattern] = len(letters), fixed
+    return found

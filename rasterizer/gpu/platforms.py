@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from ctypes import byref, c_char_p, c_int, c_size_t, c_uint, c_void_p
+from ctypes import byref, c_char_p, c_int, c_size_t, c_ubyte, c_uint, c_uint64, c_void_p
 from functools import partial
 from typing import Any, Protocol
 
@@ -68,6 +68,9 @@ class Platform(Protocol):
 
     def launcher(self, function: c_void_p, blocks: Blocks, threads: int) -> Launch:
         """What launches a kernel over so many blocks of so many threads."""
+
+    def clear(self, address: int, size: int, stream: int) -> None:
+        """Set so many bytes to 0, in the order of a stream's work."""
 
 
 class _Compiler:
@@ -133,6 +136,7 @@ class Cuda:
     def load(self, code: bytes) -> c_void_p:
         self._driver = self._driver or libraries.load_cuda_driver()
         self._driver.cuLaunchKernel.argtypes = _LAUNCH_ARGUMENTS
+        self._driver.cuMemsetD8Async.argtypes = [c_uint64, c_ubyte, c_size_t, c_void_p]
         module = c_void_p()
         self._check(self._driver.cuModuleLoadData(byref(module), code), "cuModuleLoadData")
         return module
@@ -144,6 +148,9 @@ class Cuda:
 
     def launcher(self, function: c_void_p, blocks: Blocks, threads: int) -> Launch:
         return _launcher(self._driver.cuLaunchKernel, self._check, function, blocks, threads)
+
+    def clear(self, address: int, size: int, stream: int) -> None:
+        self._check(self._driver.cuMemsetD8Async(address, 0, size, stream), "cuMemsetD8Async")
 
     def _check(self, status: int, what: str) -> None:
         if status:
@@ -176,6 +183,7 @@ class Hip:
             self._runtime = libraries.load_hip_runtime()
             self._runtime.hipGetErrorString.restype = c_char_p
             self._runtime.hipModuleLaunchKernel.argtypes = _LAUNCH_ARGUMENTS
+            self._runtime.hipMemsetAsync.argtypes = [c_void_p, c_int, c_size_t, c_void_p]
         module = c_void_p()
         self._check(self._runtime.hipModuleLoadData(byref(module), code), "hipModuleLoadData")
         return module
@@ -187,6 +195,9 @@ class Hip:
 
     def launcher(self, function: c_void_p, blocks: Blocks, threads: int) -> Launch:
         return _launcher(self._runtime.hipModuleLaunchKernel, self._check, function, blocks, threads)
+
+    def clear(self, address: int, size: int, stream: int) -> None:
+        self._check(self._runtime.hipMemsetAsync(address, 0, size, stream), "hipMemsetAsync")
 
     def _check(self, status: int, what: str) -> None:
         if status:

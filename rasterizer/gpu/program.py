@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
+from torch import Tensor
 
 from ..runtime.log import log
 from .cache import cached
@@ -26,6 +27,9 @@ T = TypeVar("T")
 
 SelfTest = Callable[[torch.device], None]
 """Compares kernels with PyTorch operators on a device; raises RuntimeError where they differ."""
+
+failures = 0
+"""How often a launch or a preparation has failed in this process."""
 
 _COMMON = Path(__file__).with_name("common.cu")
 
@@ -59,6 +63,12 @@ class Loaded:
         grid = blocks if isinstance(blocks, tuple) else (blocks, 1, 1)
         return self.platform.launcher(self.functions[name], grid, threads)
 
+    def zeros_like(self, tensor: Tensor, stream: int) -> Tensor:
+        """As PyTorch's, for a contiguous tensor on the current device, by a call of the driver alone."""
+        made = torch.empty_like(tensor)
+        self.platform.clear(made.data_ptr(), made.numel() * made.element_size(), stream)
+        return made
+
 
 def _current_stream(number: int) -> int:
     return torch.cuda.current_stream(number).cuda_stream
@@ -66,6 +76,10 @@ def _current_stream(number: int) -> int:
 
 current_stream: Callable[[int], int] = getattr(torch._C, "_cuda_getCurrentRawStream", _current_stream)
 """Handle of the stream that PyTorch uses now on a device. The one that builds no object takes a tenth of the time."""
+
+
+current_device: Callable[[], int] = getattr(torch._C, "_cuda_getDevice", torch.cuda.current_device)
+"""Number of the device that PyTorch uses now, once it uses one."""
 
 
 def parameters_of(structure: ctypes.Structure) -> ctypes.Array:
@@ -132,15 +146,16 @@ class Program:
         """The program on a device for which there is no :meth:`reason_against`."""
         return self._loaded[number]
 
-    def attempt(self, device: torch.device, call: Callable[[], T], instead: Callable[[], T]) -> T:
-        """``call()`` with ``device`` current; when a launch fails, ``instead()``, and the program is used no more
-        there."""
+    def attempt(self, device: torch.device, call: Callable[..., T], instead: Callable[..., T], *arguments: Any) -> T:
+        """``call(*arguments)`` with ``device`` current; when a launch fails, ``instead(*arguments)``, and the program
+        is used no more there."""
         try:
-            if device.index == torch.cuda.current_device():
-                return call()
+            if device.index == current_device():
+                return call(*arguments)
             with torch.cuda.device(device):
-                return call()
+                return call(*arguments)
         except LaunchError as error:
+            _count_failure()
             self._reasons[device.index] = _said(error)
             log.warning(
                 "Torch Rasterizer: GPU kernels failed on %s, using PyTorch operators for %s (%s)",
@@ -148,7 +163,7 @@ class Program:
                 self._what,
                 error,
             )
-        return instead()
+        return instead(*arguments)
 
     def _prepare(self, device: torch.device, self_test: SelfTest | None) -> str:
         """Compile, load and test on ``device``; returns what failed, or an empty string."""
@@ -163,6 +178,7 @@ class Program:
                 if self_test is not None:
                     self_test(device)
         except Exception as error:  # drivers and compilers fail in their own ways; none may cost the user the result
+            _count_failure()
             self._loaded.pop(device.index, None)
             reason = _said(error)
             log.warning(
@@ -173,6 +189,11 @@ class Program:
             )
             return reason
         return ""
+
+
+def _count_failure() -> None:
+    global failures
+    failures += 1
 
 
 def _said(error: BaseException) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 
 def _own_library() -> torch.library.Library:
@@ -56,7 +57,27 @@ def traced(*tensors: Tensor | None) -> bool:
         return True
     if torch._C._len_torch_dispatch_stack() or torch._C._functorch.peek_interpreter_stack() is not None:
         return True
-    return any(value is not None and type(value) not in _PLAIN for value in tensors)
+    for value in tensors:  # noqa: SIM110 - a generator takes longer than all else here
+        if value is not None and type(value) not in _PLAIN:
+            return True
+    return False
+
+
+def applied(function: type[torch.autograd.Function]) -> Callable[..., Any]:
+    """``function.apply`` without what it costs to look for transforms of functorch, where :func:`traced` has looked."""
+    base: Any = super(torch.autograd.Function, function)
+    return base.apply
+
+
+def once(backward: Callable[..., Any]) -> Callable[..., Any]:
+    """:func:`torch.autograd.function.once_differentiable` for a function that records no gradients itself, without what
+    that costs where nobody asks for gradients of gradients."""
+    guarded = once_differentiable(backward)
+
+    def run(ctx: Any, *gradients: Any) -> Any:
+        return (guarded if torch.is_grad_enabled() else backward)(ctx, *gradients)
+
+    return run
 
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {}

@@ -34,7 +34,7 @@ class Way:
     def __call__(self, step: str) -> Callable[..., Any]:
         name = step.removesuffix("_backward")
         found = importlib.import_module(
-            f"rasterizer.backends.{self.family}.diff.{'texture' if name == 'mipmaps' else name}"
+            f"rasterizer.backends.{self.family}.diff.{'texture' if name in ('mipmaps', 'mipmapped') else name}"
         )
         if self.name == "kernels":
             assert found.reason_against(self.device) == ""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from rasterizer.backends.eager.diff.ids import decode_ids, triangles_shown
+from rasterizer.backends.eager.diff.ids import triangles_shown
+from rasterizer.contract.diff_rule import decode_ids, encode_ids
 
 
 def test_ids_above_all_floats_that_are_integers() -> None:
@@ -12,6 +13,7 @@ def test_ids_above_all_floats_that_are_integers() -> None:
     numbers = [0, 1, 2**24 - 1, 2**24, 2**24 + 1, 2**24 + 2, 2**25 - 2**23, 2**25 - 2**23 + 1]
     assert decode_ids(ids).tolist() == numbers
     assert decode_ids(ids[None, ::2]).tolist() == [numbers[::2]]
+    assert torch.equal(encode_ids(torch.tensor(numbers, dtype=torch.int32), 2**25), ids)
     for triangles in (2**24 - 2, 2**24 - 1, 2**24, 2**24 + 1, 2**30):
         assert triangles_shown(ids, triangles).tolist() == [each * (each <= triangles) for each in numbers]
 

@@ -275,14 +275,28 @@ def test_programs_work_here(boundary: Any) -> None:
     assert not texture.BACKWARD[boundary].reason_against(device)
 
 
-def test_operators_take_over_when_a_launch_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused(*arguments: Any) -> Any:
-        raise LaunchError("no")
+def refused(*arguments: Any) -> Any:
+    raise LaunchError("no")
 
+
+@EACH_BOUNDARY
+def test_operators_take_over_when_a_launch_fails(boundary: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     with emulated(*programs_of(mipmaps, texture)):
         for module, name in ((mipmaps, "_make"), (mipmaps, "_gather"), (texture, "_run"), (texture, "_run_backward")):
             monkeypatch.setattr(module, name, refused)
-        device = torch.device("cpu")
-        for boundary in BOUNDARIES:
-            one = call("linear-mipmap-linear", boundary)
-            check(Way("refused", "kernels", device), one)
+        check(Way("refused", "kernels", torch.device("cpu")), call("linear-mipmap-linear", boundary))
+
+
+@pytest.mark.parametrize("which", ["_run_mipmapped", "_run_mipmapped_backward"])
+def test_a_step_takes_what_the_other_implementation_left(which: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = call("linear-mipmap-linear", "wrap")
+    given = one.levels[0], one.depth, one.uv, one.uv_da, one.bias, one.mode, one.boundary
+    d_out = torch.ones(*one.uv.shape[:3], 3)
+    out, work = eager.mipmapped(*given)
+    d_tex, *_ = eager.mipmapped_backward(*given, work, d_out, one.wants)
+    with emulated(*programs_of(mipmaps, texture)):
+        monkeypatch.setattr(texture, which, refused)
+        found, left = texture.mipmapped(*given)
+        pulled, *_ = texture.mipmapped_backward(*given, left, d_out, one.wants)
+    torch.testing.assert_close(found, out)
+    torch.testing.assert_close(pulled, d_tex, rtol=1e-4, atol=1e-4)

@@ -300,3 +300,24 @@ def test_pyramids_average_and_their_gradients_spread(way: Way, shape: tuple[int,
 
 def test_all_boundaries_are_covered() -> None:
     assert {recorded(load(name)).boundary for name in names("tex_")} == set(BOUNDARIES)
+
+
+@pytest.mark.parametrize("name", [name for name in names("tex_") if recorded(load(name)).depth])
+def test_levels_in_one_with_the_look_up(way: Way, name: str) -> None:
+    """``mipmapped`` is ``mipmaps`` and ``texture``, and its gradient theirs; with any work, or that of nobody."""
+    call = recorded(load(name))
+    device = way.device
+    places = [None if value is None else value.to(device) for value in (call.uv, call.uv_da, call.bias)]
+    tex, modes = call.levels[0].to(device), (call.mode, call.boundary)
+    out, work = way("mipmapped")(tex, call.depth, *places, *modes)
+    assert torch.equal(out.cpu(), call.run(way, device))
+    d_out = upstream(load(name))
+    wanted = call.gradients(way, device, d_out)
+    for found in (work, None):
+        given = tex, call.depth, *places, *modes, found, d_out.to(device), call.wants
+        for key, value in zip(("tex", "uv", "uv_da", "bias"), way("mipmapped_backward")(*given), strict=True):
+            assert (value is None) == (key not in wanted)
+            if value is not None:
+                torch.testing.assert_close(
+                    value.cpu(), wanted[key], rtol=1e-6, atol=1e-6 * float(wanted[key].abs().max())
+                )

@@ -89,6 +89,9 @@ class Emulator:
         function.restype = ctypes.c_char_p
         return function
 
+    def clear(self, address: int, size: int, stream: int) -> None:
+        ctypes.memset(address, 0, size)
+
     def launcher(self, function: ctypes.c_void_p, blocks: Blocks, threads: int) -> Launch:
         grid = (ctypes.c_uint * 3)(*blocks)
 
@@ -142,7 +145,9 @@ def emulated(*programs: Program, backwards: bool = False) -> Iterator[None]:
             stack.enter_context(mock.patch.object(program, "_loaded", _WhenAsked(program, backwards)))
         for module in _launching_modules():
             stack.enter_context(mock.patch.object(module, "current_stream", lambda number: 0))
-        stack.enter_context(mock.patch("torch.cuda.current_device", lambda: None))  # as CPU tensors have no index
+        stack.enter_context(
+            mock.patch("rasterizer.gpu.program.current_device", lambda: None)
+        )  # as CPU tensors have no index
         stack.enter_context(mock.patch("torch.cuda.is_current_stream_capturing", lambda: False))
         yield
 

@@ -7,10 +7,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from ..library import empty, none, operator, traced
-from .steps import step
+from ..library import applied, empty, none, once, operator, traced
+from .steps import step, step_back
 
 _UNKNOWN = 2**31 - 1  # vertices, where only the triangles are known
 
@@ -46,7 +45,7 @@ def antialias(color: Tensor, rast: Tensor, pos: Tensor, tri: Tensor, topology: T
     if traced(color, rast, pos, tri):
         return _operator(color, rast, pos, tri, topology, boost)
     if torch.is_grad_enabled() and (color.requires_grad or pos.requires_grad or rast.requires_grad):
-        return _Antialias.apply(color, rast, pos, tri, topology, boost)
+        return _apply(color, rast, pos, tri, topology, boost)
     return step("antialias", color.device)(color, rast, pos, tri, topology)[0]
 
 
@@ -62,16 +61,19 @@ class _Antialias(torch.autograd.Function):
         return out
 
     @staticmethod
-    @once_differentiable
+    @once
     def backward(ctx: Any, d_out: Tensor | None) -> tuple[Tensor | None, ...]:
         if d_out is None:
             return (None,) * 6
         wanted = ctx.needs_input_grad[0], ctx.needs_input_grad[2]
-        run = step("antialias_backward", d_out.device)
+        run = step_back("antialias_backward", d_out.device)
         d_color, d_pos = run(*ctx.saved_tensors, d_out.contiguous(), wanted)
         if d_pos is not None and ctx.boost != 1.0:
             d_pos = d_pos * ctx.boost
         return d_color, None, d_pos, None, None, None
+
+
+_apply = applied(_Antialias)
 
 
 def _run(color: Tensor, rast: Tensor, pos: Tensor, tri: Tensor, topology: Tensor, boost: float) -> Tensor:
@@ -82,7 +84,7 @@ def _run_backward(
     color: Tensor, rast: Tensor, pos: Tensor, tri: Tensor, topology: Tensor, d_out: Tensor, wanted: list[bool]
 ) -> tuple[Tensor, Tensor]:
     # The backward step finds the work again: its size depends on values, which tracing cannot know.
-    run = step("antialias_backward", color.device)
+    run = step_back("antialias_backward", color.device)
     d_color, d_pos = run(color, rast, pos, tri, topology, None, d_out.contiguous(), (wanted[0], wanted[1]))
     return empty(color) if d_color is None else d_color, empty(color) if d_pos is None else d_pos
 

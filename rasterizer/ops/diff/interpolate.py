@@ -7,10 +7,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from ..library import empty, none, operator, traced
-from .steps import step
+from ..library import applied, empty, none, once, operator, traced
+from .steps import step, step_back
 
 Gradients = tuple["Tensor | None", "Tensor | None", "Tensor | None"]
 
@@ -24,7 +23,7 @@ def interpolate(
     if torch.is_grad_enabled() and (
         attr.requires_grad or rast.requires_grad or (rast_db is not None and rast_db.requires_grad)
     ):
-        return _Interpolate.apply(attr, rast, tri, rast_db, every, chosen)
+        return _apply(attr, rast, tri, rast_db, every, chosen)
     return _run(attr, rast, tri, rast_db, every, chosen)
 
 
@@ -45,7 +44,7 @@ def _backward(
     if d_out is None and d_da is None:
         return None, None, None
     gradients = (None if gradient is None else gradient.contiguous() for gradient in (d_out, d_da))
-    return step("interpolate_backward", saved[1].device)(*saved, every, tuple(chosen), *gradients, wanted)
+    return step_back("interpolate_backward", saved[1].device)(*saved, every, tuple(chosen), *gradients, wanted)
 
 
 class _Interpolate(torch.autograd.Function):
@@ -65,12 +64,15 @@ class _Interpolate(torch.autograd.Function):
         return _run(attr, rast, tri, rast_db, every, chosen)
 
     @staticmethod
-    @once_differentiable
+    @once
     def backward(ctx: Any, d_out: Tensor | None, d_da: Tensor | None) -> tuple[Tensor | None, ...]:
         wanted = ctx.needs_input_grad[0], ctx.needs_input_grad[1], ctx.needs_input_grad[3]
         every, chosen = ctx.which
         d_attr, d_image, d_db = _backward(ctx.saved_tensors, every, chosen, d_out, d_da, wanted)
         return d_attr, d_image, None, d_db, None, None
+
+
+_apply = applied(_Interpolate)
 
 
 def _shapes(

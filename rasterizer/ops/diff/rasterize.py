@@ -6,10 +6,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from ..library import operator, traced
-from .steps import step
+from ..library import applied, once, operator, traced
+from .steps import step, step_back
 
 Drawn = tuple[Tensor, Tensor, "Tensor | None"]
 
@@ -29,7 +28,7 @@ def rasterize(
         rast, db, depth = _operator(pos, tri, *resolution, ranges, behind, keep_depth, grad_db)
         return rast, db, depth if keep_depth else None
     if pos.requires_grad and torch.is_grad_enabled():
-        return _Rasterize.apply(pos, tri, resolution, ranges, behind, keep_depth, grad_db)
+        return _apply(pos, tri, resolution, ranges, behind, keep_depth, grad_db)
     return step("rasterize", pos.device)(pos, tri, resolution, ranges, behind, keep_depth)
 
 
@@ -37,7 +36,7 @@ def _backward(pos: Tensor, tri: Tensor, rast: Tensor, d_rast: Tensor | None, d_d
     if d_rast is None and d_db is None:
         return torch.zeros_like(pos)
     gradients = (None if gradient is None else gradient.contiguous() for gradient in (d_rast, d_db))
-    return step("rasterize_backward", pos.device)(pos, tri, rast, *gradients)
+    return step_back("rasterize_backward", pos.device)(pos, tri, rast, *gradients)
 
 
 class _Rasterize(torch.autograd.Function):
@@ -61,10 +60,13 @@ class _Rasterize(torch.autograd.Function):
         return rast, db, depth
 
     @staticmethod
-    @once_differentiable
+    @once
     def backward(ctx: Any, d_rast: Tensor | None, d_db: Tensor | None, _: None) -> tuple[Tensor | None, ...]:
         pos, tri, rast = ctx.saved_tensors
         return _backward(pos, tri, rast, d_rast, d_db if ctx.grad_db else None), *(None,) * 6
+
+
+_apply = applied(_Rasterize)
 
 
 def _run(

@@ -11,26 +11,50 @@ from torch import Tensor
 from ...backends import diff_operations, registry
 from ...runtime.devices import working_device
 from ...runtime.memory import is_out_of_memory, release_memory
+from ...runtime.wishes import environment
+
+Step = Callable[..., Any]
 
 _ADDS_IN_ANY_ORDER = frozenset(
-    ("rasterize_backward", "interpolate_backward", "texture_backward", "antialias", "antialias_backward")
+    ("rasterize_backward", "interpolate_backward", "texture_backward", "mipmapped_backward", "antialias_backward")
 )
 """Steps of which the kernels add floating-point numbers in an order that differs from call to call."""
 
+_chosen: dict[tuple[str, torch.device], tuple[tuple[str, bool, int], Step]] = {}
+"""By name and device, what the choice was made under and what it is: asking the registry takes longer than a launch."""
 
-def step(name: str, device: torch.device) -> Callable[..., Any]:
+
+def step(name: str, device: torch.device) -> Step:
     """The function that does a step, a key of :data:`~rasterizer.backends.diff_operations.ROWS`, for tensors on
     ``device``. Where PyTorch is asked for deterministic algorithms, the result is the same bit for bit each time."""
+    repeatable = torch.are_deterministic_algorithms_enabled() and name in _ADDS_IN_ANY_ORDER
+    state = environment(), repeatable, registry.failures()
+    known = _chosen.get((name, device))
+    if known is not None and known[0] == state:
+        return known[1]
+    return _choose(name, device, repeatable)
+
+
+def step_back(name: str, device: torch.device) -> Step:
+    """:func:`step` for a gradient; does not read the environment again, which takes a while: what its forward step has
+    been done by is good for it."""
+    repeatable = torch.are_deterministic_algorithms_enabled() and name in _ADDS_IN_ANY_ORDER
+    known = _chosen.get((name, device))
+    if known is not None and known[0][1:] == (repeatable, registry.failures()):
+        return known[1]
+    return _choose(name, device, repeatable)
+
+
+def _choose(name: str, device: torch.device, repeatable: bool) -> Step:
     place = working_device(device)
     key = f"diff.{name}"
-    if name in _ADDS_IN_ANY_ORDER and torch.are_deterministic_algorithms_enabled():
-        function = diff_operations.ROWS[key]["torch"].function
-    else:
-        function = registry.usual(key, place)
-    return _patient(function if place == device else _elsewhere(function, place, device), place)
+    function = diff_operations.ROWS[key]["torch"].function if repeatable else registry.usual(key, place)
+    function = _patient(function if place == device else _elsewhere(function, place, device), place)
+    _chosen[name, device] = (environment(), repeatable, registry.failures()), function
+    return function
 
 
-def _patient(function: Callable[..., Any], device: torch.device) -> Callable[..., Any]:
+def _patient(function: Step, device: torch.device) -> Step:
     """When memory runs out, once more after what is held for later calls has been given up."""
 
     def run(*args: Any) -> Any:
@@ -45,7 +69,7 @@ def _patient(function: Callable[..., Any], device: torch.device) -> Callable[...
     return run
 
 
-def _elsewhere(function: Callable[..., Any], place: torch.device, home: torch.device) -> Callable[..., Any]:
+def _elsewhere(function: Step, place: torch.device, home: torch.device) -> Step:
     """For tensors of a device that nothing works on."""
     return lambda *args: _moved(function(*(_moved(value, place) for value in args)), home)
 

@@ -7,12 +7,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from ...backends.diff_interface import TextureWants
 from ...contract.types import Boundary, Filter
-from ..library import empty, none, operator, traced
-from .steps import step
+from ..library import applied, empty, none, once, operator, traced
+from .steps import step, step_back
 
 
 def construct_mipmaps(tex: Tensor, levels: int) -> list[Tensor]:
@@ -44,10 +43,15 @@ def texture(
     how = pull or not mips, levels, filter_mode, boundary_mode
     if traced(tex, uv, uv_da, bias, *mips):
         return _operator(tex, uv, uv_da, bias, mips, *how)
+    own = levels > 0 and not mips
     inputs = tex, uv, uv_da, bias, *mips
     if torch.is_grad_enabled() and any(value is not None and value.requires_grad for value in inputs):
-        return _Texture.apply(tex, uv, uv_da, bias, how, *mips)
-    return _sample(tex, uv, uv_da, bias, _made(tex, mips, levels), filter_mode, boundary_mode)
+        if own:
+            return _apply_mipmapped(tex, uv, uv_da, bias, levels, filter_mode, boundary_mode)
+        return _apply(tex, uv, uv_da, bias, how, *mips)
+    if own:
+        return step("mipmapped", uv.device)(tex, levels, uv, uv_da, bias, filter_mode, boundary_mode)[0]
+    return _sample(tex, uv, uv_da, bias, mips, filter_mode, boundary_mode)
 
 
 def _made(tex: Tensor, mips: Sequence[Tensor], levels: int) -> Sequence[Tensor]:
@@ -87,14 +91,14 @@ def _backward(
     )
     if not any(wanted):
         return None, None, None, None, [None] * len(mips)
-    run = step("texture_backward", uv.device)
+    run = step_back("texture_backward", uv.device)
     d_levels, d_uv, d_da, d_bias = run([tex, *mips], uv, uv_da, bias, filter_mode, boundary_mode, d_out, wanted)
     if d_levels is None:
         return None, d_uv, d_da, d_bias, [None] * len(mips)
     if not pull:
         own = [gradient if need else None for gradient, need in zip(d_levels[1:], needed[4:], strict=True)]
         return d_levels[0] if needed[0] else None, d_uv, d_da, d_bias, own
-    d_tex = step("mipmaps_backward", tex.device)(d_levels) if len(d_levels) > 1 else d_levels[0]
+    d_tex = step_back("mipmaps_backward", tex.device)(d_levels) if len(d_levels) > 1 else d_levels[0]
     return d_tex, d_uv, d_da, d_bias, [None] * len(mips)
 
 
@@ -109,24 +113,61 @@ class _Texture(torch.autograd.Function):
         how: tuple[bool, int, Filter, Boundary],
         *mips: Tensor,
     ) -> Tensor:
-        _, levels, filter_mode, boundary_mode = how
-        made = _made(tex, mips, levels)
-        ctx.save_for_backward(tex, uv, uv_da, bias, *made)
-        ctx.how, ctx.given = how, len(mips)
+        ctx.save_for_backward(tex, uv, uv_da, bias, *mips)
+        ctx.how = how
         ctx.set_materialize_grads(False)
-        return _sample(tex, uv, uv_da, bias, made, filter_mode, boundary_mode)
+        return _sample(tex, uv, uv_da, bias, mips, *how[2:])
 
     @staticmethod
-    @once_differentiable
+    @once
+    def backward(ctx: Any, d_out: Tensor | None) -> tuple[Tensor | None, ...]:
+        tex, uv, uv_da, bias, *mips = ctx.saved_tensors
+        if d_out is None:
+            return (None,) * (5 + len(mips))
+        needed = *ctx.needs_input_grad[:4], *ctx.needs_input_grad[5:]
+        *first, d_mips = _backward(tex, uv, uv_da, bias, mips, ctx.how, d_out.contiguous(), needed)
+        return *first, None, *d_mips
+
+
+_apply = applied(_Texture)
+
+
+class _Mipmapped(torch.autograd.Function):
+    """With levels made of the texture."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        tex: Tensor,
+        uv: Tensor,
+        uv_da: Tensor | None,
+        bias: Tensor | None,
+        levels: int,
+        filter_mode: Filter,
+        boundary_mode: Boundary,
+    ) -> Tensor:
+        ctx.how = levels, filter_mode, boundary_mode
+        out, ctx.work = step("mipmapped", uv.device)(tex, levels, uv, uv_da, bias, filter_mode, boundary_mode)
+        ctx.save_for_backward(tex, uv, uv_da, bias)
+        ctx.set_materialize_grads(False)
+        return out
+
+    @staticmethod
+    @once
     def backward(ctx: Any, d_out: Tensor | None) -> tuple[Tensor | None, ...]:
         if d_out is None:
-            return (None,) * (5 + ctx.given)
-        needed = ctx.needs_input_grad
-        tex, uv, uv_da, bias, *mips = ctx.saved_tensors
-        d_tex, d_uv, d_da, d_bias, d_mips = _backward(
-            tex, uv, uv_da, bias, mips, ctx.how, d_out.contiguous(), (*needed[:4], *(needed[5:] or [False] * len(mips)))
-        )
-        return d_tex, d_uv, d_da, d_bias, None, *d_mips[: ctx.given]
+            return (None,) * 7
+        tex, uv, uv_da, bias = ctx.saved_tensors
+        levels, filter_mode, boundary_mode = ctx.how
+        for_tex, for_uv, for_da, for_bias, *_ = ctx.needs_input_grad
+        blend = filter_mode == "linear-mipmap-linear"
+        wanted = TextureWants(for_tex, for_uv, for_da and blend, for_bias and blend)
+        run = step_back("mipmapped_backward", uv.device)
+        found = run(tex, levels, uv, uv_da, bias, filter_mode, boundary_mode, ctx.work, d_out.contiguous(), wanted)
+        return *found, None, None, None
+
+
+_apply_mipmapped = applied(_Mipmapped)
 
 
 def _run(

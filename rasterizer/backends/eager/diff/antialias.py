@@ -5,11 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ....contract.diff_rule import SLOPE_OFFSET
 from ....runtime.threads import on_own_threads
 from .scatter import add_rows
 from .silhouettes import Crossings, Silhouettes
-
-_SLOPE_OFFSET = 1e-3  # what the extent that gradients are divided by is farther from 0, in pixels
 
 
 @on_own_threads
@@ -75,7 +74,7 @@ def _of_ends(found: Crossings, d_alpha: Tensor, pos: Tensor, size: torch.Size) -
     height, width = (0.5 * side for side in size)
     (x1, x2), (y1, y2) = found.x, found.y
     along_x, along_y = x2 - x1, y2 - y1
-    inverse = 1.0 / (along_y + torch.copysign(torch.full_like(along_y, _SLOPE_OFFSET), along_y))
+    inverse = 1.0 / (along_y + torch.copysign(torch.full_like(along_y, SLOPE_OFFSET), along_y))
     crossing = (x1 * along_y - y1 * along_x) * inverse
     flows = (found.alpha != 0) & (found.alpha.abs() < 0.5) & (d_alpha != 0)
     by = torch.where(flows, d_alpha.to(inverse.dtype) * inverse, 0.0)

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ....contract.diff_rule import decode_ids
 from ....runtime.memory import default_budget
 from ....runtime.policy import DevicePolicy, device_policy
 from ....runtime.threads import on_own_threads, share_rows
 from .gradient import BYTES_PER_PIXEL, gradient_at
+from .ids import triangles_shown
 from .lookup import Shown
 from .scatter import add_rows
 
@@ -61,8 +61,8 @@ def _gradients(
     Returns:
         For three corners of some pixels vertices ``[3, N]``, and the gradients of their x, y, w ``[3, 3, N]``.
     """
-    ids = decode_ids(float_ids)
-    counts = (ids > 0) & (ids <= mesh.triangles)
+    ids = triangles_shown(float_ids, mesh.triangles)
+    counts = ids > 0
     given = [] if d_rast is None else [d_rast[:, :2]]
     given += [] if d_db is None else [d_db]
     counts &= torch.stack([(each != 0.0).any(1) for each in given]).any(0)
@@ -79,16 +79,17 @@ def _gradients(
     def task(some: slice) -> None:
         column, row, view = mesh.places(pixel[some], (size[0], size[1]))
         found = mesh.vertices_of(ids[some], view)
-        d_uv, d_slopes = (
-            None if each is None else [values.to(column.dtype) for values in each[some].unbind(1)]
-            for each in (d_rast, d_db)
-        )
-        d_uv = [torch.zeros_like(column)] * 2 if d_uv is None else d_uv[:2]
+        d_uv = column.new_zeros((2, len(column))) if d_rast is None else _by_channel(d_rast[some, :2], column.dtype)
+        d_slopes = None if d_db is None else _by_channel(d_db[some], column.dtype).view(2, 2, -1)
+        vertices[:, some] = found
         of_corners = gradient_at(mesh.corners(found), column, row, (size[0], size[1]), d_uv, d_slopes)
-        for corner, (vertex, of_corner) in enumerate(zip(found, of_corners, strict=True)):
-            vertices[corner, some] = vertex
-            for to, values in zip(gradients[:, corner, some], of_corner, strict=True):
-                to.copy_(values if looks else torch.where(counts[some], values, 0.0))
+        for to, values in zip(gradients[:, :, some], of_corners, strict=True):
+            to.copy_(values if looks else torch.where(counts[some], values, 0.0))
 
-    share_rows(task, len(ids), ids.device, chunk=policy.chunk)
+    share_rows(task, len(ids), ids.device, chunk=policy.chunk // 3)  # each has three corners
     return vertices, gradients
+
+
+def _by_channel(values: Tensor, dtype: torch.dtype) -> Tensor:
+    """``[P, C]`` as ``[C, P]``, contiguous."""
+    return values.t().to(dtype, memory_format=torch.contiguous_format)

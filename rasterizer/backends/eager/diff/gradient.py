@@ -7,99 +7,72 @@ are products of the corners' coordinates."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
 
 from ....contract.diff_rule import GRADIENT_OFFSET
-from .values import Areas, Corner, areas, slopes
+from .values import Areas, Corners, ahead, areas, behind, slopes
 
-BYTES_PER_PIXEL = 1000
+BYTES_PER_PIXEL = 1200
 """Peak working memory of one pixel."""
 
 
-class _OfAreas(NamedTuple):
-    """Derivatives of the loss by ``ai``, ``ai_x`` and ``ai_y``; the last two None where it does not depend on them."""
-
-    a: list[Tensor]
-    by_x: list[Tensor] | None
-    by_y: list[Tensor] | None
-
-
 def gradient_at(
-    corners: Sequence[Corner],
-    column: Tensor,
-    row: Tensor,
-    size: tuple[int, int],
-    d_uv: Sequence[Tensor],
-    d_db: Sequence[Tensor] | None,
-) -> list[list[Tensor]]:
+    corners: Corners, column: Tensor, row: Tensor, size: tuple[int, int], d_uv: Tensor, d_db: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients at pixels.
 
     Args:
         corners, column, row, size: see :func:`.values.areas`.
-        d_uv: of u and v.
-        d_db: of the four derivatives, None where there is none.
+        d_uv: upstream, of u and v, ``[2, P]``.
+        d_db: of the derivatives, ``[2, 2, P]``: of u and v, by X and Y; None where there is none.
 
     Returns:
-        Of corners 0, 1 and 2, those of x, y and w.
+        Of x, y and w of the corners, ``[3, P]`` each.
     """
     height, width = size
     found = areas(corners, column, row, size)
-    x, y = [value / width for value in found.x], [value / height for value in found.y]
-    a = _through_areas(corners, found, size, d_uv, d_db)
-    fx, fy = column / width, row / height
-    gradients = []
-    for i in range(3):
-        ahead, behind = corners[i - 2], corners[i - 1]  # corners i + 1 and i + 2
-        a_ahead, a_behind = a.a[i - 2], a.a[i - 1]
-        gx = a_behind * y[i - 2] - a_ahead * y[i - 1]
-        gy = a_ahead * x[i - 1] - a_behind * x[i - 2]
-        gw = -(fx * gx + fy * gy)
-        if a.by_x is not None and a.by_y is not None:
-            x_ahead, x_behind, y_ahead, y_behind = a.by_x[i - 2], a.by_x[i - 1], a.by_y[i - 2], a.by_y[i - 1]
-            gx = gx + (y_ahead * behind.w - y_behind * ahead.w)
-            gy = gy + (x_behind * ahead.w - x_ahead * behind.w)
-            gw = gw + ((x_ahead * behind.y - x_behind * ahead.y) + (y_behind * ahead.x - y_ahead * behind.x))
-        gradients.append([gx, gy, gw])
-    return gradients
+    x, y = found.x / width, found.y / height
+    of_a, of_slopes = _through_areas(corners, found, size, d_uv, d_db)
+    a_ahead, a_behind = ahead(of_a), behind(of_a)
+    gx = a_behind * ahead(y) - a_ahead * behind(y)
+    gy = a_ahead * behind(x) - a_behind * ahead(x)
+    gw = -(gx * (column / width) + gy * (row / height))
+    if of_slopes is not None:
+        (x_ahead, y_ahead), (x_behind, y_behind) = ahead(of_slopes), behind(of_slopes)
+        w_ahead, w_behind = ahead(corners.w), behind(corners.w)
+        gx = gx + (y_ahead * w_behind - y_behind * w_ahead)
+        gy = gy + (x_behind * w_ahead - x_ahead * w_behind)
+        gw = gw + (x_ahead * behind(corners.y) - x_behind * ahead(corners.y))
+        gw = gw + (y_behind * ahead(corners.x) - y_ahead * behind(corners.x))
+    return gx, gy, gw
 
 
 def _through_areas(
-    corners: Sequence[Corner],
-    found: Areas,
-    size: tuple[int, int],
-    d_uv: Sequence[Tensor],
-    d_db: Sequence[Tensor] | None,
-) -> _OfAreas:
+    corners: Corners, found: Areas, size: tuple[int, int], d_uv: Tensor, d_db: Tensor | None
+) -> tuple[Tensor, Tensor | None]:
+    """Derivatives of the loss by the areas ``[3, P]`` and by their slopes by x and y ``[2, 3, P]``."""
     height, width = size
     total = found.total / (width * height)
     inverse = (total + torch.copysign(torch.full_like(total, GRADIENT_OFFSET), total)).reciprocal()
-    u, v = (share * inverse / (width * height) for share in found.a[:2])
-    du, dv = d_uv
-    if d_db is None:
-        sum_a = -inverse * (du * u + dv * v)
-        return _OfAreas([du * inverse + sum_a, dv * inverse + sum_a, sum_a], None, None)
-    by_x, by_y = slopes(corners)
-    total_x, total_y = by_x[0] + by_x[1] + by_x[2], by_y[0] + by_y[1] + by_y[2]
-    # Upstream gradients by what the derivatives are without the factor 1/s.
-    ux, uy, vx, vy = (
-        upstream * (2.0 / pixels) * inverse for upstream, pixels in zip(d_db, (width, height) * 2, strict=True)
-    )
-    du = du - (ux * total_x + uy * total_y)
-    dv = dv - (vx * total_x + vy * total_y)
-    through_s = (
-        ux * (by_x[0] - u * total_x)
-        + uy * (by_y[0] - u * total_y)
-        + vx * (by_x[1] - v * total_x)
-        + vy * (by_y[1] - v * total_y)
-    )
-    sum_a = -inverse * (du * u + dv * v + through_s)
-    sum_x, sum_y = -(u * ux + v * vx), -(u * uy + v * vy)
-    return _OfAreas(
-        [du * inverse + sum_a, dv * inverse + sum_a, sum_a],
-        [ux + sum_x, vx + sum_x, sum_x],
-        [uy + sum_y, vy + sum_y, sum_y],
-    )
+    uv = found.a[:2] * (inverse / (width * height))
+    of_slopes = through_s = None
+    if d_db is not None:
+        by = slopes(corners)
+        totals = by[:, 0] + by[:, 1] + by[:, 2]
+        # Upstream gradients of what the derivatives are without the factor 1/s.
+        upstream = d_db * torch.stack((inverse * (2.0 / width), inverse * (2.0 / height)))
+        through_s = upstream * (by[:, :2].transpose(0, 1) - uv[:, None] * totals)
+        through_s = (through_s[0, 0] + through_s[0, 1]) + (through_s[1, 0] + through_s[1, 1])
+        d_uv = d_uv - (upstream[:, 0] * totals[0] + upstream[:, 1] * totals[1])
+        of_total = uv[0] * upstream[0] + uv[1] * upstream[1]
+        of_slopes = _with_third(upstream.transpose(0, 1)) - of_total[:, None]
+    of_total = d_uv[0] * uv[0] + d_uv[1] * uv[1]
+    if through_s is not None:
+        of_total = of_total + through_s
+    return (_with_third(d_uv) - of_total) * inverse, of_slopes
+
+
+def _with_third(values: Tensor) -> Tensor:
+    """``[..., 2, P]`` of the corners of u and v, with 0 for the third."""
+    return torch.cat((values, torch.zeros_like(values[..., :1, :])), -2)

@@ -5,22 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-_EXACT = 1 << 24  # above it not every integer is a float32
-_OFFSET = 0x4A800000  # what the bits of such a float are above the id
-
-
-def decode_ids(ids: Tensor) -> Tensor:
-    """The integers that float ids stand for.
-
-    Args:
-        ids: ``[...]`` float32.
-
-    Returns:
-        ``[...]`` int32, at most 0 for the background. What no rasterizer writes, such as NaN, gives some integer or
-        other.
-    """
-    bits = ids.contiguous().view(torch.int32)
-    return torch.where(ids <= _EXACT, ids.to(torch.int32), bits - _OFFSET)
+from ....contract.diff_rule import MOST_PLAIN_ID, decode_ids
 
 
 def triangles_shown(ids: Tensor, triangles: int) -> Tensor:
@@ -34,6 +19,6 @@ def triangles_shown(ids: Tensor, triangles: int) -> Tensor:
         ``[...]`` int32, 0 to ``T``.
     """
     # Ids of fewer triangles are floats that are integers, and whatever is larger is none of them.
-    numbers = ids.to(torch.int32) if triangles < _EXACT else decode_ids(ids)
+    numbers = ids.to(torch.int32) if triangles < MOST_PLAIN_ID else decode_ids(ids)
     numbers = numbers.clamp_(0, triangles + 1)
     return numbers.mul_(numbers <= triangles)

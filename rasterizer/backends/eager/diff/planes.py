@@ -21,7 +21,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .values import Corner, clamped, slopes, sum_of_products
+from .values import Corners, areas, clamped, slopes, sum_of_three
 
 ROWS = 14
 
@@ -37,30 +37,26 @@ def empty_table(triangles: int) -> Tensor:
     return table
 
 
-def write_planes(corners: Sequence[Corner], size: tuple[int, int], table: Tensor) -> None:
+def write_planes(corners: Corners, size: tuple[int, int], table: Tensor) -> None:
     """Planes of triangles.
 
     Args:
-        corners: 0, 1 and 2, ``[T]`` float64 each.
+        corners: of them, float64.
         size: of the image, ``(height, width)``.
         table: ``[ROWS, T]`` to write to.
     """
     height, width = size
-    first = corners[0]
-    column = torch.floor((first.x / first.w + 1.0) * (0.5 * width)).nan_to_num_(0.0).clamp_(0.0, width - 1.0)
-    row = torch.floor((first.y / first.w + 1.0) * (0.5 * height)).nan_to_num_(0.0).clamp_(0.0, height - 1.0)
-    across, down = column * 2.0 + (1 - width), row * 2.0 + (1 - height)
-    x = [corner.x * width - across * corner.w for corner in corners]
-    y = [corner.y * height - down * corner.w for corner in corners]
-    a = [x[i - 2] * y[i - 1] - y[i - 2] * x[i - 1] for i in range(3)]
+    x, y, w = (values[0] for values in (corners.x, corners.y, corners.w))
+    column = torch.floor((x / w + 1.0) * (0.5 * width)).nan_to_num_(0.0).clamp_(0.0, width - 1.0)
+    row = torch.floor((y / w + 1.0) * (0.5 * height)).nan_to_num_(0.0).clamp_(0.0, height - 1.0)
+    a = areas(corners, column * 2.0 + (1 - width), row * 2.0 + (1 - height), size).a
     by_x, by_y = slopes(corners)
-    by_x, by_y = [slope * (2.0 * height) for slope in by_x], [slope * (2.0 * width) for slope in by_y]
-    w, z = [corner.w for corner in corners], [corner.z for corner in corners]
-    scale = sum_of_products(a, w).reciprocal_()
-    planes = [(values[0], values[1], values[0] + values[1] + values[2]) for values in (a, by_x, by_y)]
-    depths = [sum_of_products(values, z).mul_(scale) for values in (a, by_x, by_y)]
-    for to, values in zip(table, (column, row, *planes[0], *planes[1], *planes[2], *depths), strict=True):
-        to.copy_(values)
+    scale = sum_of_three(a * corners.w).reciprocal_()
+    table[0], table[1] = column, row
+    # From a pixel to the next is 2/W or 2/H, and the areas are W*H times as large.
+    for place, grows in enumerate((a, by_x.mul_(2.0 * height), by_y.mul_(2.0 * width))):
+        table[2 + 3 * place], table[3 + 3 * place], table[4 + 3 * place] = grows[0], grows[1], sum_of_three(grows)
+        table[11 + place] = sum_of_three(grows * corners.z).mul_(scale)
 
 
 def write_values(

@@ -19,7 +19,7 @@ from ....runtime.memory import default_budget
 from ....runtime.policy import DevicePolicy, device_policy
 from ....runtime.threads import on_own_threads
 from ...diff_interface import NO_LAYER
-from ..classes import class_tasks
+from ..classes import SUB_TILE, class_tasks
 from ..fragments import BYTES_PER_PIXEL as BYTES_PER_OTHER_PIXEL
 from ..frame import Frame
 from ..spans import span_tasks
@@ -116,7 +116,8 @@ def _draw(
 
 def _draw_tile(mesh: TileMesh, tile: Tile, policy: DevicePolicy, budget: int, behind: Tensor | None) -> DepthTarget:
     pixels = mesh.views * tile.height * tile.width
-    beyond = policy.box_sizes[-1] * (tile.width + 1)  # candidates past the last pixel, which cover nothing
+    side = max(SUB_TILE, *policy.box_sizes)
+    beyond = side * (tile.width + 1)  # candidates past the last pixel, which cover nothing
     device = mesh.device
     target = DepthTarget(
         zbuffer=make_zbuffer(pixels + beyond, device, policy, NO_LAYER),

@@ -48,7 +48,7 @@ def _stacks_tasks(
         corners = mesh.corners(mesh.vertices_of(found, view))
         some = slice(start, start + len(found))
         to, to_db = rast.view(-1, 4)[some], rast_db.view(-1, 4)[some]
-        write_values(corners, column, row, (height, width), to.unbind(1), to_db.unbind(1))
+        write_values(corners, column, row, (height, width), to.unbind(1)[:3], to_db.unbind(1))
         empty = (found == 0)[:, None]
         to[:, 3] = encode_ids(found, mesh.triangles)
         to.masked_fill_(empty, 0.0)

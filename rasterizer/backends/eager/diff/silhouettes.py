@@ -1,7 +1,7 @@
 """Where silhouettes of a mesh cross the lines between the centres of neighbouring pixels.
 
-A *pair* is a pixel P and its neighbour Q, one column to the right or one row up. It is of interest where the two show
-different triangles and the nearer of these, or the only one, has an edge that is a silhouette.
+Section "Antialiasing" of :mod:`rasterizer.contract.diff_rule` is the rule. A pair of pixels is *of interest* if an edge
+of the triangle that counts is a silhouette.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ....contract.diff_rule import SILHOUETTE_MARGIN
 from ....runtime.policy import device_policy
 from ....runtime.threads import share_rows
 from .ids import triangles_shown
@@ -26,8 +27,6 @@ _PIXEL = 48
 
 _CACHED = 1 << 16  # pixels at once on a CPU
 
-_MARGIN = 1 / 16  # pixels that a crossing may lie beyond the two centres
-
 
 class Crossings(NamedTuple):
     """Pairs of interest, and what is to be done about them.
@@ -35,7 +34,7 @@ class Crossings(NamedTuple):
     Attributes:
         p, q: ``[N]`` int64, pixels of all images.
         alpha: ``[N]``, how much of Q - P is added: to P if it is above 0, else to Q; 0 where nothing is to be done.
-        vertical: ``[N]`` bool, whether Q lies in the row above; then x and y are exchanged in what follows.
+        vertical: ``[N]`` bool, whether Q lies in the next row; then x and y are exchanged in what follows.
         ends: ``[2, N]`` int64, the vertices that the edge goes through, of all meshes.
         x, y: ``[2, N]``, where these are from the centre of the pixel that shows the edge's triangle, in pixels.
     """
@@ -83,16 +82,17 @@ class Silhouettes:
         def see(rows: slice) -> None:
             self.shown[rows] = triangles_shown(ids[rows], self.triangles)
             if self.policy.own_threads:
-                entry = self.shown[rows] + self._first_entry(torch.arange(rows.start, rows.stop))[:, None]
+                entry = self.shown[rows] + self._first_entry(rows)
                 self.edges.scatter_(0, entry.view(-1), 1)
 
         self._by_rows(see)
 
-    def _first_entry(self, row: Tensor) -> Tensor:
-        """Of rows of the images: the entry of their mesh's triangle 0, which is none."""
-        return self._mesh(row) * (self.triangles + 1)
+    def _first_entry(self, rows: slice) -> Tensor:
+        """``[rows, 1]``, for rows of the images: where the entries of their mesh begin."""
+        return (self._mesh(torch.arange(rows.start, rows.stop, device=self.device)) * (self.triangles + 1))[:, None]
 
     def _mesh(self, row: Tensor) -> Tensor:
+        """Which mesh rows of the images show."""
         return torch.div(row, self.height, rounding_mode="floor").clamp_(max=self.meshes - 1)
 
     def _by_rows(self, work: Callable[[slice], None]) -> None:
@@ -108,7 +108,7 @@ class Silhouettes:
             entry = seen[some]
             mesh = torch.div(entry, stride, rounding_mode="floor")
             bits = self._silhouette_bits(mesh, (entry - mesh * stride - 1).clamp_(min=0))
-            self.edges.index_copy_(0, entry, bits)
+            self.edges.scatter_(0, entry, bits)
 
         chunk = _CACHED if self.policy.own_threads else WORKING_BYTES // _TRIANGLE
         share_rows(fill, len(seen), self.device, weight=16, chunk=chunk)
@@ -137,25 +137,24 @@ class Silhouettes:
         return index, self.x.index_select(0, flat).view(3, -1), self.y.index_select(0, flat).view(3, -1)
 
     def _pairs(self) -> Tensor:
-        """``[N]`` int64: the pixels P of pairs along rows, then those of pairs along columns, which are counted on from
-        the number of all pixels."""
+        """``[N]`` int64: the pixels P of pairs in a row, then those of pairs in a column, which are counted on from the
+        number of all pixels."""
         flags = torch.zeros((2, self.rows, self.width), dtype=torch.bool, device=self.device)
 
         def find(rows: slice) -> None:
             flags[0, rows, :-1] = self._of_interest((rows, slice(None, -1)), (rows, slice(1, None)))
-            below = slice(rows.start, min(rows.stop, self.rows - 1))
-            above = slice(below.start + 1, below.stop + 1)
-            flags[1, below] = self._of_interest((below, slice(None)), (above, slice(None)))
+            followed = slice(rows.start, min(rows.stop, self.rows - 1))
+            following = slice(followed.start + 1, followed.stop + 1)
+            flags[1, followed] = self._of_interest((followed, slice(None)), (following, slice(None)))
 
         self._by_rows(find)
-        flags[1].view(self.images, self.height, -1)[:, -1] = False  # what is above lies in another image
+        flags[1].view(self.images, self.height, -1)[:, -1] = False  # what follows is another image
         return _nonzero(flags.view(-1))
 
     def _of_interest(self, p: tuple[slice, slice], q: tuple[slice, slice]) -> Tensor:
         of_p, of_q = self.shown[p], self.shown[q]
         nearer = torch.where(_is_nearer(of_p, of_q, self.depth[p], self.depth[q]), of_p, of_q)
-        row = torch.arange(p[0].start, p[0].stop, device=self.device)
-        entry = nearer + self._first_entry(row)[:, None]
+        entry = nearer + self._first_entry(p[0])
         return (of_p != of_q) & (self.edges.index_select(0, entry.view(-1)).view(entry.shape) != 0)
 
     def _cross(self, pair: Tensor) -> Crossings:
@@ -170,9 +169,10 @@ class Silhouettes:
         is_p = _is_nearer(of_p, of_q, depth_p, depth_q)
         pixel, shown = torch.where(is_p, p, q), torch.where(is_p, of_p, of_q)
         row = torch.div(pixel, width, rounding_mode="floor")
-        bits = self.edges.index_select(0, shown + self._first_entry(row))
+        mesh = self._mesh(row)
+        bits = self.edges.index_select(0, shown + mesh * (self.triangles + 1))
 
-        index, x, y = self._look_up(self._mesh(row), _columns(shown - 1, self.corners))
+        index, x, y = self._look_up(mesh, _columns(shown - 1, self.corners))
         x = x - ((pixel - row * width).to(x.dtype) + 0.5 * (1 - width))
         y = y - ((row % self.height).to(x.dtype) + 0.5 * (1 - self.height))
         x, y = torch.where(vertical, y, x), torch.where(vertical, x, y)
@@ -189,7 +189,7 @@ class Silhouettes:
 
         counts = at_edge(torch.stack([bits & 1, bits & 2, bits & 4])) != 0
         counts &= at_edge(along_y).abs() >= at_edge(along_x).abs()
-        counts &= (farthest[0] > -_MARGIN) & (farthest[0] < 1 + _MARGIN)
+        counts &= (farthest[0] > -SILHOUETTE_MARGIN) & (farthest[0] < 1 + SILHOUETTE_MARGIN)
         alpha = torch.where(counts, direction * (0.5 - farthest[0].clamp(0.0, 1.0)), 0.0)
         ends = torch.stack((at_edge(index.roll(-1, 0)), at_edge(index.roll(-2, 0))))
         x, y = (torch.stack((at_edge(start), at_edge(stop))) for start, stop in ((start_x, stop_x), (start_y, stop_y)))

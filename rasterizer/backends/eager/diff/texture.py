@@ -12,7 +12,14 @@ from .mipmaps import mipmaps, mipmaps_backward
 from .sampler import Sampler, sample
 from .texel_gradient import TexelGradient
 
-__all__ = ["mipmaps", "mipmaps_backward", "texture", "texture_backward"]
+__all__ = [
+    "mipmapped",
+    "mipmapped_backward",
+    "mipmaps",
+    "mipmaps_backward",
+    "texture",
+    "texture_backward",
+]
 
 
 @on_own_threads
@@ -75,3 +82,36 @@ def texture_backward(
         if texels is not None:
             texels.sum_up(stop - start)
     return None if texels is None else texels.by_level(), d_uv, d_da, d_bias
+
+
+def mipmapped(
+    tex: Tensor,
+    count: int,
+    uv: Tensor,
+    uv_da: Tensor | None,
+    bias: Tensor | None,
+    filter_mode: Filter,
+    boundary_mode: Boundary,
+) -> tuple[Tensor, object]:
+    """See :class:`rasterizer.backends.diff_interface.Mipmapped`; the work is levels 1 to ``count``."""
+    made = mipmaps(tex, count)
+    return texture([tex, *made], uv, uv_da, bias, filter_mode, boundary_mode), made
+
+
+def mipmapped_backward(
+    tex: Tensor,
+    count: int,
+    uv: Tensor,
+    uv_da: Tensor | None,
+    bias: Tensor | None,
+    filter_mode: Filter,
+    boundary_mode: Boundary,
+    work: object,
+    d_out: Tensor,
+    wanted: TextureWants,
+) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
+    """See :class:`rasterizer.backends.diff_interface.MipmappedBackward`."""
+    made = work if isinstance(work, list) else mipmaps(tex, count)
+    arguments = uv, uv_da, bias, filter_mode, boundary_mode, d_out, wanted
+    d_levels, d_uv, d_da, d_bias = texture_backward([tex, *made], *arguments)
+    return None if d_levels is None else mipmaps_backward(d_levels), d_uv, d_da, d_bias

@@ -1,4 +1,7 @@
-"""What follows from the triangle that a pixel shows: barycentrics, z/w, and their screen-space derivatives."""
+"""What follows from the triangle that a pixel shows: barycentrics, z/w, and their screen-space derivatives.
+
+Corners are stacked, so that one operator works on all three.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,12 @@ from torch import Tensor
 
 from .exact import difference_of_products
 
-BYTES_PER_PIXEL = 600
+BYTES_PER_PIXEL = 700
 """Peak working memory of one pixel."""
 
 
-class Corner(NamedTuple):
-    """Clip coordinates of a corner of the triangles at pixels, ``[P]`` each."""
+class Corners(NamedTuple):
+    """Clip coordinates of vertices 0, 1 and 2 of triangles, ``[3, P]`` each."""
 
     x: Tensor
     y: Tensor
@@ -27,18 +30,28 @@ class Areas(NamedTuple):
     """See *Values* in the rule, :mod:`rasterizer.contract.diff_rule`; all ``W*H`` times as large, or W, or H times.
 
     Attributes:
-        x, y: ``x', y'`` of the corners, W and H times as large.
-        a: of the corners.
+        x, y: ``x', y'`` of the corners ``[3, P]``, W and H times as large.
+        a: of the corners, ``[3, P]``.
         total: their sum, ``at``.
     """
 
-    x: list[Tensor]
-    y: list[Tensor]
-    a: list[Tensor]
+    x: Tensor
+    y: Tensor
+    a: Tensor
     total: Tensor
 
 
-def areas(corners: Sequence[Corner], column: Tensor, row: Tensor, size: tuple[int, int]) -> Areas:
+def ahead(values: Tensor) -> Tensor:
+    """Of corners ``[..., 3, P]``: those of the corner after each."""
+    return values.roll(-1, -2)
+
+
+def behind(values: Tensor) -> Tensor:
+    """Those of the corner before each, which is the one after the next."""
+    return values.roll(1, -2)
+
+
+def areas(corners: Corners, column: Tensor, row: Tensor, size: tuple[int, int]) -> Areas:
     """Areas at pixels.
 
     Args:
@@ -47,22 +60,22 @@ def areas(corners: Sequence[Corner], column: Tensor, row: Tensor, size: tuple[in
         size: of the image.
     """
     height, width = size
-    x = [difference_of_products(width, corner.x, column, corner.w) for corner in corners]
-    y = [difference_of_products(height, corner.y, row, corner.w) for corner in corners]
-    a = [difference_of_products(x[i - 2], y[i - 1], y[i - 2], x[i - 1]) for i in range(3)]
+    x = difference_of_products(width, corners.x, column, corners.w)
+    y = difference_of_products(height, corners.y, row, corners.w)
+    a = difference_of_products(ahead(x), behind(y), ahead(y), behind(x))
     return Areas(x, y, a, a[0] + a[1] + a[2])
 
 
-def slopes(corners: Sequence[Corner]) -> tuple[list[Tensor], list[Tensor]]:
-    """Derivatives of the areas by ``fx`` and by ``fy``, of each corner, not scaled."""
-    ahead = [(corners[i - 2], corners[i - 1]) for i in range(3)]
-    by_x = [difference_of_products(b.y, c.w, c.y, b.w) for b, c in ahead]
-    by_y = [difference_of_products(c.x, b.w, b.x, c.w) for b, c in ahead]
-    return by_x, by_y
+def slopes(corners: Corners) -> Tensor:
+    """Derivatives of the areas by ``fx`` and by ``fy``, ``[2, 3, P]``, not scaled."""
+    ahead_w, behind_w = ahead(corners.w), behind(corners.w)
+    by_x = difference_of_products(ahead(corners.y), behind_w, behind(corners.y), ahead_w)
+    by_y = difference_of_products(behind(corners.x), ahead_w, ahead(corners.x), behind_w)
+    return torch.stack((by_x, by_y))
 
 
 def write_values(
-    corners: Sequence[Corner],
+    corners: Corners,
     column: Tensor,
     row: Tensor,
     size: tuple[int, int],
@@ -78,25 +91,23 @@ def write_values(
     """
     height, width = size
     found = areas(corners, column, row, size)
-    a, total = found.a, found.total
-    scale = total.reciprocal()
-    u, v = (clamped(share * scale, 0.0, 1.0) for share in a[:2])
-    most = (u + v).clamp_(min=1.0)
-    u, v = u / most, v / most
-    depth, weight = (sum_of_products(a, [corner[place] for corner in corners]) for place in (2, 3))
-    for to, values in zip(rast, (u, v, clamped(depth / weight, -1.0, 1.0)), strict=False):
-        to.copy_(values)
-    by_x, by_y = slopes(corners)
+    scale = found.total.reciprocal()
+    uv = clamped(found.a[:2] * scale, 0.0, 1.0)
+    uv = uv / (uv[0] + uv[1]).clamp_(min=1.0)
+    depth = sum_of_three(found.a * corners.z) / sum_of_three(found.a * corners.w)
+    for to, of_pixels in zip(rast, (uv[0], uv[1], clamped(depth, -1.0, 1.0)), strict=True):
+        to.copy_(of_pixels)
+    by = slopes(corners)
     # The areas are W*H times as large: of 2/W is left 2*H.
-    for place, (factor, by) in enumerate(((2.0 * height, by_x), (2.0 * width, by_y))):
-        of_total = by[0] + by[1] + by[2]
-        for offset, share, slope in ((0, u, by[0]), (2, v, by[1])):
-            rast_db[place + offset].copy_((slope - share * of_total) * scale * factor)
+    for axis, factor in enumerate((2.0 * height, 2.0 * width)):
+        derivatives = (by[axis, :2] - uv * sum_of_three(by[axis])) * (scale * factor)
+        rast_db[axis].copy_(derivatives[0])
+        rast_db[axis + 2].copy_(derivatives[1])
 
 
-def sum_of_products(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
-    """Of three."""
-    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+def sum_of_three(values: Tensor) -> Tensor:
+    """Over the first axis, in order."""
+    return values[0] + values[1] + values[2]
 
 
 def clamped(values: Tensor, low: float, high: float) -> Tensor:

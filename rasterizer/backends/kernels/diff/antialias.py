@@ -100,7 +100,7 @@ def antialias(color: Tensor, rast: Tensor, pos: Tensor, tri: Tensor, topology: T
     given = color, rast, pos, tri, topology
     if _unsuited(*given):
         return eager.antialias(*given)
-    return PROGRAM.attempt(color.device, lambda: _run(*given), lambda: eager.antialias(*given))
+    return PROGRAM.attempt(color.device, _run, eager.antialias, *given)
 
 
 def antialias_backward(
@@ -115,13 +115,9 @@ def antialias_backward(
 ) -> tuple[Tensor | None, Tensor | None]:
     """:class:`~rasterizer.backends.diff_interface.AntialiasBackward`; falls back likewise."""
     given = color, rast, pos, tri, topology
-
-    def by_operators() -> tuple[Tensor | None, Tensor | None]:
-        return eager.antialias_backward(*given, None, d_out, wanted)
-
     if _unsuited(*given):
-        return by_operators()
-    return PROGRAM.attempt(color.device, lambda: _run_backward(*given, work, d_out, wanted), by_operators)
+        return eager.antialias_backward(*given, None, d_out, wanted)
+    return PROGRAM.attempt(color.device, _run_backward, eager.antialias_backward, *given, work, d_out, wanted)
 
 
 def _unsuited(color: Tensor, rast: Tensor, pos: Tensor, tri: Tensor, topology: Tensor) -> bool:
@@ -131,7 +127,7 @@ def _unsuited(color: Tensor, rast: Tensor, pos: Tensor, tri: Tensor, topology: T
         not 0 < images <= MOST_IMAGES
         or not 0 < height * width < 2**31 - 64 * max(height, width)
         or not 0 < channels < 2**24
-        or not len(tri)
+        or not tri.shape[0]
         or not pos.numel()
     )
 
@@ -180,7 +176,7 @@ def _plan(program: Loaded, color: tuple[int, ...], pos: tuple[int, ...], triangl
 
 def _run(color: Tensor, rast: Tensor, pos: Tensor, tri: Tensor, topology: Tensor) -> tuple[Tensor, Tensor]:
     number = color.device.index
-    plan = _plan(PROGRAM.on(number), color.shape, pos.shape, len(tri))
+    plan = _plan(PROGRAM.on(number), color.shape, pos.shape, tri.shape[0])
     color, rast, pos = aligned(color) if plan.fours else color, aligned(rast), aligned(pos)
     out = torch.empty_like(color)
     crossed = torch.empty(plan.crossed, dtype=torch.int32, device=color.device)
@@ -201,15 +197,16 @@ def _run_backward(
     wanted: tuple[bool, bool],
 ) -> tuple[Tensor | None, Tensor | None]:
     number = color.device.index
-    plan = _plan(PROGRAM.on(number), color.shape, pos.shape, len(tri))
+    program, stream = PROGRAM.on(number), current_stream(number)
+    plan = _plan(program, color.shape, pos.shape, tri.shape[0])
     rast, pos, d_out = aligned(rast), aligned(pos), aligned(d_out) if plan.fours else d_out
     d_color = torch.empty_like(color) if wanted[0] else None
-    d_pos = torch.zeros_like(pos) if wanted[1] else None
+    d_pos = program.zeros_like(pos, stream) if wanted[1] else None
     params = plan.params(color, rast, pos, tri, topology)
     params.d_out = d_out.data_ptr()
     if work is not None and work.dtype == torch.int32 and work.shape == plan.crossed:  # that of operators is another
         params.crossed = work.data_ptr()
     params.d_color, params.d_pos = (None if each is None else each.data_ptr() for each in (d_color, d_pos))
     if any(wanted):
-        plan.backward(current_stream(number), parameters_of(params))
+        plan.backward(stream, parameters_of(params))
     return d_color, d_pos

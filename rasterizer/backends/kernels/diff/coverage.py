@@ -22,6 +22,7 @@ from ....gpu.structs import struct
 from ....runtime.memory import call_when_memory_is_short
 
 _STREAMS = 4  # whose buffers are kept at a time
+_KEPT_WORDS = 1 << 19  # of a z-buffer that is kept between calls
 _PASS_PIXELS = 1 << 22  # of a pass at most: those of the largest tile; 32 MiB of z-buffer
 _PASS_TRIANGLES = 1 << 31  # of a pass, as 32 bits count them, unless one image has more
 _RANGES = 128  # images of a pass, where each has triangles of its own
@@ -277,8 +278,9 @@ def take(key: tuple[int, int], plan: Plan, device: torch.device) -> Buffers:
 
 
 def keep(key: tuple[int, int], buffers: Buffers) -> None:
-    """Keep buffers for the next call on the same device and stream."""
-    if buffers.once:
+    """Keep buffers for the next call on the same device and stream. Large ones are given back: filling them anew takes
+    little beside all else that such images need."""
+    if buffers.once or buffers.words.shape[0] > _KEPT_WORDS + _COUNTER_WORDS:
         return
     if len(_kept) >= _STREAMS:
         _kept.clear()

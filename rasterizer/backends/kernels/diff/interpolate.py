@@ -107,7 +107,7 @@ def interpolate(
     arguments = attr, rast, tri, rast_db, every, chosen
     if _unsuited(*arguments):
         return eager.interpolate(*arguments)
-    return PROGRAM.attempt(rast.device, lambda: _run(*arguments), lambda: eager.interpolate(*arguments))
+    return PROGRAM.attempt(rast.device, _run, eager.interpolate, *arguments)
 
 
 def interpolate_backward(
@@ -126,9 +126,7 @@ def interpolate_backward(
     arguments = *given, d_out, d_da, wanted
     if _unsuited(*given):
         return eager.interpolate_backward(*arguments)
-    return PROGRAM.attempt(
-        rast.device, lambda: _run_backward(*arguments), lambda: eager.interpolate_backward(*arguments)
-    )
+    return PROGRAM.attempt(rast.device, _run_backward, eager.interpolate_backward, *arguments)
 
 
 def _unsuited(
@@ -141,7 +139,7 @@ def _unsuited(
         or not 0 < images <= MOST_IMAGES
         or not 0 < height * width < 2**31
         or not attr.numel()
-        or not len(tri)
+        or not tri.shape[0]
     )
 
 
@@ -204,7 +202,7 @@ def _run(
     attr: Tensor, rast: Tensor, tri: Tensor, rast_db: Tensor | None, every: bool, chosen: tuple[int, ...]
 ) -> tuple[Tensor, Tensor]:
     number = rast.device.index
-    plan = _plan(PROGRAM.on(number), attr.shape, rast.shape, len(tri), every, chosen)
+    plan = _plan(PROGRAM.on(number), attr.shape, rast.shape, tri.shape[0], every, chosen)
     attr, rast, rast_db = _readable(plan, attr, rast, rast_db)
     out, da = rast.new_empty(plan.out), rast.new_empty(plan.da)
     params = plan.params(attr, rast, tri, rast_db)
@@ -225,9 +223,10 @@ def _run_backward(
     wanted: tuple[bool, bool, bool],
 ) -> Gradients:
     number = rast.device.index
-    plan = _plan(PROGRAM.on(number), attr.shape, rast.shape, len(tri), every, chosen)
+    program, stream = PROGRAM.on(number), current_stream(number)
+    plan = _plan(program, attr.shape, rast.shape, tri.shape[0], every, chosen)
     attr, rast, rast_db = _readable(plan, attr, rast, rast_db)
-    d_attr = torch.zeros_like(attr) if wanted[0] else None
+    d_attr = program.zeros_like(attr, stream) if wanted[0] else None
     d_rast, d_db = (torch.empty_like(rast) if each else None for each in wanted[1:])
     params = plan.params(attr, rast, tri, rast_db)
     if d_out is not None:
@@ -240,7 +239,7 @@ def _run_backward(
         None if gradient is None else gradient.data_ptr() for gradient in (d_attr, d_rast, d_db)
     )
     if any(wanted):
-        plan.backward(current_stream(number), parameters_of(params))
+        plan.backward(stream, parameters_of(params))
     return d_attr, d_rast, d_db
 
 

@@ -77,14 +77,14 @@ def rasterize(
 ) -> Drawn:
     """As :class:`rasterizer.backends.diff_interface.Rasterize`; falls back to the eager path when a launch fails."""
     given = pos, tri, resolution, ranges, behind, keep_depth
-    return PROGRAM.attempt(pos.device, lambda: _run(*given), lambda: eager.rasterize(*given))
+    return PROGRAM.attempt(pos.device, _run, eager.rasterize, *given)
 
 
 def rasterize_backward(pos: Tensor, tri: Tensor, rast: Tensor, d_rast: Tensor | None, d_db: Tensor | None) -> Tensor:
     """As :class:`rasterizer.backends.diff_interface.RasterizeBackward`, added up in any order; falls back to the eager
     path when a launch fails."""
     given = pos, tri, rast, d_rast, d_db
-    return PROGRAM.attempt(pos.device, lambda: _run_backward(*given), lambda: eager.rasterize_backward(*given))
+    return PROGRAM.attempt(pos.device, _run_backward, eager.rasterize_backward, *given)
 
 
 def _run(
@@ -138,16 +138,18 @@ def _resolvers(program: Loaded, plan: coverage.Plan) -> list[Launch]:
 
 
 def _run_backward(pos: Tensor, tri: Tensor, rast: Tensor, d_rast: Tensor | None, d_db: Tensor | None) -> Tensor:
-    pos, grad = _aligned(pos), torch.zeros_like(pos)
+    pos = _aligned(pos)
     d_rast, d_db = None if d_rast is None else _aligned(d_rast), None if d_db is None else _aligned(d_db)
     number = pos.device.index
-    template, launches = _gradients(PROGRAM.on(number), tuple(pos.shape), tri.shape[0], tuple(rast.shape[:3]))
+    program, stream = PROGRAM.on(number), current_stream(number)
+    template, launches = _gradients(program, pos.shape, tri.shape[0], rast.shape)
+    grad = program.zeros_like(pos, stream)
     params = _Gradient.from_buffer_copy(template)
     params.pos, params.tri, params.rast = pos.data_ptr(), tri.data_ptr(), rast.data_ptr()
     params.d_rast = None if d_rast is None else d_rast.data_ptr()
     params.d_db = None if d_db is None else d_db.data_ptr()
     params.grad = grad.data_ptr()
-    arguments, stream = parameters_of(params), current_stream(number)
+    arguments = parameters_of(params)
     for first, launch in launches:
         params.first = first
         launch(stream, arguments)
@@ -156,10 +158,10 @@ def _run_backward(pos: Tensor, tri: Tensor, rast: Tensor, d_rast: Tensor | None,
 
 @lru_cache(maxsize=64)
 def _gradients(
-    program: Loaded, shape: tuple[int, ...], faces: int, images: tuple[int, int, int]
+    program: Loaded, shape: tuple[int, ...], faces: int, rast: tuple[int, ...]
 ) -> tuple[bytes, list[tuple[int, Launch]]]:
     """Parameters but for addresses, and what launches `backward` over images from the first one given."""
-    count, height, width = images
+    count, height, width, _ = rast
     across = -(-width // _SIDE)
     params = _Gradient(
         stride=shape[-2] if len(shape) == 3 else 0,

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ....contract.types import Boundary, Filter
 from ....gpu.platforms import Launch
-from ....gpu.program import Loaded, Program, current_stream, parameters_of
+from ....gpu.program import Loaded, Program, SelfTest, current_stream, parameters_of
 from ...diff_interface import TextureWants
 from ...eager.diff import texture as eager
 from . import mipmaps as pyramids
@@ -26,23 +26,31 @@ from .mipmaps import MOST_DEEP, MOST_LEVELS, mipmaps, mipmaps_backward, zeros_li
 from .texture_check import compare, compare_gradients
 from .texture_programs import OWN, THREADS, TILE, Params, backward_program, edge_codes, forward_program
 
-__all__ = ["mipmaps", "mipmaps_backward", "reason_against", "texture", "texture_backward"]
+__all__ = [
+    "mipmapped",
+    "mipmapped_backward",
+    "mipmaps",
+    "mipmaps_backward",
+    "reason_against",
+    "texture",
+    "texture_backward",
+]
 
 Gradients = tuple["list[Tensor] | None", "Tensor | None", "Tensor | None", "Tensor | None"]
 
 _BOUNDARIES: tuple[Boundary, ...] = ("wrap", "clamp", "zero", "cube")
 
 
-def _forward(boundary: Boundary) -> Program:
-    return forward_program(boundary, lambda device: compare(_run, boundary, device))
+def _forward_test(boundary: Boundary) -> SelfTest:
+    return lambda device: compare(_run, boundary, device)
 
 
-def _backward(boundary: Boundary) -> Program:
-    return backward_program(boundary, lambda device: compare_gradients(_run_backward, boundary, device))
+def _backward_test(boundary: Boundary) -> SelfTest:
+    return lambda device: compare_gradients(_run_backward, boundary, device)
 
 
-FORWARD = {boundary: _forward(boundary) for boundary in _BOUNDARIES}
-BACKWARD = {boundary: _backward(boundary) for boundary in _BOUNDARIES}
+FORWARD = {boundary: forward_program(boundary, _forward_test(boundary)) for boundary in _BOUNDARIES}
+BACKWARD = {boundary: backward_program(boundary, _backward_test(boundary)) for boundary in _BOUNDARIES}
 
 
 def reason_against(device: torch.device) -> str:
@@ -65,7 +73,7 @@ def texture(
     program = FORWARD[boundary_mode]
     if _unsuited(levels, uv) or not _works(program, uv.device):
         return eager.texture(*arguments)
-    return program.attempt(uv.device, lambda: _run(*arguments), lambda: eager.texture(*arguments))
+    return program.attempt(uv.device, _run, eager.texture, *arguments)
 
 
 def texture_backward(
@@ -81,9 +89,50 @@ def texture_backward(
     """:class:`~rasterizer.backends.diff_interface.TextureBackward`, added up in any order; falls back likewise."""
     arguments = levels, uv, uv_da, bias, filter_mode, boundary_mode, d_out, wanted
     program = BACKWARD[boundary_mode]
-    if _unsuited(levels, uv) or not (_works(pyramids.PROGRAM, uv.device) and _works(program, uv.device)):
+    if _unsuited(levels, uv) or not _both_work(program, uv.device):
         return eager.texture_backward(*arguments)
-    return program.attempt(uv.device, lambda: _run_backward(*arguments), lambda: eager.texture_backward(*arguments))
+    return program.attempt(uv.device, _run_backward, eager.texture_backward, *arguments)
+
+
+def mipmapped(
+    tex: Tensor,
+    count: int,
+    uv: Tensor,
+    uv_da: Tensor | None,
+    bias: Tensor | None,
+    filter_mode: Filter,
+    boundary_mode: Boundary,
+) -> tuple[Tensor, object]:
+    """:class:`~rasterizer.backends.diff_interface.Mipmapped`; falls back likewise."""
+    arguments = tex, count, uv, uv_da, bias, filter_mode, boundary_mode
+    program = FORWARD[boundary_mode]
+    if _unsuited([tex], uv) or count >= MOST_LEVELS or not _both_work(program, uv.device):
+        return eager.mipmapped(*arguments)
+    return program.attempt(uv.device, _run_mipmapped, eager.mipmapped, *arguments)
+
+
+def mipmapped_backward(
+    tex: Tensor,
+    count: int,
+    uv: Tensor,
+    uv_da: Tensor | None,
+    bias: Tensor | None,
+    filter_mode: Filter,
+    boundary_mode: Boundary,
+    work: object,
+    d_out: Tensor,
+    wanted: TextureWants,
+) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
+    """:class:`~rasterizer.backends.diff_interface.MipmappedBackward`, added up in any order; falls back likewise."""
+    arguments = tex, count, uv, uv_da, bias, filter_mode, boundary_mode, work, d_out, wanted
+    program = BACKWARD[boundary_mode]
+    if _unsuited([tex], uv) or count >= MOST_LEVELS or not _both_work(program, uv.device):
+        return eager.mipmapped_backward(*arguments)
+    return program.attempt(uv.device, _run_mipmapped_backward, eager.mipmapped_backward, *arguments)
+
+
+def _both_work(program: Program, device: torch.device) -> bool:
+    return _works(pyramids.PROGRAM, device) and _works(program, device)
 
 
 def _works(program: Program, device: torch.device) -> bool:
@@ -120,6 +169,11 @@ class _Plan:
     out: tuple[int, ...]
     vectors: bool
     launch: Launch
+
+    def usable(self, levels: Sequence[Tensor]) -> list[Tensor]:
+        """Those that are read, on 16 bytes if they must."""
+        used = list(levels[: self.used])
+        return [aligned(level) for level in used] if self.vectors else used
 
 
 @lru_cache(maxsize=64)
@@ -160,16 +214,13 @@ def _plan(
 
 
 def _prepared(
-    plan: _Plan, levels: Sequence[Tensor], uv: Tensor, uv_da: Tensor | None, bias: Tensor | None
+    plan: _Plan, addresses: Sequence[int], uv: Tensor, uv_da: Tensor | None, bias: Tensor | None
 ) -> tuple[ctypes.Structure, list[Tensor]]:
     """Parameters that say where the inputs are, and what must live until the launch."""
-    used = list(levels[: plan.used])
-    if plan.vectors:
-        used = [aligned(level) for level in used]
     params = Params.from_buffer_copy(plan.template)
-    params.levels[: plan.used] = [level.data_ptr() for level in used]
-    kept = [*used, aligned(uv)]
-    params.uv = kept[-1].data_ptr()
+    params.levels[: plan.used] = addresses[: plan.used]
+    kept = [aligned(uv)]
+    params.uv = kept[0].data_ptr()
     if plan.used > 1:
         if uv_da is not None:
             kept.append(aligned(uv_da))
@@ -187,13 +238,33 @@ def _run(
     filter_mode: Filter,
     boundary_mode: Boundary,
 ) -> Tensor:
-    number = uv.device.index
-    program = FORWARD[boundary_mode].on(number)
-    plan = _plan(program, "sample", levels[0].shape, len(levels), uv.shape, filter_mode)
+    plan = _plan(
+        FORWARD[boundary_mode].on(uv.device.index), "sample", levels[0].shape, len(levels), uv.shape, filter_mode
+    )
+    used = plan.usable(levels)
+    return _sample(plan, [level.data_ptr() for level in used], uv, uv_da, bias)
+
+
+def _run_mipmapped(
+    tex: Tensor,
+    count: int,
+    uv: Tensor,
+    uv_da: Tensor | None,
+    bias: Tensor | None,
+    filter_mode: Filter,
+    boundary_mode: Boundary,
+) -> tuple[Tensor, Tensor]:
+    plan = _plan(FORWARD[boundary_mode].on(uv.device.index), "sample", tex.shape, count + 1, uv.shape, filter_mode)
+    (tex,) = plan.usable([tex])
+    buffer, addresses = pyramids.make_pyramid(tex, count)
+    return _sample(plan, addresses, uv, uv_da, bias), buffer
+
+
+def _sample(plan: _Plan, addresses: Sequence[int], uv: Tensor, uv_da: Tensor | None, bias: Tensor | None) -> Tensor:
     out = uv.new_empty(plan.out)
-    params, kept = _prepared(plan, levels, uv, uv_da, bias)
+    params, kept = _prepared(plan, addresses, uv, uv_da, bias)
     params.out = out.data_ptr()
-    plan.launch(current_stream(number), parameters_of(params))
+    plan.launch(current_stream(uv.device.index), parameters_of(params))
     return out
 
 
@@ -207,20 +278,64 @@ def _run_backward(
     d_out: Tensor,
     wanted: TextureWants,
 ) -> Gradients:
-    number = uv.device.index
-    program = BACKWARD[boundary_mode].on(number)
+    program = BACKWARD[boundary_mode].on(uv.device.index)
     plan = _plan(program, "backward", levels[0].shape, len(levels), uv.shape, filter_mode)
-    params, kept = _prepared(plan, levels, uv, uv_da, bias)
+    used = plan.usable(levels)
     d_levels = zeros_like_levels(levels[0], len(levels) - 1) if wanted.levels else None
+    to = None if d_levels is None else [each.data_ptr() for each in d_levels]
+    others = _pull_back(plan, [level.data_ptr() for level in used], uv, uv_da, bias, d_out, wanted, to)
+    return d_levels, *others
+
+
+def _run_mipmapped_backward(
+    tex: Tensor,
+    count: int,
+    uv: Tensor,
+    uv_da: Tensor | None,
+    bias: Tensor | None,
+    filter_mode: Filter,
+    boundary_mode: Boundary,
+    work: object,
+    d_out: Tensor,
+    wanted: TextureWants,
+) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
+    program = BACKWARD[boundary_mode].on(uv.device.index)
+    plan = _plan(program, "backward", tex.shape, count + 1, uv.shape, filter_mode)
+    (tex,) = plan.usable([tex])
+    addresses = pyramids.addresses_of_pyramid(tex, count, work)
+    if addresses is None:  # work of PyTorch's operators
+        work, addresses = pyramids.make_pyramid(tex, count)
+    base = buffer = to = None
+    if wanted.levels:
+        base, buffer, to = pyramids.zero_pyramid(tex, count)
+    others = _pull_back(plan, addresses, uv, uv_da, bias, d_out, wanted, to)
+    if base is not None and to is not None:
+        pyramids.add_levels(base, count, to)
+    del buffer, work  # lived until all was launched
+    return base, *others
+
+
+def _pull_back(
+    plan: _Plan,
+    addresses: Sequence[int],
+    uv: Tensor,
+    uv_da: Tensor | None,
+    bias: Tensor | None,
+    d_out: Tensor,
+    wanted: TextureWants,
+    to: Sequence[int] | None,
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """Gradients of ``uv``, ``uv_da`` and ``bias``; those of levels are added to what lies at addresses ``to``."""
+    params, kept = _prepared(plan, addresses, uv, uv_da, bias)
     d_uv = torch.empty_like(uv) if wanted.uv else None
     d_da = torch.empty_like(uv_da) if wanted.uv_da and uv_da is not None else None
     d_bias = torch.empty_like(bias) if wanted.bias and bias is not None else None
     kept.append(aligned(d_out) if plan.vectors else d_out)
     params.d_out = kept[-1].data_ptr()
-    if d_levels is not None:
-        params.gradients[: plan.used] = [each.data_ptr() for each in d_levels[: plan.used]]
+    if to is not None:
+        params.gradients[: plan.used] = to[: plan.used]
     params.d_uv, params.d_da, params.d_bias = (
         None if each is None else each.data_ptr() for each in (d_uv, d_da, d_bias)
     )
-    plan.launch(current_stream(number), parameters_of(params))
-    return d_levels, d_uv, d_da, d_bias
+    plan.launch(current_stream(uv.device.index), parameters_of(params))
+    return d_uv, d_da, d_bias

@@ -64,15 +64,15 @@ reason_against = PROGRAM.reason_against
 def topology(tri: Tensor, vertices: int) -> Tensor:
     """:class:`~rasterizer.backends.diff_interface.Topology`; falls back to PyTorch's operators for what the kernels do
     not suit, and when a launch fails."""
-    if not 0 < len(tri) <= _MOST:
+    if not 0 < tri.shape[0] <= _MOST:
         return by_operators(tri, vertices)
-    return PROGRAM.attempt(tri.device, lambda: _run(tri, vertices), lambda: by_operators(tri, vertices))
+    return PROGRAM.attempt(tri.device, _run, by_operators, tri, vertices)
 
 
 def _run(tri: Tensor, vertices: int) -> Tensor:
     number, sides = tri.device.index, tri.numel()
     program = PROGRAM.on(number)
-    buckets = len(tri) * 4 // _BUCKET + 1
+    buckets = tri.shape[0] * 4 // _BUCKET + 1
     room = buckets * _BUCKET  # a quarter stays free even where no two triangles share an edge
     table = torch.full((2 * room + 1,), -1, dtype=torch.int64, device=tri.device)
     result = torch.empty_like(tri)
