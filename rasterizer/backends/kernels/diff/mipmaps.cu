@@ -4,11 +4,11 @@
 //   spread_N   adds to the gradient of such a tile what the gradients of all coarser levels give it
 //   clear      makes gradients 0
 //
-// N channels at once, of any multiple of N. Blocks: x and y count tiles, z images (faces, too) times groups of channels.
-// A side of length 1 stays: its one texel is then both of a pair, which makes the average of one of two.
+// N channels at once, of any multiple of N. Blocks: x and y count tiles, z images (faces, too) times groups of
+// channels. A side of length 1 stays: its one texel is then both of a pair, which makes the average of one of two.
 //
-// Shared memory has what is above a tile, level by level, as rows of floats (row, column, channel), so that neighbouring
-// threads have neighbouring floats.
+// Shared memory has what is above a tile, level by level, as rows of floats (row, column, channel), so that
+// neighbouring threads have neighbouring floats.
 
 #define ABOVE (TILE * TILE / 3)  // texels of levels 1 to STEPS
 
@@ -118,7 +118,8 @@ template <int N> __device__ inline float gather_above(const Params& p, u32 chann
     float sum = 0.0f;
     for (u32 level = p.count; level >= STEPS; level--) {
         Tile<N> tile(p, level);
-        u32 x = min(blockIdx.x >> (level - STEPS), tile.wide - 1), y = min(blockIdx.y >> (level - STEPS), tile.high - 1);
+        u32 x = min(blockIdx.x >> (level - STEPS), tile.wide - 1);
+        u32 y = min(blockIdx.y >> (level - STEPS), tile.high - 1);
         float value = __ldg(tile.own + ((u64)y * tile.wide + x) * p.channels + channel);
         sum = level < p.count ? value + sum * share_of(p, level) : value;
     }
@@ -200,6 +201,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) clear(Params p) {
     u64 count = p.deep * side_at(p.width, blockIdx.y) * side_at(p.height, blockIdx.y);
     u64 step = (u64)gridDim.x * THREADS, at = (u64)blockIdx.x * THREADS + threadIdx.x;
     float* level = p.levels[blockIdx.y];
-    for (u64 n = at; n < count / 4; n += step) ((float4*)level)[n] = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
-    if (at < count % 4) level[count / 4 * 4 + at] = 0.0f;
+    u64 fours = (u64)level % 16 ? 0 : count / 4;
+    for (u64 n = at; n < fours; n += step) ((float4*)level)[n] = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+    for (u64 n = 4 * fours + at; n < count; n += step) level[n] = 0.0f;
 }

@@ -221,7 +221,10 @@ def zero_pyramid(tex: Tensor, levels: int) -> tuple[Tensor, Tensor, list[int]]:
 
 
 def zeros_like_levels(tex: Tensor, levels: int) -> list[Tensor]:
-    """Zeros shaped like ``tex`` and so many levels above it; see :func:`zero_pyramid`."""
-    base, buffer, _ = zero_pyramid(tex, levels)
-    plan = _pyramid(PROGRAM.on(tex.device.index), tex.shape, levels)
-    return [base, *(buffer.as_strided(*place) for place in plan.levels)]
+    """Zeros shaped like ``tex`` and so many levels above it, see :func:`zero_pyramid`; each with memory of its own, as
+    operators must not return views of one another."""
+    number = tex.device.index
+    plan = _pyramid(PROGRAM.on(number), tex.shape, levels)
+    made = [torch.empty_like(tex), *(tex.new_empty(shape) for shape, _, _ in plan.levels)]
+    _launch(plan.clear, plan.params, [level.data_ptr() for level in made], number)
+    return made

@@ -14,7 +14,8 @@ template <int C> __device__ inline void filter(
     for (int c = 0; c < Some<C>::N; c++) {
         float four[4] = {texel[0][c], texel[1][c], texel[2][c], texel[3][c]};
         fill(look.taps, four);
-        float upper = fmaf(look.across, four[1] - four[0], four[0]), lower = fmaf(look.across, four[3] - four[2], four[2]);
+        float upper = fmaf(look.across, four[1] - four[0], four[0]);
+        float lower = fmaf(look.across, four[3] - four[2], four[2]);
         value[c] = fmaf(look.down, lower - upper, upper);
     }
 }
@@ -24,9 +25,10 @@ template <int C> __device__ inline void look_up(const Params& p) {
     if (!own_pixel(p, pixel)) return;
     const u32 channels = C ? C : p.channels;
     float* out = p.out + pixel * channels;
+    Input input = input_at(p, pixel);
     Place place;
-    bool found = place_of(p, pixel, place);
-    float level = level_at(p, place, pixel), nothing = nothing_at(place);
+    bool found = place_of(p, input.point, place);
+    float level = level_at(p, place, input), nothing = nothing_at(place);
     found &= nothing == nothing;
     u32 fine = (u32)level;
     float part = level - (float)fine;
@@ -58,7 +60,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) nearest(Params p) {
     u64 pixel;
     if (!own_pixel(p, pixel)) return;
     Place place;
-    bool found = place_of(p, pixel, place);
+    bool found = place_of(p, point_at(p, pixel), place);
     int i = inside(nearest_to(place.s, p.width), p.width), j = inside(nearest_to(place.t, p.height), p.height);
     found &= i >= 0 && j >= 0;
     u64 image = (u64)blockIdx.z * FACES + face_of(place);

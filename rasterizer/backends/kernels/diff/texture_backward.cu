@@ -4,9 +4,9 @@
 //   backward_C   with C channels
 //   backward     with any number of them, four at a time
 //
-// A texel is read by many pixels, mostly neighbours, so its gradient is a sum of many numbers. Most of it is summed up in
-// shared memory, from where one atomic a block goes to each texel. The texels that a block's pixels read at a level lie
-// in a rectangle: a Rect. As many of these as fit lie in the pool; whatever lies elsewhere goes to memory directly:
+// A texel is read by many pixels, mostly neighbours, so its gradient is a sum of many numbers. Most of it is summed up
+// in shared memory, from where one atomic a block goes to each texel. The texels that a block's pixels read at a level
+// lie in a rectangle: a Rect. As many of these as fit lie in the pool; whatever lies elsewhere goes to memory directly:
 //
 //   - rectangles that are too large, of pixels that lie far apart on the texture;
 //   - pixels that lie on another face of a cube map than the reference, which is any of the block's pixels.
@@ -14,34 +14,34 @@
 // Rects are parts of the grid that goes on beyond the texture. Where that begins again, the rectangle does not end:
 // pixels are taken to lie less than half a texture from the reference. What its texels are is told when they are added.
 //
-// Two threads of a group of 32 that add to one float wait for each other. So threads work on pixels that lie apart, which
-// they get from each other; and where a block's pixels share a few cells, groups sum up what they have for each cell.
+// Two threads of a group of 32 that add to one float wait for each other. So threads work on pixels that lie apart,
+// which they get from each other; and where a block's pixels share a few cells, groups sum up what they have for each.
 
 #define GROUPS (THREADS / 32)
 #define FINE 1048576.0f  // steps that bounds are told in, of a coordinate of 1
 
 struct Rect {
-    int i, j, left, top;  // of its first texel; the last two as start_at() tells them
-    u32 wide, high, start;  // in texels of the pool
-    u32 fits;
+    int i, j, left, top;    // of its first texel; the last two as start_at() tells them
+    u32 wide, high, start;  // in texels, and where it begins in the pool
+    bool fits;
 };
 
 template <int N> struct Shared {
     enum { PLANE = POOL / N, SLOTS = GROUPS * 33 + 4 };
-    float pool[N][PLANE];  // a plane a channel
-    float s[SLOTS], t[SLOTS], level[SLOTS], upstream[N][SLOTS];  // of pixels; the level is -1 where there is none
+    float pool[N][PLANE];                                        // a plane a channel
+    float s[SLOTS], t[SLOTS], level[SLOTS], upstream[N][SLOTS];  // of pixels; level is -1 where there is no gradient
     u32 face[FACES > 1 ? SLOTS : 1];
     float reference_s, reference_t;
     u32 reference_face;
     int bounds[4];  // -s, s, -t and t at most, in steps
     u32 levels;     // bits for those that are read
-    u32 texels;     // of the pool, that are used
+    u32 texels;     // of the pool that are used
     u32 cells;      // of the rectangles in the pool
     Rect rects[MOST_LEVELS];
 };
 
-// Where a thread's own pixel lies, and one that lies apart from those of its group: two or four columns and rows. Neither
-// way do two threads of a group meet in a memory bank.
+// Where a thread's own pixel lies, and the one it works on if they are to lie apart: four columns or two rows from any
+// other of its group. Neither way do two threads of a group meet in a memory bank.
 __device__ inline u32 slot_of(u32 group, u32 place) { return group * 33 + (group >> 2) * 4 + place; }
 __device__ inline u32 own_slot() { return slot_of(threadIdx.x / 32, threadIdx.x & 31u); }
 __device__ inline u32 apart_slot() {
@@ -78,7 +78,7 @@ __device__ inline Cell read_at(const Params& p, float s, float t, u32 wide, u32 
 }
 
 // Finds what the block's pixels read; `mine` says whether the calling thread's is one of those that count.
-template <int N> __device__ inline void bound(const Params& p, Shared<N>& shared, float s, float t, float level, bool mine) {
+template <int N> __device__ inline void bound(Shared<N>& shared, float s, float t, float level, bool mine) {
     const int none = -(1 << 30);
     float along_s = s - turns(s, shared.reference_s), along_t = t - turns(t, shared.reference_t);
     int step_s = (int)floorf(along_s * FINE), step_t = (int)floorf(along_t * FINE);
@@ -133,7 +133,8 @@ struct Share {
 };
 
 // What the pixel in a slot adds at its finer level, or at its coarser one; false if nothing.
-template <int N> __device__ inline bool share_of(const Params& p, const Shared<N>& shared, u32 slot, bool coarse, Share& share) {
+template <int N> __device__ inline bool share_of(
+    const Params& p, const Shared<N>& shared, u32 slot, bool coarse, Share& share) {
     float level = shared.level[slot];
     if (level < 0.0f) return false;
     u32 fine = (u32)level;
@@ -160,7 +161,8 @@ template <int N> __device__ inline u32 place_in_pool(const Shared<N>& shared, u3
 }
 
 // Adds some channels of a texel in memory.
-template <int C> __device__ inline void add_row(const Params& p, float* row, u32 count, float weight, const float (&d)[Some<C>::N]) {
+template <int C> __device__ inline void add_row(
+    const Params& p, float* row, u32 count, float weight, const float (&d)[Some<C>::N]) {
 #if VECTOR_ATOMICS && __CUDA_ARCH__ >= 900 && __CUDACC_VER_MAJOR__ * 100 + __CUDACC_VER_MINOR__ >= 1201
     if (C == 4 || (C == 0 && p.whole)) {
         atomicAdd((float4*)row, make_float4(weight * d[0], weight * d[1], weight * d[2], weight * d[3]));
@@ -262,7 +264,7 @@ template <int C> __device__ inline void scatter(
     shared.s[slot] = place.s, shared.t[slot] = place.t, shared.level[slot] = mine ? level : -1.0f;
     if (FACES > 1) shared.face[slot] = face_of(place);
     bool counts = mine && (FACES == 1 || face_of(place) == shared.reference_face);
-    bound(p, shared, place.s, place.t, level, counts);
+    bound(shared, place.s, place.t, level, counts);
     __syncthreads();
     if (threadIdx.x < 32) lay_out(p, shared);
     __syncthreads();
@@ -313,14 +315,20 @@ template <int C> __device__ inline void slopes(
         by_level = coarse ? value - by_level : value;
     }
     if (!(part > 0.0f)) by_level = 0.0f;
-    bool levels = p.da && p.blend && p.count > 1;
-    float4 by_reach = levels ? level_backward(p, reach_of(p, place, pixel), by_level) : zeros();
-    give(p, place, pixel, by_s, by_t, levels, by_reach);
+    bool levels = p.da && p.blend;
+    Reach reach = {};
+    float4 by_footprint = zeros();
+    if (levels) {
+        reach = reach_at(p, pixel);  // again, from the cache: registers are short
+        by_footprint = level_backward(p, footprint_of(place, reach), by_level);
+    }
+    give(p, place, reach, pixel, by_s, by_t, levels, by_footprint);
     if (p.d_bias) STREAM(p.d_bias + pixel, by_level);
 }
 
 __device__ inline void no_slopes(const Params& p, const Place& place, u64 pixel) {
-    give(p, place, pixel, 0.0f, 0.0f, false, zeros());
+    Reach reach = {};
+    give(p, place, reach, pixel, 0.0f, 0.0f, false, zeros());
     if (p.d_bias) STREAM(p.d_bias + pixel, 0.0f);
 }
 
@@ -333,11 +341,12 @@ template <int C> __device__ inline void pull_back(const Params& p) {
     float d[N] = {}, level = 0.0f;
     Place place = {};
     if (inside) {
-        // Everything that is read of a pixel is asked for at once.
-        bool found = place_of(p, pixel, place);
-        level = level_at(p, place, pixel);
+        if (C) load<C>(p, p.d_out + pixel * channels, channels, d);
+        Input input = input_at(p, pixel);
+        bool found = place_of(p, input.point, place);
+        level = level_at(p, place, input);
         for (u32 first = 0; first < channels && !mine; first += N) {
-            load<C>(p, p.d_out + pixel * channels + first, channels - first, d);
+            if (!C) load<C>(p, p.d_out + pixel * channels + first, channels - first, d);
             for (int c = 0; c < N; c++) mine |= d[c] != 0.0f;
         }
         mine &= found;

@@ -41,10 +41,14 @@ def compare_gradients(run: Callable[..., Any], boundary: Boundary, device: torch
         out = eager.texture(*arguments)
         none = torch.arange(uv[..., 0].numel(), device=device).view(uv.shape[:3]) % 5 < 2  # a pixel without gradient
         d_out = (out + 0.5).masked_fill(none[..., None] | ~out.isfinite(), 0.0)
-        found, expected = (way(*arguments, d_out, wanted) for way in (run, eager.texture_backward))
-        for one, other in zip((*(found[0] or ()), *found[1:]), (*(expected[0] or ()), *expected[1:]), strict=True):
-            if one is not None:
-                _check("gradients", arguments, one, other)
+        found, expected = (_flat(way(*arguments, d_out, wanted)) for way in (run, eager.texture_backward))
+        for one, other in zip(found, expected, strict=True):
+            _check("gradients", arguments, one, other)
+
+
+def _flat(gradients: Any) -> list[Tensor]:
+    levels, *others = gradients
+    return [*levels, *(each for each in others if each is not None)]
 
 
 def _check(what: str, arguments: Arguments, found: Tensor, expected: Tensor) -> None:

@@ -4,6 +4,25 @@
 #define FACES 6
 #define FULL 4  // blocks for whose registers there is room
 
+struct Point {  // a row of uv
+    float x, y, z;
+};
+struct Reach {  // a row of uv_da: x, y and z, each by X and Y
+    float2 x, y, z;
+};
+
+__device__ inline Point point_at(const Params& p, u64 pixel) {
+    const float* row = p.uv + pixel * 3;
+    Point point = {row[0], row[1], row[2]};
+    return point;
+}
+
+__device__ inline Reach reach_at(const Params& p, u64 pixel) {
+    const float2* row = (const float2*)p.da + pixel * 3;
+    Reach reach = {row[0], row[1], row[2]};
+    return reach;
+}
+
 struct Place {
     float s, t;  // on the face, 0..1
     u32 face;
@@ -42,10 +61,9 @@ __device__ inline float reciprocal_below(float value) {
     return fmaf(found, value, -1.0f) > 0.0f ? __uint_as_float(__float_as_uint(found) - 1u) : found;
 }
 
-// Where a pixel's direction meets the cube; false if it is none.
-__device__ inline bool place_of(const Params& p, u64 pixel, Place& place) {
-    const float* uv = p.uv + pixel * 3;
-    float x = uv[0], y = uv[1], z = uv[2];
+// Where a direction meets the cube; false if it is none.
+__device__ inline bool place_of(const Params&, Point uv, Place& place) {
+    float x = uv.x, y = uv.y, z = uv.z;
     float size = fmaxf(fmaxf(fabsf(x), fabsf(y)), fabsf(z));
     bool usable = (x - x) + (y - y) + (z - z) == 0.0f && 1.0f / size < INFINITE;
     if (!usable) x = 1.0f, y = 0.0f, z = 0.0f;
@@ -63,19 +81,22 @@ __device__ inline bool place_of(const Params& p, u64 pixel, Place& place) {
 
 __device__ inline float nothing_at(const Place&) { return 0.0f; }
 
-// What |m|, sc and tc change by in X, or in Y with `by` 1.
-__device__ inline Along moved(const Params& p, const Place& place, u64 pixel, u32 by) {
-    const float* da = p.da + pixel * 6 + by;
-    return to_face(place.face / 2, place.sign, da[0], da[2], da[4]);
+// What |m|, sc and tc change by in X, or in Y.
+__device__ inline Along moved_x(const Place& place, const Reach& reach) {
+    return to_face(place.face / 2, place.sign, reach.x.x, reach.y.x, reach.z.x);
+}
+__device__ inline Along moved_y(const Place& place, const Reach& reach) {
+    return to_face(place.face / 2, place.sign, reach.x.y, reach.y.y, reach.z.y);
 }
 
-__device__ inline float4 reach_of(const Params& p, const Place& place, u64 pixel) {
-    Along x = moved(p, place, pixel, 0), y = moved(p, place, pixel, 1);
+// ds/dX, ds/dY, dt/dX and dt/dY on the face.
+__device__ inline float4 footprint_of(const Place& place, const Reach& reach) {
+    Along x = moved_x(place, reach), y = moved_y(place, reach);
     float half = place.over * 0.5f;
-    float4 reach = make_float4(
+    float4 found = make_float4(
         (x.sc - place.p * x.m) * half, (y.sc - place.p * y.m) * half,
         (x.tc - place.q * x.m) * half, (y.tc - place.q * y.m) * half);
-    return are_finite(reach) ? reach : zeros();
+    return are_finite(found) ? found : zeros();
 }
 
 __device__ inline void between(float s, u32 side, int& low, float& part) {
@@ -112,7 +133,8 @@ __device__ inline Taps taps_at(const Params& p, const Cell& cell, u32 face, u32 
     taps.missing = 0;
     if (cell.i >= 0 && cell.j >= 0 && cell.i + 1 < (int)side && cell.j + 1 < (int)side) {
         u64 first = texel_at(p, face, cell.i, cell.j, side);
-        taps.index[0] = first, taps.index[1] = first + 1, taps.index[2] = first + side, taps.index[3] = first + side + 1;
+        taps.index[0] = first, taps.index[1] = first + 1;
+        taps.index[2] = first + side, taps.index[3] = first + side + 1;
         return taps;
     }
     for (int k = 0; k < 4; k++) {
@@ -165,28 +187,30 @@ __device__ inline Along slide_backward(const Place& place, float s, float t) {
     return along;
 }
 
-// Gradient of the direction from that of what the pixel covers, with `da` held fast.
-__device__ inline float3 turn_backward(const Params& p, const Place& place, u64 pixel, float4 by_reach) {
+// Adds to the gradient of |m|, sc and tc what comes from the footprint in X, or in Y, with `change` held fast.
+__device__ inline void add_turn(const Place& place, const Along& change, float s, float t, Along& sum) {
+    sum.m -= (change.sc - 2.0f * place.p * change.m) * s + (change.tc - 2.0f * place.q * change.m) * t;
+    sum.sc -= change.m * s, sum.tc -= change.m * t;
+}
+
+__device__ inline float3 turn_backward(const Place& place, const Reach& reach, float4 by_footprint) {
     Along sum = {0.0f, 0.0f, 0.0f};
-    for (u32 by = 0; by < 2; by++) {
-        Along change = moved(p, place, pixel, by);
-        float s = by ? by_reach.y : by_reach.x, t = by ? by_reach.w : by_reach.z;
-        sum.m -= (change.sc - 2.0f * place.p * change.m) * s + (change.tc - 2.0f * place.q * change.m) * t;
-        sum.sc -= change.m * s, sum.tc -= change.m * t;
-    }
+    add_turn(place, moved_x(place, reach), by_footprint.x, by_footprint.z, sum);
+    add_turn(place, moved_y(place, reach), by_footprint.y, by_footprint.w, sum);
     float scale = 0.5f * place.over * place.over;
     sum.m *= scale, sum.sc *= scale, sum.tc *= scale;
     return from_face(place.face / 2, place.sign, sum);
 }
 
-// Gradients of a pixel, from those of its place on the face and, if its level follows from it, of what it covers.
+// Gradients of a pixel from those of its place and, where its level follows from it, of its footprint.
 __device__ inline void give(
-    const Params& p, const Place& place, u64 pixel, float by_s, float by_t, bool levels, float4 by_reach) {
+    const Params& p, const Place& place, const Reach& reach, u64 pixel, float by_s, float by_t, bool levels,
+    float4 by_footprint) {
     u32 axis = place.face / 2;
     float3 v = from_face(axis, place.sign, slide_backward(place, by_s, by_t));
     v.x = finite_or_0(v.x), v.y = finite_or_0(v.y), v.z = finite_or_0(v.z);
     if (levels) {
-        float3 turned = turn_backward(p, place, pixel, by_reach);
+        float3 turned = turn_backward(place, reach, by_footprint);
         v.x += finite_or_0(turned.x), v.y += finite_or_0(turned.y), v.z += finite_or_0(turned.z);
     }
     if (p.d_uv) {
@@ -194,8 +218,8 @@ __device__ inline void give(
         STREAM(d_uv, v.x), STREAM(d_uv + 1, v.y), STREAM(d_uv + 2, v.z);
     }
     if (!p.d_da) return;
-    float3 x = from_face(axis, place.sign, slide_backward(place, by_reach.x, by_reach.z));
-    float3 y = from_face(axis, place.sign, slide_backward(place, by_reach.y, by_reach.w));
+    float3 x = from_face(axis, place.sign, slide_backward(place, by_footprint.x, by_footprint.z));
+    float3 y = from_face(axis, place.sign, slide_backward(place, by_footprint.y, by_footprint.w));
     float* d_da = p.d_da + pixel * 6;
     stream2(d_da, finite_or_0(x.x), finite_or_0(y.x));
     stream2(d_da + 2, finite_or_0(x.y), finite_or_0(y.y));

@@ -5,6 +5,12 @@
 #define FACES 1
 #define FULL (BOUNDARY == ZERO ? 6 : 8)  // blocks for whose registers there is room
 
+typedef float2 Point;  // a row of uv
+typedef float4 Reach;  // a row of uv_da
+
+__device__ inline Point point_at(const Params& p, u64 pixel) { return ((const float2*)p.uv)[pixel]; }
+__device__ inline Reach reach_at(const Params& p, u64 pixel) { return ((const float4*)p.da)[pixel]; }
+
 struct Place {
     float s, t;  // 0..1; with ZERO -1..2
     bool lost;   // with ZERO: it is no number, and nor is the result
@@ -22,8 +28,7 @@ __device__ inline float confined(float s, bool nearest) {
 }
 
 // Where a pixel lies; false if it lies nowhere.
-__device__ inline bool place_of(const Params& p, u64 pixel, Place& place) {
-    float2 uv = ((const float2*)p.uv)[pixel];
+__device__ inline bool place_of(const Params& p, Point uv, Place& place) {
     place.s = confined(uv.x, p.nearest), place.t = confined(uv.y, p.nearest);
     place.lost = BOUNDARY == ZERO && !((uv.x - uv.x) + (uv.y - uv.y) == 0.0f);
     return true;
@@ -31,7 +36,8 @@ __device__ inline bool place_of(const Params& p, u64 pixel, Place& place) {
 
 __device__ inline float nothing_at(const Place& place) { return place.lost ? NO_NUMBER : 0.0f; }
 
-__device__ inline float4 reach_of(const Params& p, const Place&, u64 pixel) { return ((const float4*)p.da)[pixel]; }
+// ds/dX, ds/dY, dt/dX and dt/dY.
+__device__ inline float4 footprint_of(const Place&, const Reach& reach) { return reach; }
 
 __device__ inline void between(float s, u32 side, int& low, float& part) {
     float at = fmaf(s, (float)side, -0.5f);
@@ -100,9 +106,9 @@ __device__ inline void add_beyond(
     if (i >= 0 && j >= 0) atomicAdd(level + (u64)((u32)j * wide + (u32)i) * channels, value);
 }
 
-// Gradients of a pixel, from those of its place and of what it covers.
+// Gradients of a pixel from those of its place and, where its level follows from it, of its footprint.
 __device__ inline void give(
-    const Params& p, const Place&, u64 pixel, float by_s, float by_t, bool, float4 by_reach) {
+    const Params& p, const Place&, const Reach&, u64 pixel, float by_s, float by_t, bool, float4 by_footprint) {
     if (p.d_uv) stream2(p.d_uv + pixel * 2, by_s, by_t);
-    if (p.d_da) stream4(p.d_da + pixel * 4, by_reach.x, by_reach.y, by_reach.z, by_reach.w);
+    if (p.d_da) stream4(p.d_da + pixel * 4, by_footprint.x, by_footprint.y, by_footprint.z, by_footprint.w);
 }

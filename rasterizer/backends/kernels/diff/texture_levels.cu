@@ -5,8 +5,8 @@
 
 __device__ inline u32 side_at(u32 side, u32 level) { return max(side >> level, 1u); }
 
-// A place between four texels of a grid that goes on beyond the texture: those in columns i, i + 1 and rows j, j + 1, and
-// how far it lies from the first column and row to the second.
+// A place between four texels of a grid that goes on beyond the texture: those in columns i, i + 1 and rows j, j + 1;
+// and how far it lies from the first column and row to the second.
 struct Cell {
     int i, j;
     float across, down;
@@ -23,11 +23,11 @@ struct Ellipse {
     float sx, sy, tx, ty, middle, half, cross, length;
 };
 
-// What a pixel covers of the texture, from ds/dX, ds/dY, dt/dX and dt/dY.
-__device__ inline Ellipse ellipse_of(const Params& p, float4 reach) {
+// What a pixel covers of the texture. A footprint is ds/dX, ds/dY, dt/dX and dt/dY.
+__device__ inline Ellipse ellipse_of(const Params& p, float4 footprint) {
     Ellipse e;
     float wide = (float)p.width, high = (float)p.height;
-    e.sx = reach.x * wide, e.sy = reach.y * wide, e.tx = reach.z * high, e.ty = reach.w * high;
+    e.sx = footprint.x * wide, e.sy = footprint.y * wide, e.tx = footprint.z * high, e.ty = footprint.w * high;
     float across = e.sx * e.sx + e.tx * e.tx, down = e.sy * e.sy + e.ty * e.ty;
     e.cross = e.sx * e.sy + e.tx * e.ty;
     e.half = (across - down) * 0.5f, e.middle = (across + down) * 0.5f;
@@ -46,16 +46,16 @@ __device__ inline float logarithm(float value) {
 #endif
 }
 
-// Level that a pixel's reach asks for; it may be outside the pyramid.
-__device__ inline float level_of(const Params& p, float4 reach) {
-    Ellipse e = ellipse_of(p, reach);
+// Level that a footprint asks for; it may be outside the pyramid.
+__device__ inline float level_of(const Params& p, float4 footprint) {
+    Ellipse e = ellipse_of(p, footprint);
     return 0.5f * logarithm(e.middle + e.length);
 }
 
-// Whether a pixel covers so little that it reads level 0, whose logarithm it is spared.
-__device__ inline bool is_small(const Params& p, float4 reach) {
-    float sx = reach.x * (float)p.width, sy = reach.y * (float)p.width;
-    float tx = reach.z * (float)p.height, ty = reach.w * (float)p.height;
+// Whether a footprint is so small that it asks for level 0; the logarithm is then spared.
+__device__ inline bool is_small(const Params& p, float4 footprint) {
+    float sx = footprint.x * (float)p.width, sy = footprint.y * (float)p.width;
+    float tx = footprint.z * (float)p.height, ty = footprint.w * (float)p.height;
     return (sx * sx + tx * tx) + (sy * sy + ty * ty) <= 1.0f;
 }
 
@@ -67,9 +67,9 @@ __device__ inline float finite_or_0(float value) { return value - value == 0.0f 
 
 __device__ inline float4 zeros() { return make_float4(0.0f, 0.0f, 0.0f, 0.0f); }
 
-// Gradient of `reach` from that of its level; 0 where a circle has no longer axis.
-__device__ inline float4 level_backward(const Params& p, float4 reach, float upstream) {
-    Ellipse e = ellipse_of(p, reach);
+// Gradient of a footprint from that of its level; 0 where a circle has no longer axis.
+__device__ inline float4 level_backward(const Params& p, float4 footprint, float upstream) {
+    Ellipse e = ellipse_of(p, footprint);
     float scale = upstream * HALF_PER_LN2 / (e.length * (e.length + e.middle));
     float wide = scale * (float)p.width, high = scale * (float)p.height;
     float more = e.length + e.half, less = e.length - e.half;

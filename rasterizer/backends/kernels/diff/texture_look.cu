@@ -1,6 +1,6 @@
-// Pixels that look up a texture. Blocks: x and y count tiles of TILE x TILE pixels, z images. Each group of 32 threads has
-// 8 x 4 of them, which mostly read the same few lines of memory. Of images that are narrow or low a block has THREADS
-// pixels in their order in memory (Params.flat).
+// Pixels that look up a texture. Blocks: x and y count tiles of TILE x TILE pixels, z images. Each group of 32 threads
+// has 8 x 4 of them, which mostly read the same few lines of memory. Of images that are narrow or low a block has
+// THREADS pixels in their order in memory (Params.flat).
 
 // The calling thread's pixel; false if it lies outside the image.
 __device__ inline bool own_pixel(const Params& p, u64& pixel) {
@@ -13,16 +13,30 @@ __device__ inline bool own_pixel(const Params& p, u64& pixel) {
     return x < p.columns && y < p.rows;
 }
 
+// What is read of a pixel, asked for at once before any of it is waited for.
+struct Input {
+    Point point;
+    Reach reach;
+    float bias;
+};
+
+__device__ inline Input input_at(const Params& p, u64 pixel) {
+    Input input;
+    input.point = point_at(p, pixel);
+    if (p.da) input.reach = reach_at(p, pixel);
+    input.bias = p.bias ? p.bias[pixel] : 0.0f;
+    return input;
+}
+
 // The level that a pixel reads; its fraction is what the next coarser one counts for.
-__device__ inline float level_at(const Params& p, const Place& place, u64 pixel) {
-    if (p.count == 1) return 0.0f;
-    float level = 0.0f;
+__device__ inline float level_at(const Params& p, const Place& place, const Input& input) {
+    if (!p.da && !p.bias) return 0.0f;
+    float level = input.bias;
     if (p.da) {
-        float4 reach = reach_of(p, place, pixel);
-        if (!p.bias && is_small(p, reach)) return 0.0f;
-        level = level_of(p, reach);
+        float4 footprint = footprint_of(place, input.reach);
+        if (!p.bias && is_small(p, footprint)) return 0.0f;
+        level += level_of(p, footprint);
     }
-    if (p.bias) level += p.bias[pixel];
     level = fminf(fmaxf(level, 0.0f), (float)(p.count - 1));  // NaN is 0
     return p.blend ? level : floorf(level);
 }

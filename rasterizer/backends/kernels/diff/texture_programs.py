@@ -25,7 +25,7 @@ OWN = (1, 2, 3, 4)
 
 _NUMBERS: dict[Boundary, int] = {"wrap": 0, "clamp": 1, "zero": 2, "cube": 3}
 
-_SUMS = {
+SUMS = {
     "POOL": 6144,
     "FEW_CELLS": 8,
     "APART": 1,
@@ -85,7 +85,7 @@ def _program(boundary: Boundary, source: str, kernels: tuple[str, ...], what: st
             "TILE": TILE,
             "MOST_LEVELS": MOST_LEVELS,
             "HALF_PER_LN2": 0.5 / math.log(2.0),
-            **_SUMS,
+            **SUMS,
         },
         shared=(SHARED, *(here.with_name(part) for part in parts)),
         self_test=test,
