@@ -63,6 +63,9 @@ class Platform(Protocol):
     def load(self, code: bytes) -> c_void_p:
         """A module in the current context."""
 
+    def entrance(self) -> Callable[[], object]:
+        """What makes the context that is current now that of any thread that calls it."""
+
     def function(self, module: c_void_p, name: str) -> c_void_p:
         """A kernel of a module."""
 
@@ -141,6 +144,11 @@ class Cuda:
         self._check(self._driver.cuModuleLoadData(byref(module), code), "cuModuleLoadData")
         return module
 
+    def entrance(self) -> Callable[[], object]:
+        context = c_void_p()
+        self._check(self._driver.cuCtxGetCurrent(byref(context)), "cuCtxGetCurrent")
+        return partial(self._driver.cuCtxSetCurrent, context)
+
     def function(self, module: c_void_p, name: str) -> c_void_p:
         function = c_void_p()
         self._check(self._driver.cuModuleGetFunction(byref(function), module, name.encode()), "cuModuleGetFunction")
@@ -187,6 +195,9 @@ class Hip:
         module = c_void_p()
         self._check(self._runtime.hipModuleLoadData(byref(module), code), "hipModuleLoadData")
         return module
+
+    def entrance(self) -> Callable[[], object]:
+        return lambda: None  # HIP's runtime knows by itself
 
     def function(self, module: c_void_p, name: str) -> c_void_p:
         function = c_void_p()

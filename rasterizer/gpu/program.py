@@ -52,11 +52,14 @@ class Loaded:
         platform: what launches it.
         functions: its kernels by name.
         processors: multiprocessors of the device.
+        enter: makes the device's context that of the calling thread; PyTorch does so at its own first work there, which
+            in a thread that computes gradients may come after ours.
     """
 
     platform: Platform
     functions: dict[str, ctypes.c_void_p]
     processors: int
+    enter: Callable[[], object] = lambda: None
 
     def launcher(self, name: str, blocks: int | Blocks, threads: int) -> Launch:
         """What launches a kernel over ``blocks`` of ``threads``, given a stream and :func:`parameters_of` it."""
@@ -151,8 +154,10 @@ class Program:
         is used no more there."""
         try:
             if device.index == current_device():
+                self._loaded[device.index].enter()
                 return call(*arguments)
             with torch.cuda.device(device):
+                self._loaded[device.index].enter()
                 return call(*arguments)
         except LaunchError as error:
             _count_failure()
@@ -174,7 +179,7 @@ class Program:
                 code = target.load(self.compiled(target, target.architecture(device)))
                 functions = {name: target.function(code, name) for name in self.kernels}
                 processors = torch.cuda.get_device_properties(device).multi_processor_count
-                self._loaded[device.index] = Loaded(target, functions, processors)
+                self._loaded[device.index] = Loaded(target, functions, processors, target.entrance())
                 if self_test is not None:
                     self_test(device)
         except Exception as error:  # drivers and compilers fail in their own ways; none may cost the user the result

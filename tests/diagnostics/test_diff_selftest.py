@@ -13,6 +13,7 @@ from rasterizer.backends import diff_operations, registry
 from rasterizer.backends.interface import Implementation
 from rasterizer.diagnostics import diff_plain as plain
 from rasterizer.diagnostics import diff_selftest
+from rasterizer.ops.diff import steps
 from tests.support.nvdiffrast_golden import load, normal
 
 CPU = torch.device("cpu")
@@ -25,7 +26,9 @@ _RESULTS = {
     "mipmaps": 1,
     "mipmaps_backward": 1,
     "texture": 1,
-    "texture_backward": 4,
+    "texture_backward": 2,
+    "mipmapped": 1,
+    "mipmapped_backward": 4,
     "topology": 1,
     "antialias": 1,
     "antialias_backward": 2,
@@ -67,27 +70,33 @@ def test_notices_a_wrong_result(step: str, place: int, monkeypatch: pytest.Monke
         return tuple(_worse(value) if index == place else value for index, value in enumerate(found))
 
     monkeypatch.setattr(registry, "_selected", {})
+    monkeypatch.setattr(steps, "_chosen", {})
     monkeypatch.setitem(registry.IMPLEMENTATIONS[f"diff.{step}"], "torch", Implementation(wrong, lambda device: ""))
     failed = (check for check in diff_selftest.run(CPU) if not check.passed)
     assert next(failed, None) is not None
 
 
+@pytest.mark.parametrize(
+    ("step", "failing"), [("texture_backward", (3, 2, 0, 0)), ("mipmapped_backward", (1, 1, 1, 1))]
+)
 @pytest.mark.parametrize("place", range(4))
-def test_notices_nan(place: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = diff_operations.ROWS["diff.texture_backward"]["torch"].function
+def test_notices_nan(place: int, step: str, failing: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    real = diff_operations.ROWS[f"diff.{step}"]["torch"].function
 
     def wrong(*args: Any) -> Any:
-        levels, *others = real(*args)
-        found = [levels[0], *others]
-        if found[place] is not None:
-            found[place] = found[place] * float("nan")
-        return [found[0], *levels[1:]], *found[1:]
+        found = [*real(*args)]
+        value = found[place]
+        if isinstance(value, list):
+            found[place] = [value[0] * float("nan"), *value[1:]]
+        elif value is not None:
+            found[place] = value * float("nan")
+        return tuple(found)
 
     monkeypatch.setattr(registry, "_selected", {})
-    there = Implementation(wrong, lambda device: "")
-    monkeypatch.setitem(registry.IMPLEMENTATIONS["diff.texture_backward"], "torch", there)
+    monkeypatch.setattr(steps, "_chosen", {})
+    monkeypatch.setitem(registry.IMPLEMENTATIONS[f"diff.{step}"], "torch", Implementation(wrong, lambda device: ""))
     failed = [check.name for check in diff_selftest.run(CPU) if not check.passed]
-    assert len(failed) == (4, 3, 1, 1)[place] and all("texture backward" in name for name in failed)
+    assert len(failed) == failing[place] and all("texture backward" in name for name in failed)
 
 
 @pytest.mark.parametrize("name", ["aa_batch", "aa_boxes", "aa_nonmanifold"])

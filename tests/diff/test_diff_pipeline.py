@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -9,6 +10,8 @@ import torch
 from torch import Tensor
 
 from rasterizer import diff
+from rasterizer.backends import registry
+from rasterizer.ops.diff.steps import step
 from tests.support.nvdiffrast_golden import load, names, normal
 
 Render = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -98,6 +101,27 @@ def test_replays_as_a_cuda_graph() -> None:
         static[2].copy_(inputs[2] * scale)
         graph.replay()
         torch.testing.assert_close(out, want * scale, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.gpu
+def test_the_first_work_of_a_thread_is_done_by_kernels() -> None:
+    """Threads that compute gradients may not have met the device before."""
+    case = load("pipe_a")
+    pos, tri = case["in_pos"].to("cuda"), case["in_tri"].to("cuda")
+    found: list[Tensor] = []
+    failures = registry.failures()
+    rast, _ = diff.rasterize(pos, tri, (48, 48))
+
+    def pull_back() -> None:
+        found.append(step("rasterize_backward", pos.device)(pos, tri, rast, rast, None))
+
+    thread = threading.Thread(target=pull_back)
+    thread.start()
+    thread.join()
+    pull_back()
+    there, again = found
+    torch.testing.assert_close(there, again, rtol=1e-4, atol=1e-4 * float(again.abs().max()))
+    assert registry.failures() == failures
 
 
 @pytest.mark.parametrize("name", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
