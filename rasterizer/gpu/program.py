@@ -181,7 +181,8 @@ class Program:
                 processors = torch.cuda.get_device_properties(device).multi_processor_count
                 self._loaded[device.index] = Loaded(target, functions, processors, target.entrance())
                 if self_test is not None:
-                    self_test(device)
+                    with torch.device("cpu"):  # the user's default may be another, on which no test's numbers are made
+                        self_test(device)
         except Exception as error:  # drivers and compilers fail in their own ways; none may cost the user the result
             _count_failure()
             self._loaded.pop(device.index, None)

@@ -31,7 +31,7 @@ BYTES_PER_TRIANGLE = 8 * ROWS
 
 def empty_table(triangles: int) -> Tensor:
     """A table for so many triangles, of which column 0 is set."""
-    table = torch.empty((ROWS, triangles + 1), dtype=torch.float64)
+    table = torch.empty((ROWS, triangles + 1), dtype=torch.float64, device="cpu")
     table[:, 0] = 0.0
     table[4, 0] = 1.0
     return table

@@ -64,7 +64,7 @@ def _columns_tasks(
     """From planes: of all triangles, where these are no more than an image has pixels, else made for each pixel."""
     images, height, width = ids.shape
     size = (height, width)
-    columns = torch.arange(width, dtype=torch.float64)
+    columns = torch.arange(width, dtype=torch.float64, device=ids.device)
     step = max(1, policy.chunk // width)
 
     def task(image: int, top: int, table: Tensor | None) -> None:
@@ -75,9 +75,9 @@ def _columns_tasks(
             table = planes.empty_table(found.numel())
             corners = mesh.corners(mesh.vertices_of(found.reshape(-1), image))
             planes.write_planes(corners, size, table[:, 1:])
-            place = torch.arange(1, found.numel() + 1).view(found.shape).mul_(found > 0)
+            place = torch.arange(1, found.numel() + 1, device=found.device).view(found.shape).mul_(found > 0)
         to, to_db = rast[image, some].unbind(2), rast_db[image, some].unbind(2)
-        row = torch.arange(top, top + len(found), dtype=torch.float64)[:, None]
+        row = torch.arange(top, top + len(found), dtype=torch.float64, device=found.device)[:, None]
         planes.write_values(table, place, columns, row, to[:3], to_db)
         to[3].copy_(encode_ids(found, mesh.triangles))
 
@@ -95,7 +95,7 @@ def _planes_of_all(mesh: Shown, image: int, size: tuple[int, int], policy: Devic
     table = planes.empty_table(mesh.triangles)
 
     def write(start: int) -> None:
-        ids = torch.arange(start, min(start + policy.chunk, mesh.triangles + 1))
+        ids = torch.arange(start, min(start + policy.chunk, mesh.triangles + 1), device=table.device)
         corners = mesh.corners(mesh.vertices_of(ids, image))
         planes.write_planes(corners, size, table[:, start : start + policy.chunk])
 

@@ -66,7 +66,7 @@ class DepthDrawing:
         mine = gather(rows[:X0], box)
         edges, depths = edges_of(mine), depths_of(mine)
         dx, dy = centre(first) - edges.x, centre(row) - edges.y
-        step = torch.arange(wide, dtype=torch.float32)[:, None]
+        step = torch.arange(wide, dtype=torch.float32, device=face.device)[:, None]
         step = torch.minimum(step, last.sub_(first))
         pixel = step.to(torch.int64).add_(row.to(torch.int64).mul_(self.target.size[1]).add_(first.to(torch.int64)))
         across = step.to(torch.int32)
