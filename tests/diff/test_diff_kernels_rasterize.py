@@ -104,9 +104,8 @@ def test_who_draws_does_not_matter(
 ) -> None:
     """Each thread by itself, four together, or almost everything in the second kernel."""
     want = _draw(*_soup(soup, device))
-    monkeypatch.setattr(coverage, "_MANY", many)
-    monkeypatch.setattr(coverage, "_is_shared", lambda triangles, pixels: shared)
-    monkeypatch.setattr(coverage, "_small_box", lambda triangles, shared: 4 if many else 1 << 22)
+    monkeypatch.setattr(coverage, "is_shared", lambda triangles, pixels: shared)
+    monkeypatch.setattr(coverage, "small_box", lambda triangles, shared: 4 if many else 1 << 22)
     coverage.plan_of.cache_clear()
     _same(_draw(*_soup(soup, device)), want)
 

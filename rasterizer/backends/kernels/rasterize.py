@@ -26,6 +26,7 @@ from ...gpu.structs import struct
 from ...runtime.memory import call_when_memory_is_short, default_budget
 from ..eager import rasterize as eager
 from ..eager.boxes import EDGE_SLACK, LEAST_WEIGHT
+from .workload import MANY, is_shared, looks_first, small_box
 
 _KEPT_WORDS, _KEPT_QUEUES = 1 << 26, 1 << 25  # bytes of a z-buffer and of queues that are kept for the next call
 _STREAMS = 4  # whose z-buffers are kept at a time
@@ -92,10 +93,10 @@ def _self_test(device: torch.device) -> None:
         "small": scenes.soup(300, 0.1, seed=1, behind=0.1),
         "medium": scenes.soup(60, 0.6, seed=2),
         "large": scenes.soup(12, 2.5, seed=3),
-        "many": scenes.soup(_MANY, 0.05, seed=4),
+        "many": scenes.soup(MANY, 0.05, seed=4),
     }.items():
         clip, faces = pos[None].to(device), tri.to(device)
-        options = RasterOptions((350, 370) if len(tri) >= _MANY else (150, 170))
+        options = RasterOptions((350, 370) if len(tri) >= MANY else (150, 170))
         want, weights, _ = eager.rasterize(clip, faces, options)
         found, got, _ = _run(clip, faces, options)
         wrong = int((found != want).sum())
@@ -235,7 +236,7 @@ def _plan(
         raise RuntimeError(
             f"rasterize: is called under a mode that makes {type(image).__name__}, which holds no pixels"
         )
-    shared = _is_shared(total, pixels)
+    shared = is_shared(total, pixels)
     params = _Params(
         total=total,
         pixels=pixels,
@@ -246,8 +247,8 @@ def _plan(
         last_x=width - 1,
         last_y=height - 1,
         tri_is_64=tri_is_64,
-        small_box=_small_box(total, shared),
-        look_first=total > 4 * pixels,  # a pixel gets so many fragments that most of them lose
+        small_box=small_box(total, shared),
+        look_first=looks_first(total, pixels),
         record_capacity=records,
         region_capacity=regions,
         parts=parts,
@@ -267,24 +268,6 @@ def _plan(
         regions=program.launcher("regions", 8 * program.processors, _THREADS),
         resolve=program.launcher("resolve", (-(-width // _THREADS), height, views), _THREADS),
     )
-
-
-_MANY = 40_000
-"""Triangles that fill a device when each has a thread. Boxes of fewer are handed over when they are quite small."""
-
-
-def _is_shared(triangles: int, pixels: int) -> bool:
-    """Whether four threads draw a triangle: worth it where most have more than a few pixels."""
-    return triangles >= _MANY and pixels >= 3 * triangles
-
-
-def _small_box(triangles: int, shared: bool) -> int:
-    """Pixels of a box that is not handed over."""
-    if triangles < _MANY:
-        return 4
-    if triangles < 150_000:
-        return 16
-    return 160 if shared else 64
 
 
 def _launch(

@@ -20,6 +20,7 @@ from ....gpu.platforms import Launch
 from ....gpu.program import Loaded, Program, parameters_of
 from ....gpu.structs import struct
 from ....runtime.memory import call_when_memory_is_short
+from ..workload import is_shared, looks_first, small_box
 
 _STREAMS = 4  # whose buffers are kept at a time
 _KEPT_WORDS = 1 << 19  # of a z-buffer that is kept between calls
@@ -175,7 +176,7 @@ def _pass(
 ) -> _Pass:
     blocks = -(-call.triangles // _THREADS)
     total, pixels = views * call.triangles, views * tile.height * tile.width
-    shared = _is_shared(total, pixels)
+    shared = is_shared(total, pixels)
     scale_x, shift_x = diff_rule.to_tile(call.width, tile.left, tile.width)
     scale_y, shift_y = diff_rule.to_tile(call.height, tile.top, tile.height)
     params = Params(
@@ -196,8 +197,8 @@ def _pass(
         shift_y=shift_y,
         half_x=diff_rule.SUBPIXELS // 2 * tile.width,
         half_y=diff_rule.SUBPIXELS // 2 * tile.height,
-        small_box=_small_box(total, shared),
-        look_first=total > 4 * pixels,  # a pixel gets so many fragments that most of them lose
+        small_box=small_box(total, shared),
+        look_first=looks_first(total, pixels),
         view_groups=blocks * (_THREADS // 32),
         record_capacity=capacities[0],
         region_capacity=capacities[1],
@@ -212,24 +213,6 @@ def _pass(
             program.launcher("regions", 8 * program.processors, _THREADS),
         )
     return _Pass(bytes(params), first, views, (tile.height, tile.width), launches)
-
-
-_MANY = 40_000
-"""Triangles that fill a device when each has a thread. Boxes of fewer are handed over when they are quite small."""
-
-
-def _is_shared(triangles: int, pixels: int) -> bool:
-    """Whether four threads draw a triangle: worth it where most have more than a few pixels."""
-    return triangles >= _MANY and pixels >= 3 * triangles
-
-
-def _small_box(triangles: int, shared: bool) -> int:
-    """Pixels of a box that is not handed over."""
-    if triangles < _MANY:
-        return 4
-    if triangles < 150_000:
-        return 16
-    return 160 if shared else 64
 
 
 class Buffers:
