@@ -12,25 +12,18 @@ struct Vector {
     float x, y, z;
 };
 
-// a*b - c*d within 1.5 units in the last place (W. Kahan; C.-P. Jeannerod, N. Louvet, J.-M. Muller, Further analysis of
-// Kahan's algorithm for the accurate computation of 2x2 determinants, 2013).
-__device__ inline float difference(float a, float b, float c, float d) {
-    float product = c * d, error = fmaf(-c, d, product);
-    return fmaf(a, b, -product) + error;
-}
-
 __device__ inline Vector cross(Vector a, Vector b) {
     Vector c;
-    c.x = difference(a.y, b.z, a.z, b.y), c.y = difference(a.z, b.x, a.x, b.z), c.z = difference(a.x, b.y, a.y, b.x);
+    c.x = difference_of_products(a.y, b.z, a.z, b.y);
+    c.y = difference_of_products(a.z, b.x, a.x, b.z);
+    c.z = difference_of_products(a.x, b.y, a.y, b.x);
     return c;
 }
 
-// Vertices of a triangle; false if there is no such, or its indices are none of the mesh's.
-__device__ inline bool load(const u32* tri, u32 face, u32 faces, const float4* pos, u32 vertices, float4 v[3]) {
-    if (face >= faces) return false;
-    const u32* row = tri + (u64)face * 3;
-    u32 index[3] = {row[0], row[1], row[2]};
-    if (index[0] >= vertices || index[1] >= vertices || index[2] >= vertices) return false;
+// Vertices of a triangle that is numbered from 1; false if there is no such, or one of them does not exist.
+__device__ inline bool load(const u32* tri, u32 number, u32 faces, const float4* pos, u32 vertices, float4 v[3]) {
+    u32 index[3];
+    if (number - 1 >= faces || !corners_of((const int*)tri, number, vertices, index)) return false;
     for (int k = 0; k < 3; k++) v[k] = pos[index[k]];
     return true;
 }
@@ -38,7 +31,9 @@ __device__ inline bool load(const u32* tri, u32 face, u32 faces, const float4* p
 // A vertex as seen from a pixel: `across` and `down` are 2*column + 1 - W and 2*row + 1 - H.
 __device__ inline Vector seen(float4 v, float width, float height, float across, float down) {
     Vector s;
-    s.x = difference(width, v.x, across, v.w), s.y = difference(height, v.y, down, v.w), s.z = v.w;
+    s.x = difference_of_products(width, v.x, across, v.w);
+    s.y = difference_of_products(height, v.y, down, v.w);
+    s.z = v.w;
     return s;
 }
 
@@ -46,9 +41,9 @@ __device__ inline Vector seen(float4 v, float width, float height, float across,
 
 __device__ inline float clamped(float value, float low) { return value == value ? fminf(fmaxf(value, low), 1.0f) : 0.0f; }
 
-__device__ inline float id_of(u32 face) {
-    u32 id = face + 1;
-    return id <= MOST_PLAIN_ID ? (float)id : __int_as_float((int)(id + ID_BITS));
+// What triangle_shown() reads.
+__device__ inline float id_of(u32 number) {
+    return number <= MOST_PLAIN_ID ? (float)number : __int_as_float((int)(number + ID_BITS));
 }
 
 // Blocks are COLUMNS x ROWS pixels, and z counts images.
@@ -63,9 +58,9 @@ extern "C" __global__ void __launch_bounds__(COLUMNS * ROWS) resolve(Params p) {
     u64 found = *word, pixel = ((u64)image * p.height + y) * p.width + x;
     float u = 0.0f, v = 0.0f, depth = 0.0f, id = 0.0f, u_x = 0.0f, u_y = 0.0f, v_x = 0.0f, v_y = 0.0f;
     float4 corner[3];
-    u32 face = ~(u32)found;
+    u32 number = ~(u32)found + 1;
     if (~found) *word = ~0ull;
-    if (~found && load(p.tri, face, p.faces, p.pos + (u64)image * p.stride, p.vertices, corner)) {
+    if (~found && load(p.tri, number, p.faces, p.pos + (u64)image * p.stride, p.vertices, corner)) {
         float width = (float)p.width, height = (float)p.height;
         float across = (float)(int)(2 * x + 1 - p.width), down = (float)(int)(2 * y + 1 - p.height);
         Vector a = seen(corner[0], width, height, across, down), b = seen(corner[1], width, height, across, down);
@@ -76,7 +71,7 @@ extern "C" __global__ void __launch_bounds__(COLUMNS * ROWS) resolve(Params p) {
         if (sum > 1.0f) u = u / sum, v = v / sum;
         float z = fmaf(corner[0].z, n0.z, fmaf(corner[1].z, n1.z, corner[2].z * n2.z));
         depth = clamped(z / fmaf(a.z, n0.z, fmaf(b.z, n1.z, c.z * n2.z)), -1.0f);
-        id = id_of(face);
+        id = id_of(number);
         float whole_x = n0.x + n1.x + n2.x, whole_y = n0.y + n1.y + n2.y;
         inverse *= 2.0f;
         u_x = fmaf(-u, whole_x, n0.x) * inverse, u_y = fmaf(-u, whole_y, n0.y) * inverse;
@@ -172,26 +167,25 @@ __device__ inline void add_up(u32 same, float values[9]) {
 extern "C" __global__ void __launch_bounds__(SIDE * SIDE) backward(Gradient p) {
     u32 lane = threadIdx.x % 32, group = threadIdx.x / 32, down = blockIdx.x / p.across, across = blockIdx.x - down * p.across;
     u32 x = across * SIDE + group % (SIDE / 8) * 8 + lane % 8, y = down * SIDE + group / (SIDE / 8) * 4 + lane / 8;
-    u32 image = p.first + blockIdx.y, face = ~0u;
+    u32 image = p.first + blockIdx.y, number = 0;
     float4 corner[3], d_db = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
     float2 d = make_float2(0.0f, 0.0f);
     float values[9];
     bool mine = x < p.width && y < p.height;
     if (mine) {
         u64 pixel = ((u64)image * p.height + y) * p.width + x;
-        float id = p.rast[4 * pixel + 3];
-        if (id != 0.0f) {
+        number = triangle_shown(p.rast[4 * pixel + 3], p.faces);
+        if (number) {
             if (p.d_rast) d = *(const float2*)(p.d_rast + 4 * pixel);
             if (p.d_db) d_db = *(const float4*)(p.d_db + 4 * pixel);
-            face = (id <= (float)MOST_PLAIN_ID ? (u32)(int)id : (u32)__float_as_int(id) - ID_BITS) - 1u;
         }
         mine = (d.x != 0.0f || d.y != 0.0f || d_db.x != 0.0f || d_db.y != 0.0f || d_db.z != 0.0f || d_db.w != 0.0f)
-            && load(p.tri, face, p.faces, p.pos + (u64)image * p.stride, p.vertices, corner);
+            && load(p.tri, number, p.faces, p.pos + (u64)image * p.stride, p.vertices, corner);
     }
     if (mine) spread(p, corner, x, y, d, d_db, values);
-    u32 same = alike(mine, face);
+    u32 same = alike(mine, number);
     add_up(same, values);
     if (!mine || (same & ((1u << lane) - 1u))) return;
-    const u32* row = p.tri + (u64)face * 3;
+    const u32* row = p.tri + (u64)(number - 1) * 3;
     for (int k = 0; k < 3; k++) add(p.grad + 4 * ((u64)image * p.stride + row[k]), values + 3 * k);
 }

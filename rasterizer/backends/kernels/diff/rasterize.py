@@ -21,6 +21,7 @@ from ....gpu.structs import struct
 from ...diff_interface import NO_LAYER
 from ...eager.diff import rasterize as eager
 from . import coverage
+from .launching import SHARED, SHARED_DEFINES, aligned
 from .rasterize_check import compare
 
 _COLUMNS, _ROWS = 32, 8  # pixels of a block of `resolve`
@@ -52,9 +53,9 @@ PROGRAM = Program(
         "ROWS": _ROWS,
         "SIDE": _SIDE,
         "NO_LAYER": NO_LAYER,
-        "MOST_PLAIN_ID": diff_rule.MOST_PLAIN_ID,
-        "ID_BITS": diff_rule.ID_BITS,
+        **SHARED_DEFINES,
     },
+    shared=(SHARED,),
     self_test=lambda device: compare(_run, _run_backward, device),
 )
 """What follows from coverage; tested together with it."""
@@ -95,7 +96,7 @@ def _run(
     behind: Tensor | None,
     keep_depth: bool,
 ) -> Drawn:
-    pos, (height, width), faces = _aligned(pos), resolution, tri.shape[0]
+    pos, (height, width), faces = aligned(pos), resolution, tri.shape[0]
     spans = None if ranges is None else coverage.triangle_ranges(ranges, faces)
     images = pos.shape[0] if spans is None else len(spans)
     triangles = faces if spans is None else max(stop - start for start, stop in spans)
@@ -138,8 +139,8 @@ def _resolvers(program: Loaded, plan: coverage.Plan) -> list[Launch]:
 
 
 def _run_backward(pos: Tensor, tri: Tensor, rast: Tensor, d_rast: Tensor | None, d_db: Tensor | None) -> Tensor:
-    pos = _aligned(pos)
-    d_rast, d_db = None if d_rast is None else _aligned(d_rast), None if d_db is None else _aligned(d_db)
+    pos = aligned(pos)
+    d_rast, d_db = None if d_rast is None else aligned(d_rast), None if d_db is None else aligned(d_db)
     number = pos.device.index
     program, stream = PROGRAM.on(number), current_stream(number)
     template, launches = _gradients(program, pos.shape, tri.shape[0], rast.shape)
@@ -178,8 +179,3 @@ def _gradients(
         for first in range(0, count, most)
     ]
     return bytes(params), launches
-
-
-def _aligned(values: Tensor) -> Tensor:
-    """On a 16-byte boundary, as the kernels read four floats at once."""
-    return values if values.data_ptr() % 16 == 0 else values.clone()
