@@ -35,6 +35,7 @@ BACKENDS: tuple[Backend, ...] = (
 
 
 def nothing_against(device: torch.device) -> str:
+    """The ``reason_against`` of what works everywhere."""
     return ""
 
 

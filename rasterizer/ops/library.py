@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -10,17 +11,16 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 
-def _own_library() -> torch.library.Library:
-    """A namespace of our own: a process may have this package twice, as a ComfyUI node pack and as an installed one."""
+@lru_cache(maxsize=1)
+def _library() -> torch.library.Library:
+    """A namespace of our own, made when the first operator is registered. A process may have this package twice, as a
+    ComfyUI node pack and as an installed one."""
     for number in range(1, 100):
         try:
             return torch.library.Library(f"torch_rasterizer{number if number > 1 else ''}", "DEF")
         except RuntimeError:  # taken
             continue
     raise RuntimeError("torch_rasterizer: its operators are registered a hundred times in this process")
-
-
-_library = _own_library()
 
 
 def operator(
@@ -42,13 +42,14 @@ def operator(
     Returns:
         What calls it.
     """
-    name = _library.define(schema, tags=(torch.Tag.pt2_compliant_tag, torch.Tag.needs_fixed_stride_order))
-    _library.impl(name, function, "CompositeExplicitAutograd")
-    qualified = f"{_library.ns}::{name}"
-    torch.library.register_fake(qualified, fake, lib=_library)
+    library = _library()
+    name = library.define(schema, tags=(torch.Tag.pt2_compliant_tag, torch.Tag.needs_fixed_stride_order))
+    library.impl(name, function, "CompositeExplicitAutograd")
+    qualified = f"{library.ns}::{name}"
+    torch.library.register_fake(qualified, fake, lib=library)
     if backward is not None:
-        torch.library.register_autograd(qualified, backward, setup_context=setup, lib=_library)
-    return getattr(getattr(torch.ops, _library.ns), name)
+        torch.library.register_autograd(qualified, backward, setup_context=setup, lib=library)
+    return getattr(getattr(torch.ops, library.ns), name)
 
 
 def traced(*tensors: Tensor | None) -> bool:
