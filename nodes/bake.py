@@ -9,7 +9,7 @@ from comfy_api.latest import io
 
 from ..rasterizer.meshes.mesh import Mesh
 from ..rasterizer.texturing import METHODS, bake_views, fill_texture
-from ..rasterizer.texturing.bake.blend import bake_need
+from ..rasterizer.texturing.bake.views import bake_need
 from ..rasterizer.texturing.need import fill_bytes
 from .host import inputs, versions
 from .host.cameras import read_cameras

@@ -1,13 +1,15 @@
 """Textures of a mesh: baked from views, and carried to where nothing was painted."""
 
 from .apply import apply_textures
-from .bake.blend import Baked, bake_views
+from .bake.blend import Baked
+from .bake.views import BLENDS, bake_views
 from .fill.methods import METHODS, fill_texture
 from .fill.plane import spread
 from .fill.vertices.inpaint import inpaint_vertices, vertex_colors
 from .texels import Texels
 
 __all__ = [
+    "BLENDS",
     "METHODS",
     "Baked",
     "Texels",

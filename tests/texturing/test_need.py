@@ -15,7 +15,7 @@ from rasterizer.cameras.camera import orbit_camera
 from rasterizer.meshes.mesh import Mesh
 from rasterizer.runtime.memory import TooLargeError, is_out_of_memory
 from rasterizer.texturing import METHODS, bake_views, fill_texture
-from rasterizer.texturing.bake.blend import bake_need
+from rasterizer.texturing.bake.views import bake_need
 from rasterizer.texturing.need import fill_bytes
 from tests.support.measures import peak_memory
 from tests.support.paths import ROOT
@@ -51,7 +51,7 @@ def idle(monkeypatch: pytest.MonkeyPatch) -> None:
     def started(*_: object, **__: object) -> None:
         pytest.fail("the work was begun")
 
-    for module in ("bake.blend", "texels"):
+    for module in ("bake.views", "texels"):
         monkeypatch.setattr(f"rasterizer.texturing.{module}.rasterize_mesh", started)
 
 

@@ -104,14 +104,14 @@ class Lens:
 
         On a CPU only for those that the view shows, whose rows ``[n]`` come third; None means all.
         """
-        cosine = self._cosine(points, smooth)
+        cosine = self.cosine(points, smooth)
         index = None
         if face.device.type == "cpu":
             index = (cosine > limit).nonzero().squeeze(1)
             points = as_columns(column.index_select(0, index) for column in points)
             cosine, face = cosine.index_select(0, index), face.index_select(0, index)
-        place = as_columns(_dot(points, axis).add_(shift) for axis, shift in zip(self.axes, self.offset, strict=True))
-        column, row, depth = self._pixel(place)
+        place = self.place(points)
+        column, row, depth = self.pixel(place)
         inside = (column > -0.5) & (column < self.width - 0.5) & (row > -0.5) & (row < self.height - 0.5)
         inside &= (depth > self.near) & (cosine > limit)
         slopes = self.slopes(place, as_columns(values.index_select(0, face) for values in self.normals))
@@ -163,7 +163,11 @@ class Lens:
         """What a pixel spans on a surface seen squarely."""
         return depth / self.pixels if self.perspective else 1 / self.pixels
 
-    def _cosine(self, points: Columns, normals: Columns) -> Tensor:
+    def place(self, points: Columns) -> Columns:
+        """Points of the mesh in camera space."""
+        return as_columns(_dot(points, axis).add_(shift) for axis, shift in zip(self.axes, self.offset, strict=True))
+
+    def cosine(self, points: Columns, normals: Columns) -> Tensor:
         """Between the surface's normal and the direction to the camera."""
         length = math.hypot(*self.axes[0])
         if not self.perspective:
@@ -173,7 +177,7 @@ class Lens:
         toward = as_columns(at - column for at, column in zip(stands, points, strict=True))
         return _dot(normals, unit(toward))
 
-    def _pixel(self, place: Columns) -> Columns:
+    def pixel(self, place: Columns) -> Columns:
         """Column, row (fractional; pixel centres are whole numbers) and depth of points in camera space."""
         depth = -place[2]
         column, row = place[0] * self.pixels, place[1] * -self.pixels

@@ -1,0 +1,73 @@
+"""Matching the colours of views that were exposed differently: one gain a view and channel.
+
+Gains that make overlapping views agree, as Brown and Lowe, "Automatic Panoramic Image Stitching using Invariant
+Features", 2007, find them for panoramas; but from medians, which a highlight or a misplaced feature does not move, and
+with the spread about the median as the measure of what an overlap is worth: views that overlap only at grazing angles
+differ for other reasons than exposure.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import combinations
+
+import torch
+from torch import Tensor
+
+LEAST, MOST = 0.7, 1.4
+"""Gains stay between these."""
+
+_DARK, _BRIGHT = 0.03, 0.98  # colours between which a ratio says something
+_TRUST = 1e-4  # a texel must be seen at least so well by both views
+_ENOUGH = 0.0015  # share of the texels that two views must share for their ratio to count half
+_SPREAD = 0.005  # deviation of log ratios that is as good as none
+_PRIOR = 0.05  # deviation of a gain from 1 that is likely without any evidence
+
+
+def find_gains(colors: Tensor, trust: Tensor, weights: Sequence[float]) -> Tensor:
+    """Gains ``[V, C]`` to multiply views by.
+
+    Args:
+        colors: ``[V, n, C]`` of texels in each view, display-referred, 0..1.
+        trust: ``[V, n]``, 0 where a view does not show a texel.
+        weights: of the views.
+    """
+    views, count, channels = colors.shape
+    logs = colors.clamp(min=1e-6).log()
+    usable = (colors > _DARK) & (colors < _BRIGHT)
+    most = max(max(weights), 1e-9)
+    strength = torch.tensor([weight / most + 0.2 for weight in weights], dtype=torch.float64) / _PRIOR**2
+    matrix = torch.diag(strength).expand(channels, views, views).clone()
+    right = torch.zeros(channels, views, dtype=torch.float64)
+    rows = []
+    for one, other in combinations(range(views), 2):
+        both = torch.minimum(trust[one], trust[other])
+        weight = torch.where((usable[one] & usable[other]) & (both > _TRUST)[:, None], both[:, None], 0.0).t()
+        ratio = (logs[one] - logs[other]).t()
+        middle = weighted_median(ratio, weight)
+        spread = weighted_median((ratio - middle[:, None]).abs(), weight)
+        share = weight.sum(1) / max(count, 1)
+        rows.append(torch.stack((middle, share / (share + _ENOUGH) / (spread.square() + _SPREAD**2))))
+    found = torch.stack(rows).double().cpu() if rows else torch.zeros(0, 2, channels, dtype=torch.float64)
+    for (one, other), (middle, certainty) in zip(combinations(range(views), 2), found, strict=True):
+        matrix[:, one, one] += certainty
+        matrix[:, other, other] += certainty
+        matrix[:, one, other] -= certainty
+        matrix[:, other, one] -= certainty
+        right[:, one] -= certainty * middle
+        right[:, other] += certainty * middle
+    logs_of_gains = torch.linalg.solve(matrix, right).clamp(math.log(LEAST), math.log(MOST))
+    return logs_of_gains.t().exp().to(colors)
+
+
+def weighted_median(values: Tensor, weights: Tensor) -> Tensor:
+    """``[k]``: of each row of ``values [k, n]`` the one at which half of the ``weights [k, n]`` is reached; 0 where
+    there are none."""
+    ordered, order = values.sort(dim=1)
+    reached = weights.gather(1, order).double().cumsum(1) if values.device.type == "cpu" else None
+    if reached is None:
+        reached = weights.gather(1, order).cumsum(1)
+    total = reached[:, -1:]
+    place = (reached < total / 2).sum(1, keepdim=True).clamp(max=values.shape[1] - 1)
+    return torch.where(total[:, 0] > 0, ordered.gather(1, place)[:, 0], 0.0)

@@ -1,0 +1,143 @@
+"""Baking: view images carried to the texture, texel by texel.
+
+Every texel is projected into every view and compared with what the view itself shows there, so a texel takes colour
+only from views in which its own surface is the visible one, and no texel between two pixels is missed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from numbers import Real
+
+import torch
+from torch import Tensor
+
+from ...cameras.camera import Camera
+from ...contract.checks import as_tensor, check_integer, check_number, check_resolution
+from ...meshes.mesh import Mesh
+from ...rendering.raster import rasterize_mesh
+from ...runtime.progress import shares
+from ...runtime.threads import on_own_threads
+from ..need import BakeNeed, check_memory
+from ..scale import LARGEST, SMALLEST, largest_coordinate, within_float32
+from ..texels import Texels
+from .agree import agree
+from .blend import CHUNK, Baked, blend_views
+from .pictures import prepare_pictures
+
+BLENDS = ("weighted", "sharp")
+"""Ways to blend views."""
+
+
+@on_own_threads
+def bake_views(
+    mesh: Mesh,
+    images: Tensor,
+    cameras: Sequence[Camera],
+    texture_size: int | tuple[int, int] = 2048,
+    *,
+    exponent: float = 4.0,
+    max_angle: float = 75.0,
+    border: int = 0,
+    masks: Tensor | None = None,
+    match_colors: bool = False,
+    align_views: int = 0,
+    blend: str = "weighted",
+    on_progress: Callable[[float], None] | None = None,
+) -> Baked:
+    """Make a texture from images of a mesh.
+
+    A view counts for a texel with its own weight, times the cosine between the surface and the direction to the camera
+    to the power of ``exponent``, fading out over ``border`` pixels towards silhouettes and large jumps in depth, where
+    pictures are least reliable. Pixels next to these are not used at all: they mix the colours of both sides.
+
+    Colours are sampled bilinearly among the pixels that show the texel's own surface, where the surface between these
+    is closest to the texel: halfway between two pixels is not halfway on a surface that bends away from the view. What
+    distance remains, of at most 0.7 pixels, lowers the weight.
+
+    Args:
+        mesh: with UVs.
+        images: ``[V, H, W, C]`` float32, one per camera; any number of channels.
+        cameras: ``V`` of them.
+        texture_size: texels a side, or ``(height, width)``.
+        exponent: how much views that see the surface squarely are preferred.
+        max_angle: degrees between surface and view beyond which a view does not count.
+        border: pixels; 0 takes 1/256 of the image's longer side.
+        masks: ``[V, H, W]`` float32 0..1, by which the weight of each pixel is multiplied; or of another dtype, where
+            what is not 0 is used.
+        match_colors: give each view's first three channels the gains with which overlapping views agree
+            (:mod:`.level`), for pictures that were painted or exposed one by one.
+        align_views: rounds in which features of the views are moved towards each other (:mod:`.align`), for pictures
+            that were painted one by one; 3 are usual, 0 leaves features where they are.
+        blend: ``weighted`` takes the mean of the views by their weights; ``sharp`` keeps near the one that weighs most
+            (weights to the fourth power), for painters whose details differ so that nothing can align them.
+        on_progress: called with the share done, 0..1; an exception it raises stops the work.
+
+    Raises:
+        ValueError: an argument is unusable, or there is not enough memory for it; the text names it.
+    """
+    exponent = check_number(exponent, "exponent")
+    if not 0 < check_number(max_angle, "max_angle") <= 90:
+        raise ValueError(f"max_angle: is {max_angle}, expected degrees above 0 and at most 90")
+    border = check_integer(border, 0, 1024, "border")
+    align_views = check_integer(align_views, 0, 10, "align_views")
+    if blend not in BLENDS:
+        raise ValueError(f"blend: is {blend!r}, expected one of {', '.join(BLENDS)}")
+    images, masks = _check_pictures(images, masks, len(cameras))
+    sides = (texture_size, texture_size) if isinstance(texture_size, Real) else texture_size
+    size = check_resolution(sides, "texture_size")
+    mesh.require_uvs()
+    as_tensor(mesh.vertices, "mesh vertices")
+    mesh = _within_float32(mesh, cameras)
+    device = mesh.vertices.device
+    check_memory("texture_size", size, mesh, bake_need(images, device).bytes, "use fewer or smaller images")
+    images = images.to(device, torch.float32).resolve_neg()  # PyTorch makes no new tensor of a negative view's kind
+    agreeing = match_colors or align_views > 0
+    steps = shares(on_progress or (lambda share: None), 4 + agreeing)
+    height, width = images.shape[1:3]
+    raster = rasterize_mesh(mesh, cameras, (height, width), on_progress=next(steps))
+    border = border or max(1, round(max(height, width) / 256))
+    pictures, lenses = prepare_pictures(raster, images, masks, border, next(steps))
+    texels = Texels.of(mesh, size, next(steps))
+    views = [(lens, float(camera.weight)) for lens, camera in zip(lenses, cameras, strict=True)]
+    limit, agreement = math.cos(math.radians(max_angle)), None
+    if agreeing:
+        pictures, agreement = agree(
+            texels, views, pictures, raster, match_colors, align_views, limit, exponent, next(steps)
+        )
+    return replace(
+        blend_views(texels, views, pictures, exponent, limit, blend == "sharp", next(steps)), agreement=agreement
+    )
+
+
+def bake_need(images: Tensor, device: torch.device) -> BakeNeed:
+    """How much memory :func:`bake_views` needs on a device, for ``[V, H, W, C]`` images that are there already."""
+    return BakeNeed.of(images, device, CHUNK)
+
+
+def _within_float32(mesh: Mesh, cameras: Sequence[Camera]) -> Mesh:
+    """The mesh in a size whose squares and cubes float32 can hold, where cameras normalise it anyway."""
+    size = largest_coordinate(mesh)
+    if not SMALLEST < size < LARGEST and len(mesh.vertices) and not (size and all(c.normalized for c in cameras)):
+        raise ValueError(
+            f"mesh: its largest coordinate is {size:g}, expected {SMALLEST:.0e} to {LARGEST:.0e}; scale the mesh"
+        )
+    return within_float32(mesh)
+
+
+def _check_pictures(images: Tensor, masks: Tensor | None, cameras: int) -> tuple[Tensor, Tensor | None]:
+    """Images and masks as tensors that fit each other and the number of cameras."""
+    images = as_tensor(images, "images")
+    if images.ndim != 4 or not images.is_floating_point() or len(images) != cameras or not cameras:
+        raise ValueError(
+            f"images: found {list(images.shape)} {images.dtype} for {cameras} cameras, expected one image for "
+            "each camera, floating-point [V, H, W, C]"
+        )
+    if masks is not None:
+        masks = as_tensor(masks, "masks")
+        if masks.shape != images.shape[:3]:
+            raise ValueError(f"masks: found {list(masks.shape)}, expected {list(images.shape[:3])}, as the images")
+        masks = masks if masks.is_floating_point() else masks != 0  # 255 for yes must not weigh 255 times as much
+    return images, masks
