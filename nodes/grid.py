@@ -11,7 +11,7 @@ from ..rasterizer.pictures.colors import parse_color
 from ..rasterizer.pictures.grids import MOST_VIEWS, Grid, gather_pictures, join_views, split_views
 from .host import inputs, versions
 from .host.cameras import read_cameras
-from .host.runtime import result_device
+from .host.runtime import Progress, result_device
 from .host.values import read_grid
 
 MOST_PICTURES = 12
@@ -22,14 +22,20 @@ def _out(images: torch.Tensor) -> torch.Tensor:
     return images.float().to(result_device())
 
 
-def _columns_input() -> io.Int.Input:
+def _check_pictures(value: Any, name: str) -> torch.Tensor:
+    if value.ndim != 4 or not value.numel() or value.shape[3] not in (3, 4):
+        raise ValueError(f"{name}: found {list(value.shape)}, expected [B, H, W, 3], at least one picture")
+    return value
+
+
+def _batch(masks: torch.Tensor) -> torch.Tensor:
+    """Masks of nodes that make a single one may lack the first axis."""
+    return (masks if masks.ndim == 3 else masks[None]).float()
+
+
+def _columns_input(zero: str) -> io.Int.Input:
     return io.Int.Input(
-        "columns",
-        default=0,
-        min=0,
-        max=MOST_VIEWS,
-        step=1,
-        tooltip="Views side by side. 0 makes the grid as square as it can be: 3 columns for 6 views.",
+        "columns", default=0, min=0, max=MOST_VIEWS, step=1, tooltip=f"Views side by side. 0 {zero}: 3 for 6 views."
     )
 
 
@@ -54,7 +60,7 @@ class ViewsToGridNode(io.ComfyNode):
             search_aliases=["contact sheet", "image grid", "stitch views", "controlnet depth", "batch to grid"],
             inputs=[
                 io.Image.Input("images", tooltip="The views, such as the depth maps of Render Maps."),
-                _columns_input(),
+                _columns_input("makes the grid as square as it can be"),
                 _padding_input(),
                 io.Int.Input(
                     "size",
@@ -62,8 +68,8 @@ class ViewsToGridNode(io.ComfyNode):
                     min=0,
                     max=8192,
                     step=8,
-                    tooltip="Pixels of a view's longer side in the grid. 0 keeps the views' size. SDXL paints best "
-                    "about a million pixels in all: 512 for 6 views.",
+                    tooltip="Pixels of a view's longer side in the grid. 0 keeps the views' size. SDXL paints "
+                    "best where the grid has one to two million pixels: 512 for 6 views.",
                 ),
                 io.String.Input("background", default="#ffffff", tooltip="Colour between the views."),
                 io.Mask.Input("masks", optional=True, tooltip="One mask per view, laid out in the same way."),
@@ -91,17 +97,18 @@ class ViewsToGridNode(io.ComfyNode):
         masks: torch.Tensor | None = None,
     ) -> io.NodeOutput:
         """Lay out the views."""
-        color = parse_color(background)
-        if images.ndim != 4:
-            raise ValueError(f"images: found {list(images.shape)}, expected [B, H, W, 3]")
-        grid = Grid.of(len(images), (int(images.shape[1]), int(images.shape[2])), columns, padding, size)
-        if images.shape[3] == 4:
-            color = (*color, 1.0)
-        whole = join_views(images, grid, color)
-        masks = torch.ones(images.shape[:3]) if masks is None else masks if masks.ndim == 3 else masks[None]
-        if tuple(masks.shape) != tuple(images.shape[:3]):
-            raise ValueError(f"masks: found {list(masks.shape)}, expected {list(images.shape[:3])}, one for each view")
-        mask = join_views(masks[..., None].float(), grid, (0.0,))[..., 0]
+        views, height, width, channels = _check_pictures(images, "images").shape
+        color = (*parse_color(background), 1.0)[:channels]
+        grid = Grid.of(views, (height, width), columns, padding, size)
+        masks = torch.ones(views, height, width) if masks is None else _batch(masks)
+        if masks.shape != images.shape[:3]:
+            raise ValueError(
+                f"masks: found {list(masks.shape)}, expected {list(images.shape[:3])}, one for each view, of its size"
+            )
+        progress = Progress(2)
+        whole = join_views(images, grid, color, progress)
+        progress.next_stage()
+        mask = join_views(masks[..., None], grid, (0.0,), progress)[..., 0]
         height, width = grid.size
         return io.NodeOutput(_out(whole[None]), _out(mask[None]), grid, width, height)
 
@@ -129,7 +136,7 @@ class GridToViewsNode(io.ComfyNode):
                     step=1,
                     tooltip="How many views are on it. Not used where layout is connected.",
                 ),
-                _columns_input(),
+                _columns_input("makes the views as square as they can be"),
                 _padding_input(),
                 io.Int.Input(
                     "size",
@@ -137,13 +144,15 @@ class GridToViewsNode(io.ComfyNode):
                     min=0,
                     max=8192,
                     step=8,
-                    tooltip="Pixels of a view's longer side. 0 keeps what the grid has, or the size before Views to "
-                    "Grid where that is larger and layout is connected.",
+                    tooltip="Pixels of a view's longer side. 0 keeps what the grid has, or what the views had before "
+                    "Views to Grid, if that is more and layout is connected.",
                 ),
                 inputs.ViewGrid.Input(
                     "layout", optional=True, tooltip="From Views to Grid; then views, columns and padding are its own."
                 ),
-                io.Mask.Input("mask", optional=True, tooltip="A mask of the grid, cut in the same way."),
+                io.Mask.Input(
+                    "mask", optional=True, tooltip="A mask of the grid, cut in the same way; one may serve all."
+                ),
             ],
             outputs=[
                 io.Image.Output(display_name="images", tooltip="One picture per view."),
@@ -163,23 +172,24 @@ class GridToViewsNode(io.ComfyNode):
         mask: torch.Tensor | None = None,
     ) -> io.NodeOutput:
         """Cut the grid apart."""
-        if grid.ndim != 4 or not len(grid):
-            raise ValueError(f"grid: found {list(grid.shape)}, expected [B, H, W, 3]")
-        height, width = int(grid.shape[1]), int(grid.shape[2])
-        lies = read_grid(layout) if layout is not None else Grid.within((height, width), views, columns, padding)
-        side = size or (max(lies.view) if layout is not None and max(lies.view) > max(lies.cell) else 0)
-        wanted = lies.resized(side) if side else None
-        images = torch.cat([split_views(picture, lies, wanted) for picture in grid])
-        if mask is None:
-            masks = torch.ones(images.shape[:3])
-        else:
-            mask = mask if mask.ndim == 3 else mask[None]
-            if len(mask) not in (1, len(grid)):
-                raise ValueError(f"mask: found {len(mask)}, expected {len(grid)}, one for each grid, or 1 for all")
-            size_of_images = (int(images.shape[1]), int(images.shape[2]))
-            parts = [split_views(item[..., None].float(), lies, size_of_images)[..., 0] for item in mask]
-            masks = torch.cat(parts * (len(grid) // len(mask)))
-        return io.NodeOutput(_out(images), _out(masks))
+        count, height, width, _ = _check_pictures(grid, "grid").shape
+        lies = Grid.within((height, width), views, columns, padding) if layout is None else read_grid(layout)
+        masks = torch.ones(1, height, width) if mask is None else _batch(mask)
+        if masks.shape[0] not in (1, count) or masks.shape[1:] != grid.shape[1:3]:
+            raise ValueError(
+                f"mask: found {list(masks.shape)}, expected {list(grid.shape[:3])}, one for each grid and of its size, "
+                "or one for all"
+            )
+        progress = Progress(count + len(masks))
+
+        def cut(picture: torch.Tensor) -> torch.Tensor:
+            found = split_views(picture, lies, lies.resized(size) if size else None, progress)
+            progress.next_stage()
+            return found
+
+        images = torch.cat([cut(picture) for picture in grid])
+        parts = torch.cat([cut(picture[..., None])[..., 0] for picture in masks])
+        return io.NodeOutput(_out(images), _out(parts.repeat(count // len(masks), 1, 1)))
 
 
 class PicturesToViewsNode(io.ComfyNode):
@@ -199,7 +209,9 @@ class PicturesToViewsNode(io.ComfyNode):
                 inputs.cameras_input("The cameras whose pictures these are, such as Camera Views.", optional=True),
                 *(
                     io.Image.Input(
-                        f"picture_{number}", optional=True, tooltip=f"What camera {number} sees; a batch counts on."
+                        f"picture_{number}",
+                        optional=True,
+                        tooltip=f"What camera {number} sees; of a batch, the next cameras see the others.",
                     )
                     for number in range(1, MOST_PICTURES + 1)
                 ),
@@ -210,12 +222,17 @@ class PicturesToViewsNode(io.ComfyNode):
     @classmethod
     def execute(cls, cameras: Any = None, **pictures: torch.Tensor | None) -> io.NodeOutput:
         """Gather the pictures."""
-        views = None if cameras is None else read_cameras(cameras)
-        given = {name: pictures.get(name) for name in (f"picture_{n}" for n in range(1, MOST_PICTURES + 1))}
-        found = gather_pictures({name: value for name, value in given.items() if value is not None})
-        if views and len(found) != len(views):
+        views = read_cameras(cameras)
+        given = {number: pictures.get(f"picture_{number}") for number in range(1, MOST_PICTURES + 1)}
+        found = gather_pictures({number: value for number, value in given.items() if value is not None})
+        if views and len(found) < len(views):
             raise ValueError(
-                f"picture_{min(len(found) + 1, MOST_PICTURES)}: found {len(found)} pictures for {len(views)} cameras, "
-                f"expected {len(views)}; connect one picture for each camera, without gaps"
+                f"picture_{len(found) + 1}: nothing is connected, but there are {len(views)} cameras; expected a "
+                "picture for each of them"
+            )
+        if views and len(found) > len(views):
+            raise ValueError(
+                f"cameras: found {len(views)} for {len(found)} pictures, expected a camera for each of them, in the "
+                "same order"
             )
         return io.NodeOutput(_out(found))

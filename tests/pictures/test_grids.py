@@ -75,6 +75,14 @@ def test_a_smaller_grid_keeps_the_views_shape() -> None:
     grid = Grid.of(6, (1024, 512), columns=3, side=256)
     assert grid.cell == (256, 128)
     assert grid.resized(max(grid.view)) == (1024, 512)
+    assert split_views(torch.zeros(*grid.size, 3), grid).shape == (6, 1024, 512, 3)
+
+
+def test_views_of_a_stretched_grid_have_their_own_shape() -> None:
+    """A painter that paints 1344 x 896 where 1536 x 1024 is asked, or 1360 x 896, makes squares all the same."""
+    grid = Grid.of(6, (512, 512))
+    assert split_views(torch.zeros(896, 1360, 1), grid).shape == (6, 512, 512, 1)
+    assert split_views(torch.zeros(1040, 1536, 1), grid).shape == (6, 520, 520, 1)
 
 
 @pytest.mark.parametrize(
@@ -87,10 +95,24 @@ def test_a_smaller_grid_keeps_the_views_shape() -> None:
         (lambda: Grid.within((8, 8), 6, 3, 9), "^grid: 6 views in 3 columns with 9 pixels"),
         (lambda: join_views(torch.zeros(5, 8, 8, 3), Grid.of(6, (8, 8))), "^images: found .* expected 6"),
         (lambda: split_views(torch.zeros(1, 8, 8, 3), Grid.of(1, (8, 8))), "^grid: found"),
-        (lambda: gather_pictures({}), "^picture_1: nothing is connected"),
         (
-            lambda: gather_pictures({"picture_1": torch.zeros(1, 8, 8, 3), "picture_2": torch.zeros(1, 8, 12, 3)}),
-            "^picture_[12]: is .*expected the shape",
+            lambda: split_views(torch.zeros(8, 8, 3), Grid.of(6, (8, 8))),
+            "^grid: is 8 x 8, but its views lie on a picture of 24 x 16; expected that size or a multiple",
+        ),
+        (lambda: gather_pictures({}), "^picture_1: nothing is connected"),
+        (lambda: gather_pictures({1: torch.zeros(8, 8, 3)}), r"^picture_1: found \[8, 8, 3\]"),
+        (lambda: gather_pictures({1: torch.zeros(1, 8, 8, 2)}), r"^picture_1: found \[1, 8, 8, 2\]"),
+        (
+            lambda: gather_pictures({1: torch.zeros(1, 8, 8, 3), 2: torch.zeros(1, 8, 12, 3)}),
+            "^picture_1: is 8 x 8, expected the shape of picture_2, 12 x 8",
+        ),
+        (
+            lambda: gather_pictures({1: torch.zeros(1, 8, 8, 3), 3: torch.zeros(1, 8, 8, 3)}),
+            "^picture_2: nothing is connected, but picture_3 is",
+        ),
+        (
+            lambda: gather_pictures({1: torch.zeros(3, 8, 8, 3), 2: torch.zeros(1, 8, 8, 3)}),
+            "^picture_2: is connected, but picture_1 is a batch of 3.*connect this to picture_4",
         ),
     ],
 )
@@ -100,7 +122,30 @@ def test_bad_input_is_named(call, message: str) -> None:
 
 
 def test_pictures_of_other_sizes_are_brought_to_the_largest() -> None:
-    images = {"picture_1": torch.full((1, 8, 8, 3), 0.5), "picture_2": torch.full((2, 16, 16, 4), 0.25)}
+    images = {3: torch.full((1, 4, 4, 3), 0.75), 1: torch.full((2, 16, 16, 4), 0.25)}
     found = gather_pictures(images)
     assert found.shape == (3, 16, 16, 3)
-    assert torch.equal(found[:, 0, 0, 0], torch.tensor([0.5, 0.25, 0.25]))
+    assert torch.equal(found[:, 0, 0, 0], torch.tensor([0.25, 0.25, 0.75]))
+
+
+def test_one_grey_picture_does_not_take_the_others_colours() -> None:
+    found = gather_pictures({1: torch.full((1, 4, 4, 1), 0.25), 2: torch.tensor([0.1, 0.2, 0.3]).expand(1, 4, 4, 3)})
+    assert torch.equal(found[:, 0, 0], torch.tensor([[0.25, 0.25, 0.25], [0.1, 0.2, 0.3]]))
+
+
+def test_alpha_stays_where_all_pictures_have_it() -> None:
+    images = pictures(2)[..., [0, 1, 2, 0]]
+    assert torch.equal(gather_pictures({1: images[:1], 2: images[1:]}), images)
+
+
+def test_work_is_reported_and_can_be_stopped() -> None:
+    grid, done = Grid.of(4, (12, 12)), []
+    whole = join_views(pictures(4), grid, on_progress=done.append)
+    split_views(whole, grid, on_progress=done.append)
+    assert done == [0.25, 0.5, 0.75, 1.0] * 2
+
+    def stop(share: float) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        split_views(whole, grid, on_progress=stop)
