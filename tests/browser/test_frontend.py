@@ -399,7 +399,8 @@ class TestPictureLabels:
         script = "(id) => { app.graph.getNodeById(id).inputs[2].label = 'my photograph'; }"
         frontend.page.evaluate(script, views)
         self.set(frontend, cameras, preset="turntable", views=2)
-        assert frontend.page.evaluate("(id) => app.graph.getNodeById(id).inputs[2].label", views) == "my photograph"
+        script = "(id) => app.graph.getNodeById(id).inputs.map((slot) => slot.label ?? slot.localized_name)"
+        assert frontend.page.evaluate(script, views) == ["cameras", "1 front", "my photograph"]
 
 
 class TestUpload:

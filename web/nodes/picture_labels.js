@@ -6,11 +6,12 @@ import { cameras } from "./camera_views.js";
 const KIND = "TorchRasterPicturesToViews";
 const CAMERAS = "TorchRasterCameras";
 const PICTURE = /^picture_(\d+)$/;
-const OURS = /^\d+ /; // a label that a person gave an input stays
 const REROUTES = 64; // one after the other, at most
 
-/** @type {WeakMap<Comfy.Node, Map<string, Comfy.Slot>>} what inputs looked like that are not shown */
-const hidden = new WeakMap();
+/** @typedef {Pick<Comfy.Slot, "shape" | "localized_name">} Look */
+
+/** @type {WeakMap<Comfy.Node, Map<string, Look>>} what a node's picture inputs look like by themselves, by their names */
+const looks = new WeakMap();
 
 /** @type {WeakSet<Comfy.Node>} */
 const waiting = new WeakSet();
@@ -18,10 +19,12 @@ const waiting = new WeakSet();
 /**
  * Has Pictures to Views call its inputs after what their cameras see, and show no more of them than there are cameras.
  *
- * Only labels change: inputs keep the names that workflows are saved with.
+ * Only what is read there changes: inputs keep the names that workflows are saved with, and labels of a person's own.
  * @param {Comfy.Node} node
  */
 export function addPictureLabels(node) {
+  const pictures = node.inputs.filter(({ name }) => PICTURE.test(name));
+  looks.set(node, new Map(pictures.map(({ name, shape, localized_name }) => [name, { shape, localized_name }])));
   const { onConfigure, onConnectionsChange } = node;
   node.onConfigure = function (...values) {
     onConfigure?.apply(this, values);
@@ -56,13 +59,13 @@ function follow(node) {
 
 /** @param {Comfy.Node} node */
 function show(node) {
+  const own = looks.get(node) ?? new Map();
   const names = cameraNames(camerasOf(node));
-  const most = Object.keys(node.constructor.nodeData?.input?.optional ?? {}).filter((name) => PICTURE.test(name)).length;
   const connected = Math.max(0, ...node.inputs.map(({ name, link }) => (link == null ? 0 : numberOf(name))));
-  showInputs(node, inputsToShow(names && names.length, connected, most));
-  for (const [at, slot] of node.inputs.entries()) {
-    const number = numberOf(slot.name);
-    if (number) setLabel(node, at, names?.[number - 1]);
+  showInputs(node, own, inputsToShow(names && names.length, connected, own.size));
+  for (const [at, { name }] of node.inputs.entries()) {
+    const number = numberOf(name);
+    if (number) setName(node, at, names?.[number - 1] ?? own.get(name)?.localized_name);
   }
   node.graph?.setDirtyCanvas(true, true);
 }
@@ -106,32 +109,29 @@ function cameraNames(from) {
 /**
  * Takes inputs from the end, or puts them back there: links keep their places.
  * @param {Comfy.Node} node
+ * @param {Map<string, Look>} own how each looks
  * @param {number} count of pictures
  */
-function showInputs(node, count) {
-  const kept = hidden.get(node) ?? new Map();
-  hidden.set(node, kept);
+function showInputs(node, own, count) {
   const before = node.inputs.length;
-  for (let at = node.inputs.length - 1; numberOf(node.inputs[at].name) > count; at--) {
-    kept.set(node.inputs[at].name, node.inputs[at]);
-    node.removeInput(at);
-  }
+  for (let at = before - 1; numberOf(node.inputs[at].name) > count; at--) node.removeInput(at);
   for (let number = node.inputs.filter(({ name }) => numberOf(name)).length + 1; number <= count; number++) {
-    const { shape, localized_name } = kept.get(`picture_${number}`) ?? {};
-    node.addInput(`picture_${number}`, "IMAGE", { shape, localized_name });
+    const name = `picture_${number}`;
+    node.addInput(name, "IMAGE", { ...own.get(name) });
   }
   if (node.inputs.length !== before) node.setSize([node.size[0], node.computeSize()[1]]);
 }
 
 /**
+ * Every frontend shows the name in the person's language, not every one the label.
  * @param {Comfy.Node} node
  * @param {number} at an input's place
- * @param {string} [label]
+ * @param {string} [name]
  */
-function setLabel(node, at, label) {
+function setName(node, at, name) {
   const slot = node.inputs[at];
-  if (slot.label === label || (slot.label && !OURS.test(slot.label))) return;
-  slot.label = label;
+  if (slot.localized_name === name) return;
+  slot.localized_name = name;
   // Nodes 2.0 looks again only at what is another object.
   if (globalThis.LiteGraph?.vueNodesMode) node.inputs[at] = new slot.constructor(slot, node);
 }
