@@ -11,6 +11,7 @@ from ..rasterizer.pictures.colors import parse_color
 from ..rasterizer.pictures.grids import MOST_VIEWS, Grid, gather_pictures, join_views, split_views
 from .host import inputs, versions
 from .host.cameras import read_cameras
+from .host.previews import show_pictures
 from .host.runtime import Progress, result_device
 from .host.values import read_grid
 
@@ -84,6 +85,7 @@ class ViewsToGridNode(io.ComfyNode):
                 io.Int.Output(display_name="width", tooltip="Of the grid: for Empty Latent Image."),
                 io.Int.Output(display_name="height", tooltip="Of the grid: for Empty Latent Image."),
             ],
+            is_output_node=True,  # the grid is worth a look before a painter is started
         )
 
     @classmethod
@@ -110,7 +112,7 @@ class ViewsToGridNode(io.ComfyNode):
         progress.next_stage()
         mask = join_views(masks[..., None], grid, (0.0,), progress)[..., 0]
         height, width = grid.size
-        return io.NodeOutput(_out(whole[None]), _out(mask[None]), grid, width, height)
+        return io.NodeOutput(_out(whole[None]), _out(mask[None]), grid, width, height, ui=show_pictures(whole[None]))
 
 
 class GridToViewsNode(io.ComfyNode):
@@ -189,7 +191,7 @@ class GridToViewsNode(io.ComfyNode):
 
         images = torch.cat([cut(picture) for picture in grid])
         parts = torch.cat([cut(picture[..., None])[..., 0] for picture in masks])
-        return io.NodeOutput(_out(images), _out(parts.repeat(count // len(masks), 1, 1)))
+        return io.NodeOutput(_out(images), _out(parts.repeat(count // len(masks), 1, 1)), ui=show_pictures(images))
 
 
 class PicturesToViewsNode(io.ComfyNode):

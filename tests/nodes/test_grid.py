@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 from tests.support.pack import CAMERAS, run
 
@@ -82,6 +84,26 @@ def test_results_are_where_comfyui_wants_them(pack: SimpleNamespace, monkeypatch
     grid, mask, *_ = join(pack, images)
     tensors = [grid, mask, *split(pack, torch.rand(1, 32, 48, 3)), *run(pack, "PicturesToViews", picture_1=images)]
     assert {(tensor.device.type, tensor.dtype) for tensor in tensors} == {("meta", torch.float32)}
+
+
+def test_pictures_are_shown_where_somebody_looks(
+    pack: SimpleNamespace, folders: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def shown(node: str, **inputs: Any) -> list[tuple[int, int]] | None:
+        found = pack.nodes[node].execute(**inputs).ui
+        if found is None:
+            return None
+        places = [Path(folders.temp, entry["subfolder"], entry["filename"]) for entry in found["images"]]
+        return [Image.open(place).size for place in places]
+
+    grid = join(pack, pictures(6, 16, 24))[0]
+    assert shown("ViewsToGrid", images=pictures(), **JOIN) is None
+    assert shown("GridToViews", grid=grid, **SPLIT) is None
+    monkeypatch.setattr(pack.compat, "somebody_watches", lambda: True)
+    assert shown("ViewsToGrid", images=pictures(6, 16, 24), **JOIN) == [(48, 48)]
+    assert shown("GridToViews", grid=grid, **SPLIT | {"columns": 2}) == [(24, 16)] * 6
+    assert shown("ViewsToGrid", images=torch.zeros(5, 2, 1000, 3), **JOIN | {"columns": 5}) == [(2500, 1)]
+    assert len(shown("GridToViews", grid=torch.zeros(1, 10, 10, 3), **SPLIT | {"views": 100})) == 36
 
 
 def test_inputs_are_not_changed(pack: SimpleNamespace) -> None:
