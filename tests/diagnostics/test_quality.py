@@ -93,7 +93,18 @@ def test_baked_textures_are_measured(plain: list[quality.Row]) -> None:
     assert ours["smooth"].share > 0.8 and ours["smooth"].painted > 55 and ours["smooth"].whole > 35
     assert ours["smooth"].seam < 8
     text = quality.markdown(plain)
-    assert text.count("\n") == len(plain) + 3 and "exact colour in every texel" in text
+    assert sum(line.startswith("| torus") for line in text.splitlines()) == len(plain)
+    assert "exact colour in every texel" in text
+
+
+@pytest.mark.slow
+def test_what_is_seen_stands_beside_what_a_texture_holds_at_best(plain: list[quality.Row]) -> None:
+    def seen(field: str, method: str) -> float:
+        return next(row.rendered for row in plain if (row.field, row.method) == (field, method))
+
+    centres, means = "exact colour of texel centres", "exact, averaged over texels"
+    assert seen("hard", means) > seen("hard", centres) + 1 > seen("hard, antialiased", "surface") - 1
+    assert seen("fine", centres) > seen("fine", means) + 2 and seen("fine", centres) > seen("fine", "surface")
 
 
 @pytest.mark.slow
