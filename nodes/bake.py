@@ -8,12 +8,14 @@ import torch
 from comfy_api.latest import io
 
 from ..rasterizer.meshes.mesh import Mesh
-from ..rasterizer.texturing import METHODS, bake_views, fill_texture
+from ..rasterizer.pictures.colors import distinct_colors
+from ..rasterizer.texturing import BLENDS, METHODS, Baked, bake_views, fill_texture
 from ..rasterizer.texturing.bake.views import bake_need
 from ..rasterizer.texturing.need import fill_bytes
 from .host import inputs, versions
 from .host.cameras import read_cameras
 from .host.meshes import read_meshes
+from .host.pictures import check_pictures, check_textures, join_reports, read_masks, size_of
 from .host.runtime import Progress, for_each
 
 
@@ -78,6 +80,31 @@ class BakeViewsNode(io.ComfyNode):
                     optional=True,
                     tooltip="A second set of pictures from the same cameras, baked in the same pass.",
                 ),
+                io.Boolean.Input(
+                    "match_colors",
+                    default=True,
+                    optional=True,
+                    tooltip="Cures seams in colour: each picture is made brighter or darker, warmer or cooler, until "
+                    "overlapping views agree. Off for renders and photographs of one exposure.",
+                ),
+                io.Int.Input(
+                    "align_views",
+                    default=3,
+                    min=0,
+                    max=5,
+                    step=1,
+                    optional=True,
+                    tooltip="Cures doubled and blurred features: rounds in which the features of each picture are "
+                    "moved, smoothly and by a few pixels, towards what the other views show. 3 for painted pictures, "
+                    "0 for renders.",
+                ),
+                inputs.choice(
+                    "blend",
+                    BLENDS,
+                    optional=True,
+                    tooltip="weighted: the mean of the views, smooth. sharp: near the view that sees best, for "
+                    "details that differ too much to be aligned and come out doubled or washed out.",
+                ),
             ],
             outputs=[
                 io.Image.Output(display_name="texture", tooltip="Black where nothing was painted."),
@@ -90,7 +117,20 @@ class BakeViewsNode(io.ComfyNode):
                     display_name="metallic_roughness_texture",
                     tooltip="From the second set of pictures; black if there is none.",
                 ),
+                io.Image.Output(
+                    display_name="view_map",
+                    tooltip="Each texel in the colour of the view that weighs most in it; black where nothing was "
+                    "painted.",
+                ),
+                io.Image.Output(
+                    display_name="agreed_images",
+                    tooltip="The pictures as matched and aligned, for Refine Texture; as they came with both off.",
+                ),
+                io.String.Output(
+                    display_name="report", tooltip="What is painted, and how each view was changed; also on the node."
+                ),
             ],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
@@ -105,30 +145,33 @@ class BakeViewsNode(io.ComfyNode):
         border: int,
         masks: torch.Tensor | None = None,
         metallic_roughness: torch.Tensor | None = None,
+        match_colors: bool = True,
+        align_views: int = 3,
+        blend: str = BLENDS[0],
     ) -> io.NodeOutput:
         """Bake every mesh of the batch."""
         meshes, views = read_meshes(mesh), read_cameras(cameras)
         if not views:
             raise ValueError("cameras: nothing is connected, expected the cameras that the images were made with")
         count = len(meshes) * len(views)
-        _check_pictures(images, "images", count, len(meshes), len(views))
+        check_pictures(images, "images", count, len(meshes), len(views))
         stacked = [images[..., :3]]
         if metallic_roughness is not None:
-            _check_pictures(metallic_roughness, "metallic_roughness", count, len(meshes), len(views))
+            check_pictures(metallic_roughness, "metallic_roughness", count, len(meshes), len(views))
             if metallic_roughness.shape[1:3] != images.shape[1:3]:
                 raise ValueError(
-                    f"metallic_roughness: is {_size(metallic_roughness)}, expected {_size(images)}, as images"
+                    f"metallic_roughness: is {size_of(metallic_roughness)}, expected {size_of(images)}, as images"
                 )
             stacked.append(metallic_roughness[..., :3])
         pictures = torch.cat(stacked, dim=-1).split(len(views))
-        masks = _masks(masks, count, tuple(images.shape[1:3]))
+        masks = read_masks(masks, count, tuple(images.shape[1:3]))
         trusted = [None] * len(meshes) if masks is None else masks.split(len(views))
         for item in meshes:
             item.require_uvs()
 
         def bake(
             mesh: Mesh, pictures: torch.Tensor, trusted: torch.Tensor | None, progress: Progress
-        ) -> tuple[torch.Tensor, ...]:
+        ) -> tuple[torch.Tensor | str, ...]:
             baked = bake_views(
                 mesh,
                 pictures,
@@ -138,16 +181,44 @@ class BakeViewsNode(io.ComfyNode):
                 max_angle=max_angle,
                 border=border,
                 masks=trusted,
+                match_colors=match_colors,
+                align_views=align_views,
+                blend=blend,
                 on_progress=progress,
             )
-            return baked.texture, baked.painted, baked.confidence
+            colors = pictures[..., :3]
+            agreed = colors if baked.agreement is None else baked.agreement.apply(colors)
+            return baked.texture, baked.painted, baked.confidence, _view_map(baked, len(views)), agreed, _report(baked)
 
         # ComfyUI is asked for that many bytes on a GPU only.
         need = bake_need(pictures[0], torch.device("cuda")).bytes(texture_size * texture_size)
-        baked = for_each(bake, meshes, pictures, trusted, need=pictures[0].numel() * 4 + need)
-        textures, painted, confidence = map(torch.stack, zip(*baked, strict=True))
+        made = for_each(bake, meshes, pictures, trusted, need=pictures[0].numel() * 4 + need)
+        *baked, texts = zip(*made, strict=True)
+        textures, painted, confidence, view_map, agreed = map(torch.stack, baked)
         second = textures[..., 3:] if metallic_roughness is not None else torch.zeros_like(textures)
-        return io.NodeOutput(textures[..., :3].contiguous(), painted.float(), confidence, second.contiguous())
+        report = join_reports(texts)
+        versions.show_text(report, cls)
+        return io.NodeOutput(
+            textures[..., :3].contiguous(),
+            painted.float(),
+            confidence,
+            second.contiguous(),
+            view_map,
+            agreed.flatten(0, 1),
+            report,
+        )
+
+
+def _view_map(baked: Baked, views: int) -> torch.Tensor:
+    """``[H, W, 3]``: each texel in the colour of its heaviest view."""
+    colors = torch.nn.functional.pad(distinct_colors(views), (0, 0, 1, 0))  # black first, for -1
+    return colors.to(baked.texture.device)[(baked.heaviest + 1).long()]
+
+
+def _report(baked: Baked) -> str:
+    share = baked.painted.sum() / baked.covered.sum().clamp(min=1)
+    changed = "Pictures baked as they came." if baked.agreement is None else str(baked.agreement)
+    return f"{share:.0%} of the texels painted.\n{changed}"
 
 
 class FillTextureNode(io.ComfyNode):
@@ -185,14 +256,7 @@ class FillTextureNode(io.ComfyNode):
     def execute(cls, texture: torch.Tensor, painted: torch.Tensor, mesh: Any, method: str) -> io.NodeOutput:
         """Fill the texture of every mesh."""
         meshes = read_meshes(mesh)
-        painted = painted if painted.ndim == 3 else painted[None]
-        if len(texture) != len(meshes) or len(painted) != len(meshes):
-            raise ValueError(
-                f"texture: found {len(texture)} textures and {len(painted)} masks for {len(meshes)} meshes, expected "
-                "one of each for every mesh"
-            )
-        if painted.shape != texture.shape[:3]:
-            raise ValueError(f"painted: is {_size(painted)}, expected {_size(texture)}, as the texture")
+        painted = check_textures(texture, painted, len(meshes))
 
         def fill(
             texture: torch.Tensor, known: torch.Tensor, mesh: Mesh, progress: Progress
@@ -203,27 +267,3 @@ class FillTextureNode(io.ComfyNode):
         made = for_each(fill, texture, painted > 0.5, meshes, need=need)
         textures, filled = map(torch.stack, zip(*made, strict=True))
         return io.NodeOutput(textures, filled.float())
-
-
-def _size(images: torch.Tensor) -> str:
-    return f"{images.shape[2]} x {images.shape[1]}"
-
-
-def _check_pictures(images: torch.Tensor, name: str, count: int, meshes: int, views: int) -> None:
-    if images.ndim != 4 or images.shape[-1] < 3:
-        raise ValueError(f"{name}: found {list(images.shape)}, expected [B, H, W, 3]")
-    if len(images) != count:
-        expected = f"{views} cameras" if meshes == 1 else f"{views} cameras and {meshes} meshes"
-        raise ValueError(f"{name}: found {len(images)} pictures for {expected}, expected {count}")
-
-
-def _masks(masks: torch.Tensor | None, count: int, size: tuple[int, int]) -> torch.Tensor | None:
-    """``[count, H, W]`` masks in the size of the images."""
-    if masks is None:
-        return None
-    masks = masks if masks.ndim == 3 else masks[None]
-    if len(masks) not in (1, count):
-        raise ValueError(f"masks: found {len(masks)}, expected {count}, one for each image, or 1 for all")
-    if tuple(masks.shape[1:]) != size:
-        masks = torch.nn.functional.interpolate(masks[:, None].float(), size, mode="bilinear", antialias=True)[:, 0]
-    return masks.expand(count, -1, -1)

@@ -47,3 +47,26 @@ def array_to_srgb(light: np.ndarray) -> np.ndarray:
 def array_to_bytes(values: np.ndarray) -> np.ndarray:
     """Values 0..1 as uint8 0..255, rounded to the nearest."""
     return np.round(np.clip(values, 0, 1) * 255).astype(np.uint8)
+
+
+_OKABE_ITO = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7")
+
+
+def distinct_colors(count: int) -> Tensor:
+    """``[count, 3]`` float32 sRGB codes that are told apart, also by people who confuse colours; none is black.
+
+    The seven of Okabe and Ito, "Color Universal Design", 2008, in their order; then the same, halfway and on towards
+    black and white by turns.
+    """
+    colors = torch.tensor([parse_color(code) for code in _OKABE_ITO]).repeat(-(-count // len(_OKABE_ITO)), 1)[:count]
+    shades = torch.tensor([_halves(1 + number // len(_OKABE_ITO)) for number in range(count)])
+    share = (0.8 * (2 * shades - 1))[:, None]  # towards white, or black where it is negative
+    return colors * (1 - share.abs()) + share.clamp(min=0)
+
+
+def _halves(number: int) -> float:
+    """Of the van der Corput sequence in base 2: 1/2, 1/4, 3/4, 1/8, ... from 1 on."""
+    value, step = 0.0, 0.5
+    while number:
+        value, number, step = value + step * (number % 2), number // 2, step / 2
+    return value

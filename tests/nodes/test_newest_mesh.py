@@ -193,7 +193,7 @@ def test_bake_and_fill(pack: SimpleNamespace, given: SimpleNamespace) -> None:
     def textures(mesh: Any, part: slice) -> list[Tensor]:
         baked = run(pack, "BakeViews", mesh=mesh, images=images[part], cameras=given.cameras, **options)
         filled = run(pack, "FillTexture", texture=baked[0], painted=baked[1], mesh=mesh, method="surface")
-        return [*baked[:3], *filled]
+        return [*baked[:3], *baked[4:6], *filled]
 
     count = len(CAMERAS)
     alone = [textures(mesh, slice(n * count, (n + 1) * count)) for n, mesh in enumerate(given.single)]
