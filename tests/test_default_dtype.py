@@ -13,7 +13,8 @@ from rasterizer.cameras.camera import orbit_camera, orbit_quaternion, turned
 from rasterizer.cameras.views import turntable
 from rasterizer.contract import scenes
 from rasterizer.contract.reference import rasterize_reference
-from rasterizer.diagnostics import quality, selftest
+from rasterizer.diagnostics import selftest
+from rasterizer.diagnostics.fields import FIELDS
 from rasterizer.hierarchy import COLORINGS, GridHierarchy, fill_surface, voxel_mesh
 from rasterizer.meshes.mesh import Mesh
 from rasterizer.meshes.sample_meshes import SAMPLES, sample_mesh, trefoil_knot
@@ -168,6 +169,6 @@ def test_native_hierarchy(resolution: int, set_default) -> None:
     same(lambda: rasterizer.build_hierarchy_with_feat(positions, normals, normals, 3, resolution), set_default)
 
 
-@pytest.mark.parametrize("field", quality.FIELDS)
+@pytest.mark.parametrize("field", FIELDS)
 def test_fields_of_the_quality_report(field: str, set_default) -> None:
-    same(lambda: quality.FIELDS[field](TORUS.vertices), set_default)
+    same(lambda: FIELDS[field](TORUS.vertices), set_default)

@@ -22,11 +22,12 @@ from ..rendering.raster import Raster, rasterize_mesh
 from ..texturing import spread
 from ..texturing.bake.flow import find_flow, luminance, masked_blur, warp
 from ..texturing.bake.view import Lens, columns, unit
+from .fields import averaged
 from .painters import PAINTERS
-from .quality import _seam, _seams, averaged
+from .seams import seam_difference, seam_sides
+from .sides import SIDES
 
 VIEW_SIZE, TEXTURE_SIZE = 512, 1024
-_NOVEL = tuple(View(azimuth, elevation) for azimuth, elevation in ((35, 20), (125, -15), (215, 30), (305, -25)))
 _SAMPLES = 2  # a pixel's side, of the four cameras
 _LIMIT = math.cos(math.radians(75))
 
@@ -94,7 +95,7 @@ class Examiner:
     """The four cameras, and what they would see of the truth."""
 
     def __init__(self, subject: Subject, views: Sequence[View]) -> None:
-        cameras = [view.camera() for view in _NOVEL]
+        cameras = [view.camera() for view in SIDES]
         fine = VIEW_SIZE * _SAMPLES
         self._mesh = subject.mesh
         raster = rasterize_mesh(subject.mesh, cameras, (fine, fine))
@@ -106,7 +107,7 @@ class Examiner:
         coarse = weights[:, :, ::_SAMPLES, ::_SAMPLES]
         self._views = (coarse > 0).sum(0)
         self._heaviest = coarse.argmax(0)
-        self._seams = _seams(subject.mesh)
+        self._seams = seam_sides(subject.mesh)
 
     def row(self, texture: Tensor, painted: Tensor) -> dict[str, float]:
         """All figures of a texture."""
@@ -124,7 +125,7 @@ class Examiner:
             "sharp": float(_slope(even, mask).mean() / _slope(self.truth, mask).mean()),
             "gcorr": _correlation(moved, self.truth, overlap),
             "jump": self._jump(even, mask),
-            "seam": _seam(texture, self._seams),
+            "seam": seam_difference(texture, self._seams),
         }
 
     def _registered(self, seen: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

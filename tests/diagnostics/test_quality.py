@@ -10,6 +10,8 @@ import torch
 from rasterizer.cameras.projection import look_frame
 from rasterizer.cameras.views import PRESETS, View
 from rasterizer.diagnostics import quality
+from rasterizer.diagnostics.fields import FIELDS, photograph
+from rasterizer.diagnostics.layout import overlap
 from rasterizer.diagnostics.peers.hunyuan3d import _sample, back_sample, find_peers, their_layout
 from rasterizer.meshes.mesh import Mesh
 from rasterizer.meshes.sample_meshes import sample_mesh
@@ -47,7 +49,7 @@ def plain(rows: list[quality.Row]) -> list[quality.Row]:
 
 def test_antialiased_pictures_are_averages_around_the_same_pixel_centres() -> None:
     mesh, cameras = sample_mesh("torus"), CAMERAS[:1]
-    plain, fine = (quality.photograph(mesh, cameras, 64, lambda points: points, samples) for samples in (1, 3))
+    plain, fine = (photograph(mesh, cameras, 64, lambda points: points, samples) for samples in (1, 3))
     mask = rasterize_mesh(mesh, cameras, (64, 64)).mask[:, None, 0]
     inside = torch.nn.functional.max_pool2d(1 - mask, 5, 1, 2) == 0
     assert inside.sum() > 200
@@ -61,9 +63,7 @@ def test_back_sample_is_that_of_hunyuan3d() -> None:
     golden = load_golden("back_sample_torus")  # in 256 x 256 pixels, baked by the MeshRender of Hunyuan3D 2.1
     texture, painted = torch.from_numpy(golden["texture"]).float() / 255, torch.from_numpy(golden["painted"])
     mesh = sample_mesh("torus")
-    found = back_sample(
-        mesh, quality.photograph(mesh, CAMERAS, 256, quality.FIELDS["smooth"], 1), PRESETS["hunyuan3d-2"]
-    )
+    found = back_sample(mesh, photograph(mesh, CAMERAS, 256, FIELDS["smooth"], 1), PRESETS["hunyuan3d-2"])
     assert (found.painted != painted).sum() < 10
     both = found.painted & painted
     error = (found.texture - texture)[both].abs().amax(dim=1)
@@ -88,12 +88,23 @@ def test_back_sample_reads_a_pixel_that_grows_to_one_off() -> None:
 
 @pytest.mark.slow
 def test_baked_textures_are_measured(plain: list[quality.Row]) -> None:
-    assert {(row.field, row.method) for row in plain} >= {(field, "surface") for field in quality.FIELDS}
+    assert {(row.field, row.method) for row in plain} >= {(field, "surface") for field in FIELDS}
     ours = {row.field: row for row in plain if row.method == "surface"}
     assert ours["smooth"].share > 0.8 and ours["smooth"].painted > 55 and ours["smooth"].whole > 35
     assert ours["smooth"].seam < 8
     text = quality.markdown(plain)
-    assert text.count("\n") == len(plain) + 3 and "exact colour in every texel" in text
+    assert sum(line.startswith("| torus") for line in text.splitlines()) == len(plain)
+    assert "exact colour in every texel" in text
+
+
+@pytest.mark.slow
+def test_what_is_seen_stands_beside_what_a_texture_holds_at_best(plain: list[quality.Row]) -> None:
+    def seen(field: str, method: str) -> float:
+        return next(row.rendered for row in plain if (row.field, row.method) == (field, method))
+
+    centres, means = "exact colour of texel centres", "exact, averaged over texels"
+    assert seen("hard", means) > seen("hard", centres) + 1 > seen("hard, antialiased", "surface") - 1
+    assert seen("fine", centres) > seen("fine", means) + 2 and seen("fine", centres) > seen("fine", "surface")
 
 
 @pytest.mark.slow
@@ -110,8 +121,8 @@ def test_peers_are_measured_beside_ours(plain: list[quality.Row]) -> None:
 @pytest.mark.slow
 def test_a_layout_that_overlaps_is_told_and_unwrapped(folded: Mesh, rows: list[quality.Row]) -> None:
     mesh = sample_mesh("torus")
-    assert quality.overlap(mesh) < 0.001 and quality.variants(mesh) == [mesh]
-    assert quality.overlap(folded) == pytest.approx(0.5, abs=0.01)
+    assert overlap(mesh) < 0.001 and quality.variants(mesh) == [mesh]
+    assert overlap(folded) == pytest.approx(0.5, abs=0.01)
     plain, twice = (next(row for row in rows if row.mesh == name) for name in ("torus", "folded"))
     assert twice.seam_exact > 5 * plain.seam_exact and twice.seam > twice.seam_exact / 2
     text = quality.markdown(rows)
@@ -124,4 +135,4 @@ def test_a_mesh_that_overlaps_is_measured_with_other_uvs_as_well() -> None:
     mesh = sample_mesh("torus")
     mesh = replace(mesh, uvs=mesh.uvs % 0.25)
     same, other = quality.variants(mesh)
-    assert same is mesh and other.name == "torus unwrapped" and quality.overlap(other) < 0.01
+    assert same is mesh and other.name == "torus unwrapped" and overlap(other) < 0.01

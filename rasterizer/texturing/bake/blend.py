@@ -12,6 +12,7 @@ from ...runtime.policy import device_policy
 from ...runtime.threads import share_rows
 from ..texels import Texels
 from .agree import Agreement
+from .filter import filters
 from .view import Lens, Pictures, columns, unit
 
 CHUNK = 1 << 22
@@ -65,6 +66,7 @@ def blend_views(
     normals = mesh.vertex_normals()
     colors = pictures.color.new_zeros((len(texels), pictures.channels))
     weights, best, most = (colors.new_zeros(len(texels)) for _ in range(3))
+    sharpened = filters(texels, [lens for lens, _ in views], pictures)
     heaviest = torch.full_like(weights, -1, dtype=torch.int16)
 
     def look(part: slice) -> None:
@@ -72,7 +74,7 @@ def blend_views(
         points = columns(some.interpolate(mesh.vertices))
         smooth = unit(columns(some.interpolate(normals)))
         for number, (lens, view_weight) in enumerate(views):
-            color, trust, index = lens.look(points, smooth, some.face, pictures, limit, exponent)
+            color, trust, index = lens.look(points, smooth, some.face, pictures, limit, exponent, sharpened[number])
             weight = trust * view_weight
             rows = slice(None) if index is None else index
             heavier = weight > most[part][rows]

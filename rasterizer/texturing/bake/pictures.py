@@ -37,19 +37,22 @@ def prepare_pictures(
     depth.masked_fill_(raster.findices[:, 0] == 0, _NOTHING)
     lenses = Lens.of_each(raster.cameras, raster.mesh, width, height)
     groups = _alike(lenses, device_policy(images.device).views_together)
+    rough = torch.empty_like(depth, dtype=torch.bool)
 
     def fade(part: slice) -> None:
         for some in groups[part]:
             alike = lenses[some] if isinstance(some, slice) else [lenses[number] for number in some]
-            edges = _edges(depth[some], raster.findices[some, 0], alike)
+            edges, rough[some] = _edges(depth[some], raster.findices[some, 0], alike)
             depth[some] = depth[some].masked_fill_(edges, _NOTHING)
             color[some, ..., channels] = _fade(edges, border)
 
     share_rows(fade, len(groups), images.device, weight=height * width, report=report)
+    rough |= depth >= _NOTHING
     if masks is not None:
+        rough |= masks == 0
         color[..., channels] *= masks.to(color)
     around = images.new_tensor([[0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 1.0, 1.0]])[:, :, None]
-    return Pictures(color.view(-1, wide), depth.view(-1), around, channels), lenses
+    return Pictures(color.view(-1, wide), depth.view(-1), rough, around, channels), lenses
 
 
 def _alike(lenses: Sequence[Lens], together: bool) -> list[list[int] | slice]:
@@ -62,24 +65,27 @@ def _alike(lenses: Sequence[Lens], together: bool) -> list[list[int] | slice]:
     return [slice(some[0], some[-1] + 1) if some[-1] - some[0] < len(some) else some for some in found.values()]
 
 
-def _edges(depth: Tensor, findices: Tensor, lenses: Sequence[Lens]) -> Tensor:
-    """``[V, H, W]`` bool: pixels next to one that shows another surface, far before or behind theirs, or none.
+def _edges(depth: Tensor, findices: Tensor, lenses: Sequence[Lens]) -> tuple[Tensor, Tensor]:
+    """``[V, H, W]`` bool each: pixels next to one that shows another surface, far before or behind theirs, or none; and
+    pixels next to one whose depth cannot be told from the slopes of the two as closely as :meth:`Lens.look` wants.
 
     The lenses are alike.
     """
     shown = torch.where(depth < _NOTHING, depth, 1.0)
     slope_x, slope_y = _slopes(shown, findices, lenses)
-    edges = torch.zeros_like(depth, dtype=torch.bool)
+    edges, rough = (torch.zeros_like(depth, dtype=torch.bool) for _ in range(2))
     for axis, slope in ((2, slope_x), (1, slope_y)):
         length = depth.shape[axis] - 1
         step = depth.narrow(axis, 1, length) - depth.narrow(axis, 0, length)
         one, other = slope.narrow(axis, 0, length), slope.narrow(axis, 1, length)
         # Continuous if the step is what either of the two faces makes it, give or take how they bend.
-        slack = (one.abs() + other.abs()).mul_(0.5).add_(lenses[0].reach(shown.narrow(axis, 0, length)) * _BREAK)
-        broken = ~(torch.minimum((step - one).abs_(), (step - other).abs_()) <= slack)
-        edges.narrow(axis, 0, length).logical_or_(broken)
-        edges.narrow(axis, 1, length).logical_or_(broken)
-    return edges
+        excess = torch.minimum((step - one).abs_(), (step - other).abs_())
+        excess.sub_((one.abs() + other.abs()).mul_(0.5)).div_(lenses[0].reach(shown.narrow(axis, 0, length)))
+        for found, slack in ((edges, _BREAK), (rough, 1.0)):
+            broken = ~(excess <= slack)
+            found.narrow(axis, 0, length).logical_or_(broken)
+            found.narrow(axis, 1, length).logical_or_(broken)
+    return edges, rough
 
 
 def _slopes(depth: Tensor, findices: Tensor, lenses: Sequence[Lens]) -> tuple[Tensor, Tensor]:

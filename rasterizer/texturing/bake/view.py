@@ -5,13 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from torch.nn.functional import embedding_bag
 
 from ...cameras.camera import Camera
 from ...cameras.projection import normalization
 from ...meshes.mesh import Mesh
+
+if TYPE_CHECKING:
+    from .filter import Filter
 
 _STEEPEST = 20.0  # largest slope that tolerances follow; a steeper surface is hardly seen
 _APART = 0.7  # pixels between a texel and the place its colour is taken from, at which a view no longer counts
@@ -99,14 +104,16 @@ class Lens:
         pictures: Pictures,
         limit: float,
         exponent: float,
+        filtered: Filter | None = None,
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Colour ``[n, C]`` and trust ``[n]`` (0..1, without the view's own weight) of points on the surface.
 
-        On a CPU only for those that the view shows, whose rows ``[n]`` come third; None means all.
+        On a CPU only for those that the view shows, whose rows ``[n]`` come third; None means all. Colours are sampled
+        bilinearly, and where ``filtered`` can do better, by that.
         """
         cosine = self.cosine(points, smooth)
         index = None
-        if face.device.type == "cpu":
+        if selects(face.device):
             index = (cosine > limit).nonzero().squeeze(1)
             points = as_columns(column.index_select(0, index) for column in points)
             cosine, face = cosine.index_select(0, index), face.index_select(0, index)
@@ -119,19 +126,22 @@ class Lens:
         corner = (column - left, row - top)
         places, shown, excess = self._pixels(left, top, corner, depth, slopes, pictures)
         reach = self.reach(depth.clamp(min=self.near))
-        weights = _bilinear(*closest(corner, slopes, excess, reach)).mul_(shown)
+        found = closest(corner, slopes, excess, reach)
+        weights = _bilinear(*found).mul_(shown)
         share = weights.sum(0).clamp_(min=1e-6)
         apart = _apart(corner, slopes, excess, weights, share, reach)
         seen = (apart < 1) & (share > _LEAST_SHARE) & inside
+        spot = torch.stack((left + found[0], top + found[1], depth, shown.all(0).to(depth)))
         if index is not None:
             kept = seen.nonzero().squeeze(1)
-            index, seen, apart, cosine, share, places, weights = (
-                values.index_select(-1, kept) for values in (index, seen, apart, cosine, share, places, weights)
+            index, seen, apart, cosine, share, face, places, weights, spot = (
+                values.index_select(-1, kept)
+                for values in (index, seen, apart, cosine, share, face, places, weights, spot)
             )
-        total = share.new_zeros((len(share), pictures.color.shape[1]))
-        for pixel, weight in zip(places, weights, strict=True):
-            total.addcmul_(pictures.color.index_select(0, pixel), weight[:, None])
+        total = weigh_rows(pictures.color, places.t(), weights.t())
         total.div_(share[:, None])
+        if filtered is not None:
+            filtered.sample_into(total, face, spot, places[0])
         nearness = (1 - apart).clamp_(min=0).square_()
         trust = cosine.clamp(min=0).pow_(exponent).mul_(nearness).mul_(total[:, pictures.channels]).mul_(seen)
         return total[:, : pictures.channels], trust, index
@@ -166,6 +176,10 @@ class Lens:
     def place(self, points: Columns) -> Columns:
         """Points of the mesh in camera space."""
         return as_columns(_dot(points, axis).add_(shift) for axis, shift in zip(self.axes, self.offset, strict=True))
+
+    def turn(self, steps: Columns) -> Columns:
+        """Steps between points of the mesh in camera space."""
+        return as_columns(_dot(steps, axis) for axis in self.axes)
 
     def cosine(self, points: Columns, normals: Columns) -> Tensor:
         """Between the surface's normal and the direction to the camera."""
@@ -251,14 +265,31 @@ def closest(
     return (x - step * slope_x).clamp_(0, 1), (y - step * slope_y).clamp_(0, 1)
 
 
+def selects(device: torch.device) -> bool:
+    """Whether rows that need work are selected; elsewhere all rows are worked on, since selecting waits for the device."""
+    return device.type == "cpu"
+
+
+def weigh_rows(table: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
+    """``[n, C]``: the sum of some rows of ``table [R, C]``, ``[n, k]`` each with its weight."""
+    if selects(table.device):  # many times as fast there, and other devices need not have it
+        return embedding_bag(rows.contiguous(), table, mode="sum", per_sample_weights=weights.contiguous())
+    total = table.new_zeros((len(rows), table.shape[1]))
+    for row, weight in zip(rows.unbind(1), weights.unbind(1), strict=True):
+        total.addcmul_(table.index_select(0, row), weight[:, None])
+    return total
+
+
 @dataclass(frozen=True)
 class Pictures:
     """All views' pixels: ``color [V * H * W, C + 1 or more]``, with fading after the C ``channels``, and ``depth``.
 
-    ``around [2, 4, 1]`` are columns and rows of the four pixels around a point, from the upper left one.
+    ``rough [V, H, W]`` bool are pixels that do not continue the surface next to them. ``around [2, 4, 1]`` are columns
+    and rows of the four pixels around a point, from the upper left one.
     """
 
     color: Tensor
     depth: Tensor
+    rough: Tensor
     around: Tensor
     channels: int

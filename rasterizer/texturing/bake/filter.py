@@ -1,0 +1,251 @@
+"""Colours of texels by cubic filters as wide as the texels are in the picture.
+
+Where a texel is smaller than a pixel, the four by four pixels around it are weighed by the kernel of Keys, "Cubic
+Convolution Interpolation for Digital Image Processing", 1981. Where it spans several, the kernel is stretched along the
+texel's footprint; where it spans several both ways, on a picture of half, a quarter .. the size. Its negative lobes make
+up for what bilinear look-ups in the texture will blur: a box as wide as the texel would dim fine waves, and a point
+would tear hard edges into saws.
+
+Only where all of these pixels show one surface without a break, which a map of distances to the next break tells;
+closer to it kernels get shorter, and next to it there are none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..texels import Texels
+from .footprint import Footprints, footprints, texel_steps
+from .view import Lens, Pictures, selects, weigh_rows
+
+_KEYS = -0.75  # the kernel's slope at 1: the more negative, the sharper
+_WIDTH = 0.75  # pixels between the kernel's zeros for each pixel that a texel spans
+_LONGEST = 6.0  # pixels between the kernel's zeros at most
+_LEAST = 2  # pixels on all sides that four by four of them may reach
+_RADII = (
+    1,
+    2,
+    3,
+    4,
+    6,
+    8,
+    10,
+    12,
+    14,
+    18,
+    22,
+    28,
+    36,
+    44,
+    56,
+    72,
+)  # that are told apart; each at most twice the one before, and one
+_TAPS = (4, 6, 8, 12, 16, 24)
+_WHOLE = 2.0**20  # weights are such parts of one: their sums, and with them colours of 0 and 1, are exact
+_AT_ONCE = 1 << 18  # pixels that a CPU weighs at once
+
+
+@dataclass(frozen=True)
+class Level:
+    """All views' pictures, averaged over squares of ``step`` pixels a side: ``color [V * height * width, C]``."""
+
+    color: Tensor
+    height: int
+    width: int
+    step: int
+
+
+@dataclass(frozen=True)
+class Filter:
+    """How one view's colours are filtered.
+
+    Attributes:
+        levels: of the pictures.
+        view: its number.
+        prints: footprints of each face's texels.
+        calm: ``[V * H * W]`` uint8, pixels on all sides of each without a break.
+        lowest, highest: ``[C]``, the range of the pictures.
+        taps: pixels along the longest kernel.
+        perspective: whether footprints depend on depth.
+    """
+
+    levels: Sequence[Level]
+    view: int
+    prints: Footprints
+    calm: Tensor
+    lowest: Tensor
+    highest: Tensor
+    taps: int
+    perspective: bool
+
+    def sample_into(self, total: Tensor, face: Tensor, spot: Tensor, corner: Tensor) -> None:
+        """Better colours for those rows of ``total [n, C]`` for which there are any.
+
+        Args:
+            total: colours, and fading behind them.
+            face: ``[n]``.
+            spot: ``[4, n]`` column, row, depth, and 1 where the four pixels around show the surface, else 0.
+            corner: ``[n]``, the upper left one of the four, in all pictures.
+        """
+        channels = len(self.lowest)
+        room = self.calm.index_select(0, corner).to(spot).mul_(spot[3])
+        scale, shear, level = self._shape(face, spot[2], room)
+        rows = self.prints.rows.index_select(0, face)
+        shape = torch.stack((spot[0], spot[1], scale, shear, rows.to(scale)))
+        for number, picture in enumerate(self.levels):
+            fits = (room >= _LEAST) & (level == number)
+            if not selects(total.device):
+                found = self._filter(picture, shape, self.taps)[:, :channels]
+                total[:, :channels] = torch.where(fits[:, None], found, total[:, :channels])
+                continue
+            need = 2 * torch.ceil(2 * scale)
+            least = 0
+            for taps in _TAPS:
+                some = (fits & (need <= taps) & (need > least)).nonzero().squeeze(1)
+                least = taps
+                for part in some.split(max(1, _AT_ONCE // (4 * taps))):
+                    found = self._filter(picture, shape.index_select(1, part), taps)
+                    total[part, :channels] = found[:, :channels]
+
+    def _shape(self, face: Tensor, depth: Tensor, room: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """``[n]`` each: pixels between the kernel's zeros, shear and level."""
+        along, across, shear, usual = (
+            values.index_select(0, face)
+            for values in (self.prints.along, self.prints.across, self.prints.shear, self.prints.depth)
+        )
+        size = usual * (_WIDTH / depth.clamp(min=1e-9)) if self.perspective else _WIDTH
+        along, across = along * size, across * size
+        level = torch.zeros_like(along)
+        for picture in self.levels[:-1]:
+            level += (across > picture.step) & (room >= 2 * _LEAST * picture.step)
+        step = torch.exp2(level)
+        most = (room / step - _LEAST).mul_(0.5).clamp_(1, _LONGEST)
+        scale = torch.minimum((along / step).clamp_(min=1), most)
+        # A kernel that is not stretched has no direction.
+        return scale, shear * ((scale - 1) * 2).clamp_(max=1), level
+
+    def _filter(self, picture: Level, shape: Tensor, taps: int) -> Tensor:
+        """``[n, C]`` colours from ``taps`` by 4 pixels."""
+        x, y = ((value + 0.5) / picture.step - 0.5 for value in shape[:2])
+        down = shape[4] > 0
+        first = self.view * picture.height * picture.width
+        middle, side = torch.where(down, y, x), torch.where(down, x, y)
+        along = torch.where(down, picture.width, 1)
+        across = torch.where(down, 1, picture.width)
+        start = middle.floor() - (taps // 2 - 1)
+        off = start[:, None] + torch.arange(taps, dtype=x.dtype, device=x.device) - middle[:, None]
+        weights = _balanced(keys(off / shape[2][:, None]), off).mul_(_WHOLE)
+        four = torch.arange(-1, 3, device=x.device) * across[:, None]
+        sums = torch.zeros_like(x)
+        total = x.new_zeros((len(x), picture.color.shape[1]))
+        together = taps if selects(x.device) else 1
+        for tap in range(0, taps, together):
+            some = slice(tap, tap + together)
+            beside = torch.addcmul(side[:, None], off[:, some], shape[3][:, None])
+            whole = beside.floor()
+            pixels = (off[:, some] + middle[:, None]).round_().to(torch.int64).mul_(along[:, None])
+            pixels.add_(whole.to(torch.int64).mul_(across[:, None])).add_(first)
+            places = (pixels[..., None] + four[:, None]).clamp_(first, first + picture.height * picture.width - 1)
+            both = _four(beside.sub_(whole)).mul_(weights[:, some, None]).round_().flatten(1)
+            sums.add_(both.sum(1))
+            total.add_(weigh_rows(picture.color, places.flatten(1), both))
+        colors = total[:, : len(self.lowest)].div_(sums[:, None])
+        return torch.minimum(torch.maximum(colors, self.lowest), self.highest)
+
+
+def keys(x: Tensor) -> Tensor:
+    """The kernel, whose zeros are 1 apart."""
+    x = x.abs()
+    inner = ((_KEYS + 2) * x - (_KEYS + 3)).mul_(x).mul_(x).add_(1)
+    outer = (x - 5).mul_(x).add_(8).mul_(x).sub_(4).mul_(_KEYS)
+    return torch.where(x < 1, inner, torch.where(x < 2, outer, 0.0))
+
+
+def _balanced(weights: Tensor, off: Tensor) -> Tensor:
+    """Weights ``[n, k]`` of pixels that lie ``off [n, k]`` from the middle, changed to sum to one and to have their
+    centre there, so that constants and ramps stay what they are: by the two pixels next to the middle."""
+    weights = weights / weights.sum(1, keepdim=True)
+    astray = (weights * off).sum(1)
+    middle = weights.shape[1] // 2
+    weights[:, middle - 1] += astray
+    weights[:, middle] -= astray
+    return weights
+
+
+def _four(x: Tensor) -> Tensor:
+    """``[..., 4]``: the balanced kernel at -1, 0, 1 and 2 less ``x [...]`` in 0..1."""
+    rest = 1 - x
+    product = x * rest
+    left, right = product * rest * _KEYS, product * x * _KEYS
+    here = ((_KEYS + 2) * x - (_KEYS + 3)).mul_(x).mul_(x).add_(1)
+    here.add_(product.mul_(1 - 2 * x), alpha=-(2 * _KEYS + 1))
+    return torch.stack((left, here, 1 - left - right - here, right), dim=-1)
+
+
+def filters(texels: Texels, lenses: Sequence[Lens], pictures: Pictures) -> list[Filter]:
+    """For each view.
+
+    Args:
+        texels: of the texture.
+        lenses: of the views.
+        pictures: of all views.
+    """
+    steps = texel_steps(texels.mesh, texels.size)
+    prints = [footprints(lens, steps) for lens in lenses]
+    longest = _WIDTH * max(float(one.along.max()) for one in prints)
+    broadest = _WIDTH * max(float(one.across.max()) for one in prints)
+    levels = _levels(pictures, broadest)
+    scale = min(max(longest, 1.0), _LONGEST)
+    taps = next(count for count in _TAPS if count >= 2 * scale * 2 or count == _TAPS[-1])
+    calm = _calm(pictures.rough, (2 * scale + 2) * levels[-1].step if longest > 1 else 2)
+    channels = pictures.channels
+    lowest, highest = (pictures.color[:, :channels].amin(0), pictures.color[:, :channels].amax(0))
+    return [
+        Filter(levels, number, one, calm.view(-1), lowest, highest, taps, lens.perspective)
+        for number, (one, lens) in enumerate(zip(prints, lenses, strict=True))
+    ]
+
+
+def _levels(pictures: Pictures, broadest: float) -> list[Level]:
+    views, height, width = pictures.rough.shape
+    levels = [Level(pictures.color, height, width, 1)]
+    while broadest > levels[-1].step and min(levels[-1].height, levels[-1].width) >= 8 and len(levels) < 5:
+        last = levels[-1]
+        height, width = last.height // 2, last.width // 2
+        color = last.color.view(views, last.height, last.width, -1)[:, : 2 * height, : 2 * width]
+        color = color.reshape(views, height, 2, width, 2, -1).mean((2, 4)).view(views * height * width, -1)
+        levels.append(Level(color, height, width, 2 * last.step))
+    return levels
+
+
+def _calm(rough: Tensor, most: float) -> Tensor:
+    """``[V, H, W]`` uint8: how many pixels there are on all sides before a break or the border of the picture."""
+    near = rough.clone()
+    calm = torch.zeros_like(rough, dtype=torch.uint8)
+    before = 0
+    for radius in _RADII:
+        step = radius - before
+        near = _dilated(near, step)
+        calm.masked_fill_(~near, radius)
+        before = radius
+        if radius >= most:
+            break
+    return calm
+
+
+def _dilated(near: Tensor, step: int) -> Tensor:
+    """What is at most ``step`` pixels away, along rows and columns, if what is nearer by half is known already."""
+    for axis in (1, 2):
+        length = near.shape[axis]
+        wide = near.clone()
+        kept = max(length - step, 0)
+        wide.narrow(axis, length - kept, kept).logical_or_(near.narrow(axis, 0, kept))
+        wide.narrow(axis, 0, kept).logical_or_(near.narrow(axis, length - kept, kept))
+        wide.narrow(axis, 0, min(step, length)).fill_(True)
+        wide.narrow(axis, max(length - step, 0), min(step, length)).fill_(True)
+        near = wide
+    return near
