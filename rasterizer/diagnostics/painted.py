@@ -28,7 +28,8 @@ from .examiner import Examiner, Made
 from .fields import averaged
 from .layout import overlap
 from .painters import PAINTERS
-from .peers.hunyuan3d import Peer, find_peers, their_layout
+from .peers.hunyuan3d import Peer, PeerBake, find_peers, their_layout
+from .peers.lagrange import composite
 from .peers.splat import splat
 from .subjects import Subject, subjects
 from .timing import synchronize
@@ -102,7 +103,9 @@ def find_methods(device: torch.device) -> dict[str, Method]:
         found["match_colors, align_views, refined"] = partial(_ours, device, agreeing, refined=True)
     for name, peer in find_peers().items():
         found[name] = partial(_enlarged, peer)
-    found["splat"] = _splat
+    found["splat"] = partial(_as_they_are, splat)
+    if importlib.util.find_spec("lagrange") is not None:
+        found["lagrange"] = partial(_as_they_are, composite)
     return found
 
 
@@ -134,8 +137,15 @@ def _enlarged(peer: Peer, mesh: Mesh, pictures: Tensor, views: Sequence[View], s
     return Made(spread(found.texture, found.painted), found.painted, their_layout(mesh, size))
 
 
-def _splat(mesh: Mesh, pictures: Tensor, views: Sequence[View], size: int) -> Made:
-    found = splat(mesh, pictures, views, size)
+def _as_they_are(
+    peer: Callable[[Mesh, Tensor, Sequence[View], int], PeerBake],
+    mesh: Mesh,
+    pictures: Tensor,
+    views: Sequence[View],
+    size: int,
+) -> Made:
+    """By a peer that takes pictures of any size."""
+    found = peer(mesh, pictures, views, size)
     return Made(found.filled, found.painted, mesh)
 
 

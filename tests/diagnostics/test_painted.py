@@ -13,6 +13,7 @@ from rasterizer.cameras.views import PRESETS
 from rasterizer.cli.main import main
 from rasterizer.diagnostics import painted, painters
 from rasterizer.diagnostics.examiner import Examiner, Made
+from rasterizer.diagnostics.peers.lagrange import composite
 from rasterizer.diagnostics.peers.splat import splat
 from rasterizer.diagnostics.subjects import Subject, subjects
 from rasterizer.meshes.sample_meshes import sample_mesh
@@ -162,6 +163,15 @@ def test_splats_carry_colours_to_their_texels(subject: Subject) -> None:
     found = splat(subject.mesh, flat, VIEWS, SIZE)
     torch.testing.assert_close(found.filled, flat[0, :1, :1].expand(SIZE, SIZE, 3), rtol=0, atol=1e-5)
     assert 0.7 < found.painted.float().mean() < 1
+
+
+def test_lagrange_composites_the_right_way_up(
+    examiner: Examiner, subject: Subject, pictures: tuple[Tensor, Tensor]
+) -> None:
+    pytest.importorskip("lagrange.texproc", reason="adobe-lagrange is not installed")
+    found = composite(subject.mesh, pictures[0], VIEWS, SIZE)
+    row = examiner.row(Made(found.filled, found.painted, subject.mesh))
+    assert row["psnr_g"] > 25 and row["gcorr"] > 0.85
 
 
 @pytest.mark.slow
