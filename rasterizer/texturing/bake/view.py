@@ -266,7 +266,7 @@ def closest(
 
 
 def selects(device: torch.device) -> bool:
-    """Whether rows that need work are selected; elsewhere all rows are worked on, since selecting waits for the device."""
+    """Whether to select the rows that need work; elsewhere all are worked on, since selecting waits for the device."""
     return device.type == "cpu"
 
 
