@@ -40,10 +40,11 @@ class Rows:
         rows = torch.arange(len(self), dtype=torch.int32, device=counts.device)
         rows = rows.repeat_interleave(counts, output_size=len(self.columns))
         columns, order = torch.sort(self.columns, stable=True)
-        starts = _run_starts(columns)
-        used = columns.index_select(0, starts).long()
-        end = starts.new_full((1,), len(columns))
-        return used, Rows(torch.cat((starts, end)).int(), rows[order], self.weights[order])
+        first = torch.ones_like(columns, dtype=torch.bool)
+        torch.ne(columns[1:], columns[:-1], out=first[1:])
+        starts = _run_starts(first)
+        used = columns.index_select(0, starts[:-1]).long()
+        return used, Rows(starts, rows.index_select(0, order), self.weights.index_select(0, order))
 
     @staticmethod
     def joined(parts: list[Rows]) -> Rows:
@@ -57,26 +58,22 @@ def _starts(counts: Tensor) -> Tensor:
     return torch.cat((counts.new_zeros(1), counts.cumsum(0, dtype=counts.dtype)))
 
 
-def _run_starts(ordered: Tensor) -> Tensor:
-    """Where each run of equal values begins, in ``[N]`` values that lie together where they are equal."""
-    first = torch.ones_like(ordered, dtype=torch.bool)
-    torch.ne(ordered[1:], ordered[:-1], out=first[1:])
-    return first.nonzero().squeeze(1)
+def _run_starts(first: Tensor) -> Tensor:
+    """Where runs begin, ``[runs + 1]`` int32 with the end, by flags ``[N]`` of their first elements."""
+    starts = first.nonzero().squeeze(1)
+    return torch.cat((starts, starts.new_full((1,), len(first)))).int()
 
 
 def merged(texels: Tensor, weights: Tensor) -> Rows:
-    """The matrix whose rows are the sums of ``weights [R, K]`` at ``texels [R, K]`` int32."""
+    """The matrix with a row for each of ``weights [R, K]`` at ``texels [R, K]`` int32, equal texels taken together."""
     texels, order = torch.sort(texels, dim=1)
-    sums = weights.gather(1, order).cumsum(1)
-    last = torch.ones_like(texels, dtype=torch.bool)
-    torch.ne(texels[:, 1:], texels[:, :-1], out=last[:, :-1])
-    counts = last.sum(1, dtype=torch.int32)
-    kept = last.view(-1).nonzero().squeeze(1)
-    sums = sums.view(-1).index_select(0, kept)
-    starts = _starts(counts)
-    before = torch.cat((sums.new_zeros(1), sums[:-1]))
-    before.index_fill_(0, starts[:-1].long(), 0.0)
-    return Rows(starts, texels.view(-1).index_select(0, kept), sums - before)
+    first = torch.ones_like(texels, dtype=torch.bool)
+    torch.ne(texels[:, 1:], texels[:, :-1], out=first[:, 1:])
+    runs = _run_starts(first.view(-1))
+    every = torch.arange(texels.numel(), dtype=torch.int32, device=texels.device)
+    sums = embedding_bag(every, weights.gather(1, order).view(-1, 1), runs, mode="sum", include_last_offset=True)
+    kept = texels.view(-1).index_select(0, runs[:-1])
+    return Rows(_starts(first.sum(1, dtype=torch.int32)), kept, sums[:, 0])
 
 
 @dataclass(frozen=True)
