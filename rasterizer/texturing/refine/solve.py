@@ -101,6 +101,10 @@ def solve(problem: Problem, start: Tensor, steps: int, report: Callable[[float],
         steps: of conjugate gradients.
         report: takes the share done.
     """
+
+    def tick(step: int) -> None:
+        report(step / steps)
+
     change, rounds, weighted = torch.zeros_like(start), min(_ROUNDS, steps), problem
     for number in range(rounds):
         residuals = problem.residuals(start + change)
@@ -108,20 +112,29 @@ def solve(problem: Problem, start: Tensor, steps: int, report: Callable[[float],
             weighted = replace(problem, weights=_without_outliers(problem.weights, residuals))
         gradient = weighted.gathered(residuals).sub_(problem.prior.times(change))
         weight = weighted.gathered([torch.ones_like(residual[:, :1]) for residual in residuals])
-        some = slice(number * steps // rounds, (number + 1) * steps // rounds)
-        _descend(weighted, change, gradient, weight, lambda done, some=some: report((some.start + done) / steps), some)
+        some = range(number * steps // rounds, (number + 1) * steps // rounds)
+        _descend(weighted, change, gradient, weight, some, tick)
     return change * (1 + (_difference(weighted, start + change) / _DIFFER) ** 4).reciprocal()
 
 
 def _descend(
-    problem: Problem, change: Tensor, gradient: Tensor, weight: Tensor, report: Callable[[int], None], steps: slice
+    problem: Problem, change: Tensor, gradient: Tensor, weight: Tensor, steps: range, tick: Callable[[int], None]
 ) -> None:
-    """Steps of conjugate gradients, in place: ``gradient [T, C]`` is that at ``change [T, C]``, downhill."""
+    """Steps of conjugate gradients, in place.
+
+    Args:
+        problem: what to give back.
+        change: ``[T, C]`` of the texels.
+        gradient: ``[T, C]`` there, downhill.
+        weight: ``[T, 1]`` of what pixels say of each texel.
+        steps: their numbers.
+        tick: called before each.
+    """
     inverse = (weight + (4 * _SMOOTH + _NEAR)).reciprocal_()
     direction = gradient * inverse
     slope = _dot(gradient, direction)
-    for done in range(steps.stop - steps.start):
-        report(done)
+    for step in steps:
+        tick(step)
         applied = problem.normal(direction)
         length = slope / _dot(direction, applied).clamp(min=1e-30)
         change.addcmul_(direction, length)
