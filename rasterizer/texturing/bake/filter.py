@@ -28,7 +28,8 @@ _WIDTH = 0.75  # pixels between the kernel's zeros for each pixel that a texel s
 _LONGEST = 6.0  # pixels between the kernel's zeros at most
 _NEARER = 1.5  # times as large as at its centre, a perspective view's face may be seen
 _BROAD = 2**0.5  # pixels between zeros that a kernel across should have from which on a smaller picture suits better
-_LEAST = 2  # pixels on all sides that four by four of them may reach
+_LEAST = 1  # pixels without a break around the four nearest: four by four
+_MARGIN = 2  # pixels beyond a kernel's last zero that it may reach where it has a shear
 _RADII = (
     1,
     2,
@@ -88,17 +89,10 @@ class Filter:
     taps: int
     perspective: bool
 
-    def sample_into(self, total: Tensor, face: Tensor, spot: Tensor, corner: Tensor) -> None:
-        """Better colours for those rows of ``total [n, C]`` for which there are any.
-
-        Args:
-            total: colours, and fading behind them.
-            face: ``[n]``.
-            spot: ``[4, n]`` column, row, depth, and 1 where the four pixels around show the surface, else 0.
-            corner: ``[n]``, the upper left one of the four, in all pictures.
-        """
+    def sample_into(self, total: Tensor, face: Tensor, spot: Tensor, places: Tensor) -> None:
+        """As :class:`.view.Sampler` says."""
         channels = len(self.lowest)
-        room = self.calm.index_select(0, corner).to(spot).mul_(spot[3])
+        room = self.calm.index_select(0, places.view(-1)).view_as(places).amin(0).to(spot).mul_(spot[3])
         scale, shear, level = self._shape(face, spot[2], room)
         down = self.prints.rows.index_select(0, face).to(scale)
         shape = torch.stack((spot[0], spot[1], scale, shear, down))
@@ -126,9 +120,9 @@ class Filter:
         along, across = along * size, across * size
         level = torch.zeros_like(along)
         for picture in self.levels[:-1]:
-            level += (across > picture.step * _BROAD) & (room >= 2 * _LEAST * picture.step)
+            level += (across > picture.step * _BROAD) & (room >= 2 * _MARGIN * picture.step)
         step = torch.exp2(level)
-        most = (room / step - _LEAST).mul_(0.5).clamp_(1, self.taps / 4)
+        most = (room / step - _MARGIN).mul_(0.5).clamp_(1, self.taps / 4)
         scale = torch.minimum((along / step).clamp_(min=1), most)
         # A kernel that is not stretched has no direction.
         return scale, shear * ((scale - 1) * 2).clamp_(max=1), level
@@ -208,7 +202,7 @@ def filters(texels: Texels, lenses: Sequence[Lens], pictures: Pictures) -> list[
         longest *= _NEARER
     scale = min(max(longest, 1.0), _LONGEST)
     taps = next(count for count in _TAPS if count >= 4 * scale)
-    calm = _calm(pictures.rough, 2 * scale * levels[-1].step + _LEAST * levels[-1].step)
+    calm = _calm(pictures.rough, (2 * scale + _MARGIN) * levels[-1].step)
     channels = pictures.channels
     lowest, highest = (pictures.color[:, :channels].amin(0), pictures.color[:, :channels].amax(0))
     return [

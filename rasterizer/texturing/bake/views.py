@@ -53,8 +53,9 @@ def bake_views(
     to the power of ``exponent``, fading out over ``border`` pixels towards silhouettes and large jumps in depth, where
     pictures are least reliable. Pixels next to these are not used at all: they mix the colours of both sides.
 
-    Colours are sampled bilinearly among the pixels that show the texel's own surface, where the surface between these
-    is closest to the texel: halfway between two pixels is not halfway on a surface that bends away from the view. What
+    Colours are sampled over the texel's footprint by a cubic filter where a picture shows the surface around it without
+    a break (:mod:`.filter`), else bilinearly among the pixels that show it; where the surface between these is closest
+    to the texel: halfway between two pixels is not halfway on a surface that bends away from the view. What
     distance remains, of at most 0.7 pixels, lowers the weight.
 
     Args:
