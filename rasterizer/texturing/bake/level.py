@@ -24,6 +24,7 @@ _ENOUGH = 0.0015  # share of the texels that two views must share for their rati
 _SPREAD = 0.005  # deviation of log ratios that is as good as none
 _UNITS = 1 << 20  # steps between no weight and the greatest
 _PRIOR = 0.05  # deviation of a gain from 1 that is likely without any evidence
+_TINT = 0.03  # deviation of a channel's gain from the other channels' that is likely, likewise
 
 
 def find_gains(colors: Tensor, trust: Tensor, weights: Sequence[float]) -> Tensor:
@@ -40,9 +41,6 @@ def find_gains(colors: Tensor, trust: Tensor, weights: Sequence[float]) -> Tenso
     logs = colors.clamp(min=1e-6).log()
     usable = (colors > _DARK) & (colors < _BRIGHT)
     most = max(max(weights), 1e-9)
-    strength = torch.tensor([weight / most + 0.2 for weight in weights], dtype=torch.float64) / _PRIOR**2
-    matrix = torch.diag(strength).expand(channels, views, views).clone()
-    right = torch.zeros(channels, views, dtype=torch.float64)
     rows = []
     for one, other in combinations(range(views), 2):
         both = torch.minimum(trust[one], trust[other])
@@ -53,15 +51,33 @@ def find_gains(colors: Tensor, trust: Tensor, weights: Sequence[float]) -> Tenso
         share = weight.sum(1) / max(count, 1)
         rows.append(torch.stack((middle, share / (share + _ENOUGH) / (spread.square() + _SPREAD**2))))
     found = torch.stack(rows).cpu().double() if rows else torch.zeros(0, 2, channels, dtype=torch.float64)
+    return _solve(found, [weight / most + 0.2 for weight in weights]).exp().to(colors)
+
+
+def _solve(found: Tensor, strength: Sequence[float]) -> Tensor:
+    """``[V, C]`` logarithms of gains, by least squares; a channel of which little is known follows the others.
+
+    Args:
+        found: ``[pairs, 2, C]`` float64 median of the log ratio and its certainty, in the order of ``combinations``.
+        strength: of each view, how much it wants to stay as it is.
+    """
+    views, channels = len(strength), found.shape[2]
+    each, mean = torch.eye(channels, dtype=torch.float64), torch.full((channels, channels), 1 / channels).double()
+    matrix = torch.zeros(views, channels, views, channels, dtype=torch.float64)
+    right = torch.zeros(views, channels, dtype=torch.float64)
+    for view, wish in enumerate(strength):
+        matrix[view, :, view] += mean * (wish / _PRIOR**2) + (each - mean) * (wish / _TINT**2)
     for (one, other), (middle, certainty) in zip(combinations(range(views), 2), found, strict=True):
-        matrix[:, one, one] += certainty
-        matrix[:, other, other] += certainty
-        matrix[:, one, other] -= certainty
-        matrix[:, other, one] -= certainty
-        right[:, one] -= certainty * middle
-        right[:, other] += certainty * middle
-    logs_of_gains = torch.linalg.solve(matrix, right).clamp(math.log(LEAST), math.log(MOST))
-    return logs_of_gains.t().exp().to(colors)
+        known = torch.diag(certainty)
+        matrix[one, :, one] += known
+        matrix[other, :, other] += known
+        matrix[one, :, other] -= known
+        matrix[other, :, one] -= known
+        right[one] -= certainty * middle
+        right[other] += certainty * middle
+    size = views * channels
+    logs = torch.linalg.solve(matrix.view(size, size), right.view(size)).view(views, channels)
+    return logs.clamp(math.log(LEAST), math.log(MOST))
 
 
 def weighted_median(values: Tensor, weights: Tensor) -> Tensor:
