@@ -9,6 +9,7 @@ from .info import BackendInfoNode
 from .load import LoadMeshNode
 from .maps import RenderMapsNode
 from .raster import InterpolateNode, RasterizeNode
+from .refine import RefineTextureNode
 from .save import SaveMeshNode
 from .unwrap import UnwrapUVNode
 from .views import CamerasNode
@@ -21,6 +22,7 @@ NODES = [
     RenderMapsNode,
     UnwrapUVNode,
     BakeViewsNode,
+    RefineTextureNode,
     FillTextureNode,
     ApplyTextureNode,
     SaveMeshNode,

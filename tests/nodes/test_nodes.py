@@ -52,6 +52,7 @@ class TestPack:
             "RenderMaps",
             "UnwrapUV",
             "BakeViews",
+            "RefineTexture",
             "FillTexture",
             "ApplyTexture",
             "SaveMesh",
