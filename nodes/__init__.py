@@ -4,6 +4,7 @@ from comfy_api.latest import ComfyExtension, io
 
 from .apply import ApplyTextureNode
 from .bake import BakeViewsNode, FillTextureNode
+from .grid import GridToViewsNode, PicturesToViewsNode, ViewsToGridNode
 from .hierarchy import GridHierarchyNode, ShowHierarchyNode
 from .info import BackendInfoNode
 from .load import LoadMeshNode
@@ -20,6 +21,9 @@ NODES = [
     RasterizeNode,
     InterpolateNode,
     RenderMapsNode,
+    ViewsToGridNode,
+    GridToViewsNode,
+    PicturesToViewsNode,
     UnwrapUVNode,
     BakeViewsNode,
     RefineTextureNode,

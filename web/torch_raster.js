@@ -4,6 +4,7 @@ import { app } from "../../scripts/app.js";
 import { addBackendPanel } from "./nodes/backend_info.js";
 import { addCameraPicture } from "./nodes/camera_views.js";
 import { addInspector } from "./nodes/inspector.js";
+import { addPictureLabels, followCameras } from "./nodes/picture_labels.js";
 import { addUpload } from "./nodes/upload.js";
 import { loadStyle } from "./lib/dom.js";
 import { followTexts } from "./lib/node_text.js";
@@ -15,7 +16,8 @@ const PARTS = new Map([
   ["TorchRasterRasterize", addInspector],
   ["TorchRasterInterpolate", addInspector],
   ["TorchRasterBackendInfo", addBackendPanel],
-  ["TorchRasterCameras", addCameraPicture],
+  ["TorchRasterCameras", (node) => addCameraPicture(node, followCameras)],
+  ["TorchRasterPicturesToViews", addPictureLabels],
 ]);
 
 const SAYING = new Set(

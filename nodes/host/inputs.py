@@ -16,6 +16,7 @@ TEXTURING = f"{CATEGORY}/texturing"
 TriMesh = io.Custom("TRIMESH")
 RasterSocket = io.Custom("RASTER")
 HierarchySocket = io.Custom("GRID_HIERARCHY")
+ViewGrid = io.Custom("VIEW_GRID")
 Camera = io.Custom("LOAD3D_CAMERA")
 Hy3dCamera = io.Custom("HY3DCAMERA")
 Hy3d21Camera = io.Custom("HY3D21CAMERA")

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from ...rasterizer.hierarchy import GridHierarchy
+from ...rasterizer.pictures.grids import Grid
 from ...rasterizer.rendering.raster import Raster
 
 
@@ -59,6 +60,17 @@ def read_hierarchy(value: Any) -> HierarchyValue:
         raise ValueError(
             f"hierarchy: is a {type(value).__name__}, expected the output 'hierarchy' of Build Grid Hierarchy"
         )
+    return value
+
+
+def read_grid(value: Any) -> Grid:
+    """What is on a VIEW_GRID socket.
+
+    Raises:
+        ValueError: something else.
+    """
+    if not isinstance(value, Grid):
+        raise ValueError(f"layout: is a {type(value).__name__}, expected the output 'layout' of Views to Grid")
     return value
 
 

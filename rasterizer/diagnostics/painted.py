@@ -119,11 +119,11 @@ def _ours(
     refined: bool = False,
 ) -> Made:
     there, images, cameras = mesh.to(device), pictures.to(device), [view.camera() for view in views]
-    made = bake_views(there, images, cameras, size, **switches)  # type: ignore[arg-type]
+    made = bake_views(there, images, cameras, size, **switches)
     texture, painted = made.texture, made.painted
     if refined:
-        agreed = made.agreement.apply(images)  # type: ignore[union-attr]
-        better = texturing.refine_texture(there, texture, painted, agreed, cameras)  # type: ignore[attr-defined]
+        agreed = made.agreement.apply(images)
+        better = texturing.refine_texture(there, texture, painted, agreed, cameras)
         texture, painted = better.texture, better.painted
     texture = spread(texture, painted)
     synchronize(device)

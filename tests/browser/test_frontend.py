@@ -311,6 +311,98 @@ class TestCameraViews:
         assert cameras(preset="custom", elevations="10, x, 3") == 0
 
 
+class TestPictureLabels:
+    """The inputs of Pictures to Views, called after what their cameras see."""
+
+    SIX = ("1 front", "2 right", "3 back", "4 left", "5 top", "6 bottom")
+
+    @pytest.fixture
+    def nodes(self, frontend: Any) -> tuple[int, int]:
+        """Camera Views, connected to Pictures to Views."""
+        frontend.clear()
+        cameras, views = frontend.add("TorchRasterCameras", 0, 0), frontend.add("TorchRasterPicturesToViews", 500, 0)
+        assert self.shown(frontend, views) == [f"picture_{number}" for number in range(1, 13)]
+        # Some frontends give a new node what a node of this id had in the graph before.
+        self.set(frontend, cameras, preset="hunyuan3d-2")
+        self.connect(frontend, cameras, 0, views, "cameras")
+        return cameras, views
+
+    def connect(self, frontend: Any, source: int, output: int, target: int, name: str) -> None:
+        script = """([source, output, target, name]) => {
+            const [from, to] = [source, target].map((id) => app.graph.getNodeById(id));
+            from.connect(output, to, to.inputs.findIndex((input) => input.name === name)); }"""
+        frontend.page.evaluate(script, [source, output, target, name])
+
+    def set(self, frontend: Any, node: int, **values: Any) -> None:
+        script = """([id, values]) => { const node = app.graph.getNodeById(id);
+            for (const [name, value] of Object.entries(values)) {
+                const widget = node.widgets.find((w) => w.name === name);
+                widget.value = value;
+                widget.callback?.(value);
+            } }"""
+        frontend.page.evaluate(script, [node, values])
+
+    def shown(self, frontend: Any, node: int) -> list[str]:
+        """What stands at the pictures' inputs, with Nodes 2.0 by what the page shows."""
+        frontend.page.wait_for_timeout(300)
+        script = """(id) => app.graph.getNodeById(id).inputs.filter(({ name }) => name.startsWith("picture_"))
+            .map((slot) => slot.label ?? slot.localized_name ?? slot.name)"""
+        texts = frontend.page.evaluate(script, node)
+        if frontend.nodes_2:
+            slots = frontend.page.locator(f'[data-node-id="{node}"] .lg-slot--input')
+            assert [text.strip() for text in slots.all_inner_texts()][1:] == texts
+        return texts
+
+    def test_follow_the_cameras(self, frontend: Any, nodes: tuple[int, int]) -> None:
+        cameras, views = nodes
+        assert self.shown(frontend, views) == list(self.SIX)
+        frontend.center(views)
+        frontend.shot("labels_six")
+        self.set(frontend, cameras, preset="turntable", views=3)
+        assert self.shown(frontend, views) == ["1 front", "2 120°", "3 240°"]
+        self.set(frontend, cameras, preset="custom", azimuths="180, 35", elevations="0, 20", weights="1")
+        assert self.shown(frontend, views) == ["1 back", "2 35° +20°"]
+        self.set(frontend, cameras, preset="turntable", views=36)
+        assert len(self.shown(frontend, views)) == 12
+        self.set(frontend, cameras, preset="hunyuan3d-2.1")
+        assert self.shown(frontend, views) == list(self.SIX)
+        frontend.page.evaluate("(id) => app.graph.getNodeById(id).disconnectInput(0)", views)
+        assert self.shown(frontend, views) == [f"picture_{number}" for number in range(1, 13)]
+        frontend.center(views)
+        frontend.shot("labels_none")
+
+    def test_what_is_connected_stays(self, frontend: Any, nodes: tuple[int, int]) -> None:
+        cameras, views = nodes
+        picture = frontend.add("TorchRasterRenderMaps", 0, 600)
+        self.connect(frontend, picture, 0, views, "picture_5")
+        self.set(frontend, cameras, preset="custom", azimuths="0, 90", elevations="0", weights="1")
+        assert self.shown(frontend, views) == ["1 front", "2 right", "picture_3", "picture_4", "picture_5"]
+        script = "(id) => app.graph.getNodeById(id).inputs.find(({ name }) => name === 'picture_5').link"
+        assert frontend.page.evaluate(script, views) is not None
+        frontend.center(views)
+        frontend.shot("labels_connected")
+
+    def test_a_workflow_comes_back_with_its_links(self, frontend: Any, nodes: tuple[int, int]) -> None:
+        _, views = nodes
+        picture = frontend.add("TorchRasterRenderMaps", 0, 600)
+        self.connect(frontend, picture, 0, views, "picture_6")
+        self.shown(frontend, views)
+        saved = frontend.page.evaluate("app.graph.serialize()")
+        frontend.load(saved, "labels")
+        assert self.shown(frontend, views) == list(self.SIX)
+        prompt = frontend.page.evaluate("app.graphToPrompt().then(({ output }) => output)")
+        assert set(prompt[str(views)]["inputs"]) == {"cameras", "picture_6"}
+        assert prompt[str(views)]["inputs"]["picture_6"] == [str(picture), 0]
+
+    def test_a_persons_own_label_stays(self, frontend: Any, nodes: tuple[int, int]) -> None:
+        cameras, views = nodes
+        script = "(id) => { app.graph.getNodeById(id).inputs[2].label = 'my photograph'; }"
+        frontend.page.evaluate(script, views)
+        self.set(frontend, cameras, preset="turntable", views=2)
+        script = "(id) => app.graph.getNodeById(id).inputs.map((slot) => slot.label ?? slot.localized_name)"
+        assert frontend.page.evaluate(script, views) == ["cameras", "1 front", "my photograph"]
+
+
 class TestUpload:
     """A file onto Load Mesh."""
 

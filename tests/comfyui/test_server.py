@@ -63,6 +63,9 @@ INPUTS = {
         )
     ],
     "TorchRasterRenderMaps": ["mesh", "cameras", "size", "style"],
+    "TorchRasterViewsToGrid": ["images", "columns", "padding", "size", "background", "masks"],
+    "TorchRasterGridToViews": ["grid", "views", "columns", "padding", "size", "layout", "mask"],
+    "TorchRasterPicturesToViews": ["cameras", *(f"picture_{number}" for number in range(1, 13))],
     "TorchRasterUnwrapUV": ["mesh", "resolution", "padding", "keep_existing"],
     "TorchRasterApplyTexture": ["mesh", "base_color", "metallic_roughness", "mr_layout"],
     "TorchRasterSaveMesh": ["mesh", "filename_prefix", "format"],
@@ -87,6 +90,11 @@ OUTPUTS = {
     "TorchRasterRenderMaps": [
         *(("normal_maps", "IMAGE"), ("position_maps", "IMAGE"), ("depth_maps", "IMAGE"), ("masks", "MASK"))
     ],
+    "TorchRasterViewsToGrid": [
+        *(("grid", "IMAGE"), ("mask", "MASK"), ("layout", "VIEW_GRID"), ("width", "INT"), ("height", "INT"))
+    ],
+    "TorchRasterGridToViews": [("images", "IMAGE"), ("masks", "MASK")],
+    "TorchRasterPicturesToViews": [("images", "IMAGE")],
     "TorchRasterUnwrapUV": [("mesh", "MESH"), ("trimesh", "TRIMESH")],
     "TorchRasterApplyTexture": [("mesh", "MESH"), ("trimesh", "TRIMESH")],
     "TorchRasterSaveMesh": [("path", "STRING")],

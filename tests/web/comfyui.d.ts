@@ -41,26 +41,41 @@ declare namespace Comfy {
     setDirtyCanvas(front: boolean, back?: boolean): void;
   }
 
+  interface Slot {
+    name: string;
+    label?: string;
+    localized_name?: string;
+    link?: number | null;
+    shape?: number;
+    constructor: Function & (new (slot: Slot, node: Node) => Slot);
+  }
+
   interface Node {
     id: NodeId;
     comfyClass?: string;
     size: [width: number, height: number];
+    type?: string;
     widgets?: Widget[];
+    inputs: Slot[];
     graph?: Graph | null;
     constructor: Function & { nodeData?: NodeData };
     addWidget(type: "button", name: string, value: null, callback: () => void, options: WidgetOptions): Widget;
     addDOMWidget(name: string, type: string, element: HTMLElement, options: WidgetOptions): Widget;
+    addInput(name: string, type: string, options: Pick<Slot, "shape" | "localized_name">): Slot;
+    removeInput(at: number): void;
+    getInputNode(at: number): Node | null;
     computeSize(): [width: number, height: number];
     setSize(size: [width: number, height: number]): void;
     onExecuted?: (this: Node, output: Output | null | undefined, ...rest: unknown[]) => void;
     onConfigure?: (this: Node, ...values: unknown[]) => void;
+    onConnectionsChange?: (this: Node, ...values: unknown[]) => void;
     onDragOver?: (this: Node, event: DragEvent) => boolean;
     onDragDrop?: (this: Node, event: DragEvent) => boolean | Promise<boolean>;
   }
 
   /** What the server says of a kind of node; an input is its type and its options. */
   interface NodeData {
-    input?: { required?: Record<string, [type: unknown, options?: Record<string, any>]> };
+    input?: Record<"required" | "optional", Record<string, [type: unknown, options?: Record<string, any>]> | undefined>;
   }
 
   interface Setting {

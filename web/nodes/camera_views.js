@@ -13,14 +13,16 @@ const TURN = -28; // degrees by which it looks from the side
 /**
  * Where the cameras of Camera Views stand, following its widgets.
  * @param {Comfy.Node} node
+ * @param {(node: Comfy.Node) => void} changed called when they may stand elsewhere
  */
-export function addCameraPicture(node) {
+export function addCameraPicture(node, changed) {
   const { root } = addPanel(node, "picture", () => HEIGHT);
   root.classList.add("camera-views");
   const draw = () => {
     const list = cameras(node);
     const caption = list ? `${list.length} ${text("cameras")}` : text("noCameras");
     root.replaceChildren(picture(list ?? []), element("div", { class: "quiet", textContent: caption }));
+    changed(node);
   };
   for (const widget of node.widgets ?? []) {
     const before = widget.callback;
@@ -43,7 +45,7 @@ export function addCameraPicture(node) {
  * @param {Comfy.Node} node
  * @returns {Camera[] | null}
  */
-function cameras(node) {
+export function cameras(node) {
   /** @param {string} name */
   const value = (name) => node.widgets?.find((widget) => widget.name === name)?.value;
   const preset = `${value("preset")}`;
