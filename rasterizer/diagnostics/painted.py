@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 
@@ -16,13 +16,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from .. import texturing
 from ..cameras.camera import Camera
 from ..cameras.views import PRESETS, View
 from ..meshes.mesh import Mesh
 from ..meshes.sample_meshes import sample_mesh, trefoil_knot
 from ..rendering.raster import rasterize_mesh
-from ..texturing import bake_views, spread
+from ..texturing import Baked, bake_views, refine_texture, spread
 from ..texturing.unwrap.unwrap import unwrap_uv
 from .examiner import Examiner, Made
 from .fields import averaged
@@ -90,17 +89,16 @@ def subject_of(mesh: Mesh) -> Subject:
 
 def find_methods(device: torch.device) -> dict[str, Method]:
     """Ours with each switch, on ``device``, and the peers that can be measured here."""
-    agreeing = {"match_colors": True, "align_views": _ROUNDS}
+    agreeing = partial(bake_views, match_colors=True, align_views=_ROUNDS)
     found: dict[str, Method] = {
-        "plain": partial(_ours, device, {}),
-        "match_colors": partial(_ours, device, {"match_colors": True}),
-        "align_views": partial(_ours, device, {"align_views": _ROUNDS}),
+        "plain": partial(_ours, device, bake_views),
+        "match_colors": partial(_ours, device, partial(bake_views, match_colors=True)),
+        "align_views": partial(_ours, device, partial(bake_views, align_views=_ROUNDS)),
         "match_colors, align_views": partial(_ours, device, agreeing),
-        "sharp": partial(_ours, device, {"blend": "sharp"}),
-        "match_colors, align_views, sharp": partial(_ours, device, {**agreeing, "blend": "sharp"}),
+        "sharp": partial(_ours, device, partial(bake_views, blend="sharp")),
+        "match_colors, align_views, sharp": partial(_ours, device, partial(agreeing, blend="sharp")),
+        "match_colors, align_views, refined": partial(_ours, device, agreeing, refined=True),
     }
-    if hasattr(texturing, "refine_texture"):
-        found["match_colors, align_views, refined"] = partial(_ours, device, agreeing, refined=True)
     for name, peer in find_peers().items():
         found[name] = partial(_enlarged, peer)
     found["splat"] = partial(_as_they_are, splat)
@@ -111,7 +109,7 @@ def find_methods(device: torch.device) -> dict[str, Method]:
 
 def _ours(
     device: torch.device,
-    switches: Mapping[str, object],
+    bake: Callable[..., Baked],
     mesh: Mesh,
     pictures: Tensor,
     views: Sequence[View],
@@ -119,11 +117,11 @@ def _ours(
     refined: bool = False,
 ) -> Made:
     there, images, cameras = mesh.to(device), pictures.to(device), [view.camera() for view in views]
-    made = bake_views(there, images, cameras, size, **switches)
+    made = bake(there, images, cameras, size)
     texture, painted = made.texture, made.painted
     if refined:
-        agreed = made.agreement.apply(images)
-        better = texturing.refine_texture(there, texture, painted, agreed, cameras)
+        agreed = images if made.agreement is None else made.agreement.apply(images)
+        better = refine_texture(there, texture, painted, agreed, cameras)
         texture, painted = better.texture, better.painted
     texture = spread(texture, painted)
     synchronize(device)
