@@ -10,6 +10,7 @@ from .info import BackendInfoNode
 from .load import LoadMeshNode
 from .maps import RenderMapsNode
 from .raster import InterpolateNode, RasterizeNode
+from .refine import RefineTextureNode
 from .save import SaveMeshNode
 from .unwrap import UnwrapUVNode
 from .views import CamerasNode
@@ -25,6 +26,7 @@ NODES = [
     PicturesToViewsNode,
     UnwrapUVNode,
     BakeViewsNode,
+    RefineTextureNode,
     FillTextureNode,
     ApplyTextureNode,
     SaveMeshNode,

@@ -43,33 +43,7 @@ class BakeViewsNode(io.ComfyNode):
                 inputs.texels_input(
                     "texture_size", 2048, "Texels a side. Twice the views' size keeps all their detail."
                 ),
-                io.Float.Input(
-                    "exponent",
-                    default=4.0,
-                    min=0.0,
-                    max=32.0,
-                    step=0.1,
-                    tooltip="How much views that see the surface squarely are preferred over slanting ones: the cosine "
-                    "of the angle to this power. Hunyuan3D uses 4.",
-                ),
-                io.Float.Input(
-                    "max_angle",
-                    default=75.0,
-                    min=1.0,
-                    max=90.0,
-                    step=0.5,
-                    tooltip="Degrees between the surface and the view beyond which a view is not used. "
-                    "Lower it if slanting views smear.",
-                ),
-                io.Int.Input(
-                    "border",
-                    default=0,
-                    min=0,
-                    max=1024,
-                    step=1,
-                    tooltip="Pixels over which a view fades out towards silhouettes and edges in depth, where painted "
-                    "pictures are least reliable. 0 follows the pictures' size: 4 pixels at 1024.",
-                ),
+                *inputs.trust_inputs(),
                 io.Mask.Input(
                     "masks",
                     optional=True,
@@ -191,7 +165,8 @@ class BakeViewsNode(io.ComfyNode):
             return baked.texture, baked.painted, baked.confidence, _view_map(baked, len(views)), agreed, _report(baked)
 
         # ComfyUI is asked for that many bytes on a GPU only.
-        need = bake_need(pictures[0], torch.device("cuda")).bytes(texture_size * texture_size)
+        agreeing = match_colors or align_views > 0
+        need = bake_need(pictures[0], torch.device("cuda"), agreeing).bytes(texture_size * texture_size)
         made = for_each(bake, meshes, pictures, trusted, need=pictures[0].numel() * 4 + need)
         *baked, texts = zip(*made, strict=True)
         textures, painted, confidence, view_map, agreed = map(torch.stack, baked)
@@ -216,9 +191,9 @@ def _view_map(baked: Baked, views: int) -> torch.Tensor:
 
 
 def _report(baked: Baked) -> str:
-    share = baked.painted.sum() / baked.covered.sum().clamp(min=1)
+    share = float(baked.painted.sum() / baked.covered.sum().clamp(min=1))
     changed = "Pictures baked as they came." if baked.agreement is None else str(baked.agreement)
-    return f"{share:.0%} of the texels painted.\n{changed}"
+    return f"{100 * share:.0f} % of the texels painted.\n{changed}"
 
 
 class FillTextureNode(io.ComfyNode):

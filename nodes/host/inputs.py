@@ -66,6 +66,39 @@ def texels_input(name: str, default: int, tooltip: str) -> io.Int.Input:
     return io.Int.Input(name, default=default, min=16, max=16384, step=16, tooltip=tooltip)
 
 
+def trust_inputs() -> list[Any]:
+    """How far a pixel of a view is trusted: the same where a texture is baked and where it is refined."""
+    return [
+        io.Float.Input(
+            "exponent",
+            default=4.0,
+            min=0.0,
+            max=32.0,
+            step=0.1,
+            tooltip="How much views that see the surface squarely are preferred over slanting ones: the cosine "
+            "of the angle to this power. Hunyuan3D uses 4.",
+        ),
+        io.Float.Input(
+            "max_angle",
+            default=75.0,
+            min=1.0,
+            max=90.0,
+            step=0.5,
+            tooltip="Degrees between the surface and the view beyond which a view is not used. "
+            "Lower it if slanting views smear.",
+        ),
+        io.Int.Input(
+            "border",
+            default=0,
+            min=0,
+            max=1024,
+            step=1,
+            tooltip="Pixels over which a view fades out towards silhouettes and edges in depth, where painted "
+            "pictures are least reliable. 0 follows the pictures' size: 4 pixels at 1024. 6 to 8 cure halos.",
+        ),
+    ]
+
+
 def layers_input(name: str, default: int, tooltip: str) -> io.Int.Input:
     """How many surfaces behind one another to peel."""
     return io.Int.Input(name, default=default, min=1, max=64, step=1, tooltip=tooltip)

@@ -11,6 +11,7 @@ from tqdm import tqdm
 from ..diagnostics import diff_speed, diff_table, speed
 from ..diagnostics.diff_backends import chosen_backends
 from ..diagnostics.info import backend_info
+from ..diagnostics.painters import PAINTERS
 from ..runtime.files import write_atomically
 from .arguments import device_of, load
 
@@ -39,6 +40,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--busy", action="store_true", help="how the CPU's work suffers where other programs keep every core busy"
     )
     parser.add_argument("--mesh", help="with --quality: this mesh file, which has UVs, instead of the samples")
+    parser.add_argument(
+        "--painted", action="store_true", help="with --quality: from views that do not agree, ours with every switch"
+    )
+    parser.add_argument("--seed", default=1, type=int, metavar="N", help="with --painted: of the painters (default 1)")
+    parser.add_argument(
+        "--painters", metavar="A,B", help=f"with --painted: only these of {', '.join(PAINTERS)} (default all)"
+    )
+    parser.add_argument(
+        "--size", type=int, metavar="N", help="with --quality: texels a side (default 1024), at least 64"
+    )
     parser.add_argument("--repeats", default=7, type=int, metavar="N", help="calls per measurement (default 7)")
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.add_argument("--markdown", action="store_true", help="as a Markdown table")
@@ -49,14 +60,11 @@ def run(options: argparse.Namespace) -> None:
     """Print what was measured, as a table or as JSON."""
     device = device_of(options)
     if options.quality:
-        from ..diagnostics import quality
-
-        meshes = quality.variants(load(options.mesh)) if options.mesh else quality.samples()
-        found = list(quality.measure(device, meshes))
-        print(json.dumps([row.as_dict() for row in found], indent=2) if options.json else quality.markdown(found))
+        (_run_painted if options.painted else _run_quality)(options, device)
         return
-    if options.mesh:
-        raise ValueError("--mesh: goes with --quality")
+    for name in ("mesh", "size", "painted", "painters"):
+        if getattr(options, name):
+            raise ValueError(f"--{name}: goes with --quality")
     if options.busy:
         from ..diagnostics import busy
 
@@ -71,6 +79,41 @@ def run(options: argparse.Namespace) -> None:
     if others := [case for case in options.case or () if case not in known]:
         raise ValueError(f"--case: {others[0]!r} goes {'without' if options.diff else 'with'} --diff")
     (_run_diff if options.diff else _run_speed)(options, device)
+
+
+def _size(options: argparse.Namespace) -> int:
+    size = 1024 if options.size is None else options.size
+    if not 64 <= size <= 8192:
+        raise ValueError(f"--size: is {size}, expected 64 to 8192 texels")
+    return size
+
+
+def _run_quality(options: argparse.Namespace, device: torch.device) -> None:
+    from ..diagnostics import quality
+
+    if options.painters:
+        raise ValueError("--painters: goes with --painted")
+    meshes = quality.variants(load(options.mesh)) if options.mesh else quality.samples()
+    found = list(quality.measure(device, meshes, _size(options)))
+    print(json.dumps([row.as_dict() for row in found], indent=2) if options.json else quality.markdown(found))
+
+
+def _run_painted(options: argparse.Namespace, device: torch.device) -> None:
+    from ..diagnostics import painted
+
+    size, names = _size(options), (options.painters or ",".join(PAINTERS)).split(",")
+    if unknown := [name for name in names if name not in PAINTERS]:
+        raise ValueError(f"--painters: {unknown[0]!r} is none, expected some of {', '.join(PAINTERS)}")
+    subjects = [painted.subject_of(load(options.mesh))] if options.mesh else painted.samples()
+    methods = painted.find_methods(device)
+    runs = painted.measure(subjects, methods, names, options.seed, size)
+    total = len(subjects) * len(methods) * len(names)
+    rows = list(tqdm(runs, total=total, unit="texture", leave=False, disable=None))
+    if options.json:
+        document = {"seed": options.seed, "size": size, "rows": [row.as_dict() for row in rows]}
+        print(json.dumps(document, indent=2))
+        return
+    print(painted.markdown(rows, options.seed, size))
 
 
 def _run_speed(options: argparse.Namespace, device: torch.device) -> None:

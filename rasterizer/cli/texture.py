@@ -12,7 +12,8 @@ from ..cameras.views import PRESETS, turntable, with_lens
 from ..meshes.files import save_mesh
 from ..pictures.files import load_images
 from ..runtime.progress import shares
-from ..texturing import METHODS, apply_textures, bake_views, fill_texture
+from ..texturing import BLENDS, METHODS, apply_textures, bake_views, fill_texture, refine_texture
+from ..texturing.refine.refine import STEPS
 from ..texturing.unwrap.unwrap import unwrap_uv
 from .arguments import MESH, dashes, device_of, load
 
@@ -32,6 +33,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--perspective", type=float, metavar="FOV", help="as in render")
     parser.add_argument("-o", "--output", required=True, type=Path, metavar="GLB", help="or .obj")
     parser.add_argument("--size", default=2048, type=int, metavar="N", help="of the texture (default 2048)")
+    parser.add_argument(
+        "--match-colors",
+        default=True,
+        action=argparse.BooleanOptionalAction,
+        help="give pictures the gains with which overlapping ones agree (default)",
+    )
+    parser.add_argument(
+        "--align-views",
+        default=3,
+        type=int,
+        metavar="N",
+        help="rounds in which features of pictures are moved towards each other (default 3; 0 for renders)",
+    )
+    parser.add_argument(
+        "--blend", default=BLENDS[0], choices=BLENDS, help="how pictures are blended (default %(default)s)"
+    )
+    parser.add_argument(
+        "--refine",
+        nargs="?",
+        const=STEPS,
+        default=0,
+        type=int,
+        metavar="STEPS",
+        help="then change the texture until, seen through the same cameras, it gives back the pictures: sharper, and "
+        f"slower (default {STEPS} steps)",
+    )
     parser.add_argument("--method", default=METHODS[0], type=dashes, choices=METHODS, help="how gaps are filled")
 
 
@@ -51,12 +78,31 @@ def run(options: argparse.Namespace) -> None:
     images = load_images(files)
     start = time.perf_counter()
     with tqdm(total=100, desc="Texturing", unit="%", delay=1.0, leave=False, disable=None) as bar:
-        unwrapping, baking, filling = shares(lambda share: bar.update(round(100 * share) - bar.n), 3)
+        unwrapping, baking, refining, filling = shares(lambda share: bar.update(round(100 * share) - bar.n), 4)
         if mesh.uvs is None:
             mesh = unwrap_uv(mesh, options.size, on_progress=unwrapping)
-        baked = bake_views(mesh, images.to(mesh.vertices.device), cameras, options.size, on_progress=baking)
-        texture, filled = fill_texture(baked.texture, baked.painted, mesh, options.method, on_progress=filling)
+        images = images.to(mesh.vertices.device)
+        baked = bake_views(
+            mesh,
+            images,
+            cameras,
+            options.size,
+            match_colors=options.match_colors,
+            align_views=options.align_views,
+            blend=options.blend,
+            on_progress=baking,
+        )
+        texture = baked.texture
+        if options.refine:
+            agreed = images if baked.agreement is None else baked.agreement.apply(images)
+            refined = refine_texture(
+                mesh, texture, baked.painted, agreed, cameras, steps=options.refine, on_progress=refining
+            )
+            texture = refined.texture
+        texture, filled = fill_texture(texture, baked.painted, mesh, options.method, on_progress=filling)
     save_mesh(apply_textures(mesh, texture), options.output)
+    if baked.agreement is not None:
+        print(baked.agreement)
     covered = int(baked.covered.sum())
     print(
         f"{options.output}: {len(files)} views, texture {options.size} x {options.size}, "

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,9 +15,28 @@ from ..cameras.projection import normalization
 from ..meshes.mesh import Mesh
 from ..pictures.sampling import sample_texture
 from ..rendering.raster import Raster
-from .painted import Subject, Surface
+
+Surface = Callable[[Raster], Tensor]
+"""``[V, H, W, 3]`` true colours of what a raster of the original mesh shows."""
 
 _SIDE = 512
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is painted.
+
+    Attributes:
+        name: for the table.
+        original: the mesh as its colours know it.
+        surface: its colours.
+        mesh: the same triangles with the layout that is baked to.
+    """
+
+    name: str
+    original: Mesh
+    surface: Surface
+    mesh: Mesh
 
 
 def subjects(meshes: list[tuple[Mesh, Mesh]]) -> list[Subject]:

@@ -6,17 +6,20 @@ from .bake.views import BLENDS, bake_views
 from .fill.methods import METHODS, fill_texture
 from .fill.plane import spread
 from .fill.vertices.inpaint import inpaint_vertices, vertex_colors
+from .refine.refine import Refined, refine_texture
 from .texels import Texels
 
 __all__ = [
     "BLENDS",
     "METHODS",
     "Baked",
+    "Refined",
     "Texels",
     "apply_textures",
     "bake_views",
     "fill_texture",
     "inpaint_vertices",
+    "refine_texture",
     "spread",
     "vertex_colors",
 ]

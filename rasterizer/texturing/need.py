@@ -36,6 +36,7 @@ class BakeNeed:
         channels: of each.
         chunk: texels that are looked at at once.
         together: views that are worked on at once: all on a GPU, one on each thread of a CPU.
+        agreeing: whether views are matched or aligned.
     """
 
     views: int
@@ -43,14 +44,15 @@ class BakeNeed:
     channels: int
     chunk: int
     together: int
+    agreeing: bool
 
     @classmethod
-    def of(cls, images: Tensor, device: torch.device, chunk: int) -> BakeNeed:
+    def of(cls, images: Tensor, device: torch.device, chunk: int, agreeing: bool) -> BakeNeed:
         """For ``[V, H, W, C]`` images on a device."""
         views, height, width, channels = images.shape
         policy = device_policy(device)
         together = views if policy.views_together else min(views, threads_for(policy, views * height * width))
-        return cls(views, height * width, channels, min(policy.chunk, chunk), together)
+        return cls(views, height * width, channels, min(policy.chunk, chunk), together, agreeing)
 
     def bytes(self, texels: int, share: float = 1.0) -> int:
         """For a texture of so many texels, of which the layout covers a share."""
@@ -61,8 +63,16 @@ class BakeNeed:
         looking = covered * (36 + 4 * channels) + min(covered, self.chunk) * (160 + 10 * channels)
         joining = texels * (10 + 4 * channels) + covered * (38 + 8 * channels) + min(covered, self.chunk) * 75
         drawing = texels * 33 + covered * 23
-        painting = pixels * (28 + 4 * channels) + max(drawing, looking, joining)
+        agreeing = self._agreeing(covered) if self.agreeing else 0
+        painting = pixels * (28 + 4 * channels) + max(drawing, looking, joining, covered * 40 + agreeing)
         return _FIXED + int(max(preparing, painting))
+
+    def _agreeing(self, covered: float) -> float:
+        """Some texels in all views, all views small and gray, and one view that moves."""
+        matching = covered / 16 * (900 + 24 * self.views)
+        aligning = self.views * min(self.pixels, 1 << 16) * 250
+        moving = self.pixels * (20 + 16 * self.channels) + min(self.pixels, 1 << 18) * (100 + 12 * self.channels)
+        return max(matching, aligning + moving)
 
 
 def fill_bytes(texels: int, channels: int, method: str, share: float = 1.0) -> int:

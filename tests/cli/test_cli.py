@@ -114,6 +114,22 @@ def test_texture_makes_one_from_pictures(
     assert np.abs(one - other).mean() < 3
 
 
+@pytest.mark.parametrize("options", [("--no-match-colors", "--align-views", 0), ("--blend", "sharp")])
+def test_texture_can_be_refined(
+    options: tuple[object, ...], tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    differences = []
+    for refine in ((), ("--refine", 4)):
+        out, picture = tmp_path / "out.glb", tmp_path / "out.png"
+        capsys.readouterr()
+        assert _run("texture", "torus", "--views", pictures, "-o", out, "--size", 256, *options, *refine) == 0
+        assert ("view 6: " in capsys.readouterr().out) == ("sharp" in options)  # what was changed is said
+        assert _run("render", out, "-o", picture, "--attribute", "texture", "--view", "90,0", "--size", 192) == 0
+        one, other = (np.asarray(Image.open(path), dtype=float) for path in (picture, pictures / "1.png"))
+        differences.append(np.abs(one - other).mean())
+    assert differences[1] < 0.9 * differences[0]
+
+
 def test_texture_says_what_is_wrong(tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "out.glb"
     (pictures / "5.png").unlink()

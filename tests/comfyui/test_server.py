@@ -36,7 +36,12 @@ INPUTS = {
     ],
     "TorchRasterInterpolate": ["raster", "attribute", "shading", "encoding", "background"],
     "TorchRasterBakeViews": [
-        *("mesh", "images", "cameras", "texture_size", "exponent", "max_angle", "border", "masks", "metallic_roughness")
+        *("mesh", "images", "cameras", "texture_size", "exponent", "max_angle", "border"),
+        *("masks", "metallic_roughness", "match_colors", "align_views", "blend"),
+    ],
+    "TorchRasterRefineTexture": [
+        *("texture", "painted", "mesh", "images", "cameras", "steps", "strength"),
+        *("exponent", "max_angle", "border", "masks"),
     ],
     "TorchRasterFillTexture": ["texture", "painted", "mesh", "method"],
     "TorchRasterGridHierarchy": ["mesh", "resolution", "levels", "max_layers"],
@@ -74,7 +79,9 @@ OUTPUTS = {
         ("painted", "MASK"),
         ("confidence", "MASK"),
         ("metallic_roughness_texture", "IMAGE"),
+        *(("view_map", "IMAGE"), ("agreed_images", "IMAGE"), ("report", "STRING")),
     ],
+    "TorchRasterRefineTexture": [("texture", "IMAGE"), ("report", "STRING")],
     "TorchRasterFillTexture": [("texture", "IMAGE"), ("filled", "MASK")],
     "TorchRasterGridHierarchy": [("hierarchy", "GRID_HIERARCHY"), ("info", "STRING")],
     "TorchRasterShowHierarchy": [("image", "IMAGE")],

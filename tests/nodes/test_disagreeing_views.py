@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,7 +14,7 @@ from tests.support.pack import cameras, interpolate, rasterize, run
 
 BAKE = {"texture_size": 96, "exponent": 4.0, "max_angle": 75.0, "border": 0}
 OFF = {"match_colors": False, "align_views": 0}
-REFINE = {"steps": 4, "strength": 1.0}
+REFINE = {"steps": 8, "strength": 1.0, "exponent": 4.0, "max_angle": 75.0, "border": 0}
 VIEWS = 6
 SIDE = 64
 
@@ -90,7 +91,7 @@ class TestBake:
         inputs = {"mesh": torus, "images": exposed, "cameras": views, **BAKE}
         *_, view_map, agreed, report = run(pack, "BakeViews", **inputs, **OFF)
         assert torch.equal(agreed, exposed)
-        assert "% of the texels painted" in report and "as they came" in report and said == [report]
+        assert " % of the texels painted" in report and "as they came" in report and said == [report]
         *_, agreed, report = run(pack, "BakeViews", match_colors=True, align_views=1, **inputs)
         assert agreed.shape == exposed.shape
         side, front = (agreed[view].mean() / exposed[view].mean() for view in (1, 0))
@@ -144,6 +145,7 @@ class TestBake:
         [
             ({"blend": "poisson"}, "^blend: is 'poisson', expected one of weighted, sharp"),
             ({"align_views": 99}, "^align_views: is 99, expected a whole number from 0 to"),
+            ({"images": torch.full((6, 8, 8, 3), torch.nan)}, "^images: view 1 holds NaN or infinite pixels"),
             ({"align_views": -1}, "^align_views: is -1, expected a whole number from 0 to"),
         ],
     )
@@ -151,4 +153,75 @@ class TestBake:
         self, pack: SimpleNamespace, torus: Any, views: Any, exposed: torch.Tensor, inputs: dict[str, Any], message: str
     ) -> None:
         with pytest.raises(ValueError, match=message):
-            run(pack, "BakeViews", mesh=torus, images=exposed, cameras=views, **BAKE, **inputs)
+            run(pack, "BakeViews", **{"mesh": torus, "images": exposed, "cameras": views, **BAKE, **inputs})
+
+
+class TestRefine:
+    """A baked texture, sharpened."""
+
+    @pytest.fixture
+    def baked(self, pack: SimpleNamespace, torus: Any, views: Any, exposed: torch.Tensor) -> tuple[Any, ...]:
+        """What Bake Views to Texture gives for pictures that do not agree."""
+        return run(pack, "BakeViews", mesh=torus, images=exposed, cameras=views, **{**BAKE, "texture_size": 192})
+
+    @pytest.fixture
+    def inputs(self, torus: Any, views: Any, baked: tuple[Any, ...]) -> dict[str, Any]:
+        """Of the node, connected as its help says."""
+        texture, painted, *_, agreed, _ = baked
+        return {"texture": texture, "painted": painted, "mesh": torus, "images": agreed, "cameras": views, **REFINE}
+
+    def test_gives_back_the_pictures(self, pack: SimpleNamespace, inputs: dict[str, Any], said: list[str]) -> None:
+        texture, report = run(pack, "RefineTexture", **inputs)
+        assert texture.shape == inputs["texture"].shape and texture.dtype == torch.float32
+        unpainted = inputs["painted"] == 0
+        assert torch.equal(texture[unpainted], inputs["texture"][unpainted])
+        lines = re.findall(r"^view \d: ([\d.]+) to ([\d.]+) of 255$", report, re.MULTILINE)
+        assert len(lines) == VIEWS and said == [report]
+        before, after = (sum(float(value) for value in column) for column in zip(*lines, strict=True))
+        assert after < 0.8 * before
+
+    def test_strength(self, pack: SimpleNamespace, inputs: dict[str, Any]) -> None:
+        start, whole = inputs["texture"], run(pack, "RefineTexture", **inputs)[0]
+        none = run(pack, "RefineTexture", **{**inputs, "strength": 0.0})[0]
+        torch.testing.assert_close(none, start, rtol=0, atol=1e-6)
+        half = run(pack, "RefineTexture", **{**inputs, "strength": 0.5})[0]
+        assert 0.3 < float((half - start).abs().mean() / (whole - start).abs().mean()) < 0.7
+
+    def test_masks_and_border(self, pack: SimpleNamespace, inputs: dict[str, Any]) -> None:
+        hidden = run(pack, "RefineTexture", masks=torch.zeros(1, 8, 8), **inputs)[0]
+        assert torch.equal(hidden, inputs["texture"])
+        narrow, wide = (run(pack, "RefineTexture", **{**inputs, "border": border})[0] for border in (1, 8))
+        assert not torch.equal(narrow, wide)
+
+    def test_a_batch(self, pack: SimpleNamespace, torus: Any, inputs: dict[str, Any]) -> None:
+        both = {name: torch.cat([getattr(torus, name)] * 2) for name in ("vertices", "faces", "uvs")}
+        twice = {name: torch.cat([inputs[name]] * 2) for name in ("texture", "painted", "images")}
+        texture, report = run(pack, "RefineTexture", **{**inputs, **twice, "mesh": SimpleNamespace(**both)})
+        one, said = run(pack, "RefineTexture", **inputs)
+        assert torch.equal(texture, torch.cat((one, one)))
+        assert report == f"Mesh 1 of 2: {said}\n\nMesh 2 of 2: {said}"
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ({"cameras": None}, "^cameras: nothing is connected, expected the cameras that the images were made with"),
+            ({"images": torch.zeros(5, 8, 8, 3)}, "^images: found 5 pictures for 6 cameras, expected 6"),
+            ({"images": torch.zeros(6, 8, 8)}, r"^images: found \[6, 8, 8\], expected \[B, H, W, 3\]"),
+            ({"images": torch.full((6, 8, 8, 3), torch.nan)}, "^images: .* not finite"),
+            ({"painted": torch.ones(1, 8, 8)}, "^painted: is 8 x 8, expected 192 x 192, as the texture"),
+            ({"texture": torch.zeros(2, 192, 192, 3)}, "^texture: found 2 textures and 1 masks for 1 meshes"),
+            ({"masks": torch.ones(2, 8, 8)}, "^masks: found 2, expected 6"),
+            ({"strength": -1.0}, "^strength: is -1"),
+            ({"steps": 0}, "^steps: is 0"),
+        ],
+    )
+    def test_complaints(
+        self, pack: SimpleNamespace, inputs: dict[str, Any], change: dict[str, Any], message: str
+    ) -> None:
+        with pytest.raises(ValueError, match=message):
+            run(pack, "RefineTexture", **{**inputs, **change})
+
+    def test_a_mesh_without_uvs(self, pack: SimpleNamespace, torus: Any, inputs: dict[str, Any]) -> None:
+        bare = SimpleNamespace(vertices=torus.vertices, faces=torus.faces)
+        with pytest.raises(ValueError, match="^mesh has no UV coordinates"):
+            run(pack, "RefineTexture", **{**inputs, "mesh": bare})

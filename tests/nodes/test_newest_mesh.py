@@ -186,14 +186,17 @@ def test_render_maps(pack: SimpleNamespace, given: SimpleNamespace) -> None:
         torch.testing.assert_close(found, torch.cat(parts), rtol=0, atol=0)
 
 
-def test_bake_and_fill(pack: SimpleNamespace, given: SimpleNamespace) -> None:
+def test_bake_refine_and_fill(pack: SimpleNamespace, given: SimpleNamespace) -> None:
     images = pictures(2 * len(CAMERAS))
     options = {"texture_size": TEXELS, "exponent": 4.0, "max_angle": 75.0, "border": 1}
 
     def textures(mesh: Any, part: slice) -> list[Tensor]:
         baked = run(pack, "BakeViews", mesh=mesh, images=images[part], cameras=given.cameras, **options)
-        filled = run(pack, "FillTexture", texture=baked[0], painted=baked[1], mesh=mesh, method="surface")
-        return [*baked[:3], *baked[4:6], *filled]
+        inputs = {"texture": baked[0], "painted": baked[1], "images": baked[5], "cameras": given.cameras}
+        refining = {"steps": 2, "strength": 1.0, "exponent": 4.0, "max_angle": 75.0, "border": 1}
+        refined = run(pack, "RefineTexture", mesh=mesh, **inputs, **refining)[0]
+        filled = run(pack, "FillTexture", texture=refined, painted=baked[1], mesh=mesh, method="surface")
+        return [*baked[:3], *baked[4:6], refined, *filled]
 
     count = len(CAMERAS)
     alone = [textures(mesh, slice(n * count, (n + 1) * count)) for n, mesh in enumerate(given.single)]
@@ -267,5 +270,5 @@ def test_cameras_around_it(pack: SimpleNamespace, given: SimpleNamespace) -> Non
 
 def test_every_node_with_a_mesh_is_here(pack: SimpleNamespace) -> None:
     taking = {name for name, cls in pack.nodes.items() if any(field.id == "mesh" for field in cls.GET_SCHEMA().inputs)}
-    tested = {"Rasterize", "RenderMaps", "BakeViews", "FillTexture", "UnwrapUV", "ApplyTexture", "SaveMesh"}
-    assert taking == tested | {"GridHierarchy", "Cameras"}
+    textured = {"UnwrapUV", "BakeViews", "RefineTexture", "FillTexture", "ApplyTexture"}
+    assert taking == textured | {"Rasterize", "RenderMaps", "SaveMesh", "GridHierarchy", "Cameras"}

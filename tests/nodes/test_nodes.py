@@ -55,6 +55,7 @@ class TestPack:
             "PicturesToViews",
             "UnwrapUV",
             "BakeViews",
+            "RefineTexture",
             "FillTexture",
             "ApplyTexture",
             "SaveMesh",

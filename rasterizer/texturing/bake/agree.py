@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from ...rendering.raster import Raster
 from ...runtime.progress import shares
 from ..texels import Texels
-from .align import Sight, align_views
-from .flow import warp
+from .align import find_shifts
+from .flow import bend
 from .level import find_gains
-from .view import Lens, Pictures
+from .scene import Scene
+from .view import Lens, Pictures, columns, unit
 
 COLORS = 3
-"""Channels that are colours; those after them are data, which takes no gain but moves along."""
+"""Channels that are colours; those after them, alpha too, are data, which takes no gain but moves along. Pictures of
+fewer channels take no gain."""
 
 _EVERY = 4  # texels, along rows and columns, of which one is looked at to match colours
-_SIDE = 1024  # texels a side at most in which views are aligned: flow is smooth
+_EVEN = 0.002  # gains of a view that are all no farther from 1 are left out: half a step of 8 bits
+_STILL = 0.1  # pixels: a view whose features all move less stays as it is, to the bit
+_SEEN = 0.05  # pixels from which on a shift is told
+_REFUSED = 0.5  # pixels from which on it is told that a shift was not followed
 
 
 @dataclass(frozen=True)
@@ -28,21 +35,60 @@ class Agreement:
 
     Attributes:
         gains: ``[V, 3]`` factors of their colours; all 1 where colours were not matched.
-        shifts: ``[V]`` pixels by which the farthest feature of each was moved; 0 where they were not aligned.
+        flow: ``[V, 2, h, w]`` (x, y), by which features of each were moved, in pixels of the pictures that were baked;
+            at a size of its own, corner pixels on corner pixels. None where views were not aligned.
+        size: ``(height, width)`` of these pictures.
+        refused: ``[V]`` pixels of the farthest shift of a view that was left where it is, since moving it made it no
+            more alike to the others; else 0.
     """
 
     gains: Tensor
-    shifts: Tensor
+    flow: Tensor | None
+    size: tuple[int, int]
+    refused: Tensor
+
+    @property
+    def shifts(self) -> Tensor:
+        """``[V]`` pixels by which the farthest feature of each view was moved."""
+        return torch.zeros(len(self.gains)) if self.flow is None else self.flow.norm(dim=1).amax((1, 2)).cpu()
+
+    def apply(self, images: Tensor) -> Tensor:
+        """``[V, H, W, C]`` images as they agree: the same where nothing is to change.
+
+        Colours that lie within 0..1 stay there. Images of another size than those that were baked move likewise.
+        """
+        if images.ndim != 4 or len(images) != len(self.gains):
+            raise ValueError(
+                f"images: found {list(images.shape)}, expected [V, H, W, C] with the {len(self.gains)} views that agree"
+            )
+        return torch.stack([self.change(view, image) for view, image in enumerate(images)])
+
+    def change(self, view: int, image: Tensor) -> Tensor:
+        """``[H, W, C]`` image of one view as it agrees."""
+        height, width, channels = image.shape
+        gain = self.gains[view].tolist()
+        if channels >= COLORS and any(factor != 1 for factor in gain):
+            colors = image[..., :COLORS]
+            even = torch.minimum(colors * image.new_tensor(gain), colors.clamp(min=1))
+            image = torch.cat((even, image[..., COLORS:]), dim=-1)
+        if self.flow is None:
+            return image
+        flow = self.flow[view, None].to(image)
+        flow = interpolate(flow, (height, width), mode="bilinear", align_corners=True)[0]
+        scale = [max(now - 1, 1) / max(then - 1, 1) for now, then in ((width, self.size[1]), (height, self.size[0]))]
+        return bend(image, flow * flow.new_tensor(scale)[:, None, None])
 
     def __str__(self) -> str:
         """What was done to each view, for people."""
         lines = []
-        for number, (gain, shift) in enumerate(zip(self.gains.tolist(), self.shifts.tolist(), strict=True)):
+        told = zip(self.gains.tolist(), self.shifts.tolist(), self.refused.tolist(), strict=True)
+        for number, (gain, shift, refused) in enumerate(told):
             names = ("red", "green", "blue")
             parts = [
                 f"{100 * (g - 1):+.0f} % {name}" for g, name in zip(gain, names, strict=True) if abs(g - 1) >= 0.005
             ]
-            parts += [f"up to {shift:.1f} px"] if shift >= 0.05 else []
+            parts += [f"up to {shift:.1f} px"] if shift >= _SEEN else []
+            parts += ["could not be aligned, features left where they are"] if refused >= _REFUSED else []
             lines.append(f"view {number + 1}: {', '.join(parts) if parts else 'unchanged'}")
         return "\n".join(lines)
 
@@ -52,68 +98,68 @@ def agree(
     views: Sequence[tuple[Lens, float]],
     pictures: Pictures,
     raster: Raster,
+    masks: Tensor | None,
     match_colors: bool,
     rounds: int,
     limit: float,
     exponent: float,
     report: Callable[[float], None],
-) -> tuple[Pictures, Agreement]:
-    """Pictures that agree better, and how they were changed.
+) -> Agreement:
+    """How views are to be changed; their pictures are changed in place.
 
     Args:
         texels: of the texture.
         views: lens and weight of each.
-        pictures: of all views; not changed.
+        pictures: of all views.
         raster: the mesh as the views see it.
+        masks: ``[V, H, W]``, by which the weight of each pixel is multiplied, or None.
         match_colors: whether to match colours.
         rounds: of alignment.
         limit, exponent: as for :meth:`Lens.look`.
         report: takes the share done.
     """
     count, _, height, width = raster.findices.shape
-    color = pictures.color.view(count, height, width, -1).clone()
-    colors = min(COLORS, pictures.channels)
-    gains, shifts = color.new_ones(count, colors), color.new_zeros(count)
-    steps = shares(report, 1 + 4 * bool(rounds))
-    if match_colors and count > 1:
-        gains = _gains(texels, views, pictures, colors, limit, exponent)
-        color[..., :colors] *= gains[:, None, None]
-    next(steps)(1.0)
-    pictures = replace(pictures, color=color.view(-1, color.shape[-1]))
+    images = pictures.color.view(count, height, width, -1)[..., : pictures.channels]
+    gains, refused = torch.ones(count, COLORS), torch.zeros(count)
+    matching, aligning = shares(report, 2)
+    if match_colors and count > 1 and pictures.channels >= COLORS:
+        gains = _gains(texels, views, pictures, limit, exponent).cpu()
+        gains = torch.where(((gains - 1).abs() < _EVEN).all(1, keepdim=True), 1.0, gains)
+    matching(1.0)
+    flow = None
     if rounds and count > 1:
-        sight = Sight.of(_coarse(texels), limit, exponent)
-        uv = raster.interpolate(texels.mesh.require_uvs())[:, 0]
-        flow = align_views(sight, views, pictures, uv, rounds, next(steps))
-        moved = warp(color[..., : pictures.channels].permute(0, 3, 1, 2), flow)
-        color[..., : pictures.channels] = moved.permute(0, 2, 3, 1)
-        shifts = flow.norm(dim=1).amax((1, 2))
+        factors = gains[:, : pictures.channels].to(images)
+        scene = Scene.of(raster.mesh, raster.cameras, images, masks, factors, limit, exponent)
+        flow, failed = find_shifts(scene, rounds, aligning)
+        flow, refused = _in_pixels(flow, failed, (height, width))
+    agreement = Agreement(gains, flow, (height, width), refused)
+    for view, image in enumerate(images):
+        image.copy_(agreement.change(view, image))
     report(1.0)
-    return pictures, Agreement(gains.cpu(), shifts.cpu())
+    return agreement
 
 
-def _coarse(texels: Texels) -> Texels:
-    side = max(texels.size)
-    if side <= _SIDE:
-        return texels
-    height, width = (max(1, round(length * _SIDE / side)) for length in texels.size)
-    return Texels.of(texels.mesh, (height, width))
+def _in_pixels(flow: Tensor, failed: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """The flow in pixels of pictures of another size, 0 for views that failed; and ``[V]``, how long these were."""
+    scale = [max(then - 1, 1) / max(now - 1, 1) for then, now in ((size[1], flow.shape[3]), (size[0], flow.shape[2]))]
+    flow = flow * flow.new_tensor(scale)[:, None, None]
+    longest = torch.nan_to_num(flow.norm(dim=1).amax((1, 2)), posinf=0.0)
+    still = failed | (longest < _STILL)
+    return torch.where(still[:, None, None, None], 0.0, flow), torch.where(failed, longest, 0.0).cpu()
 
 
 def _gains(
-    texels: Texels,
-    views: Sequence[tuple[Lens, float]],
-    pictures: Pictures,
-    colors: int,
-    limit: float,
-    exponent: float,
+    texels: Texels, views: Sequence[tuple[Lens, float]], pictures: Pictures, limit: float, exponent: float
 ) -> Tensor:
     width = texels.size[1]
     some = (texels.index // width % _EVERY == 0) & (texels.index % width % _EVERY == 0)
-    sight = Sight.of(texels[some.nonzero().squeeze(1)], limit, exponent)
-    found = pictures.color.new_zeros(len(views), len(sight.texels), colors)
+    texels = texels[some.nonzero().squeeze(1)]
+    points = columns(texels.interpolate(texels.mesh.vertices))
+    normals = unit(columns(texels.interpolate(texels.mesh.vertex_normals())))
+    found = pictures.color.new_zeros(len(views), len(texels), COLORS)
     trusts = found.new_zeros(found.shape[:2])
     for number, (lens, _) in enumerate(views):
-        color, trust, index = sight.look(lens, pictures)
+        color, trust, index = lens.look(points, normals, texels.face, pictures, limit, exponent)
         part = slice(None) if index is None else index
-        found[number, part], trusts[number, part] = color[:, :colors], trust
+        found[number, part], trusts[number, part] = color[:, :COLORS], trust
     return find_gains(found, trusts, [weight for _, weight in views])

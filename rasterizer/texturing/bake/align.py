@@ -7,144 +7,88 @@ bent so far, and only as far as what is found there looks alike.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
 
-import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, interpolate, max_pool2d
+from torch.nn.functional import max_pool2d
 
-from ..texels import Texels
-from .flow import find_flow, likeness, luminance, masked_blur, warp
-from .view import Columns, Lens, Pictures, columns, unit
+from ...runtime.progress import shares
+from ...runtime.threads import share_rows
+from .flow import find_flow, likeness, masked_blur, warp
+from .scene import Scene
+from .view import selects
 
-_SIDE = 320  # pixels of the pictures in which flow is found, at most: features move smoothly
 _LEAST = 1e-5  # trust from which on a view counts
 _ALIKE = 0.6  # correlation from which on a flow is believed
 _REST = 0.05  # share of believed pixels in the neighbourhood at which the flow is halved
+_REACH = 32  # the flow is smoothed over this part of a picture's side
+_FARTHEST = 40  # and is at most this part of its height
+_NOISE = 0.2  # pixels that a flow may well be off; shorter ones are not followed
+_TOGETHER = 1 << 20  # pixels of views whose flow is found at once, where views are worked on together
+_STEPS_OF_FLOW = 64  # times as much work a pixel as drawing one
 
 
-@dataclass(frozen=True)
-class Sight:
-    """Texels, where they are and how they face, and what a view must show of them to count.
-
-    ``limit`` and ``exponent`` are those of :meth:`Lens.look`.
+def find_shifts(scene: Scene, rounds: int, report: Callable[[float], None]) -> tuple[Tensor, Tensor]:
+    """How far to move each picture: ``[V, 2, h, w]`` (x, y) in pixels of the scene; what belongs to pixel p lies so far
+    from it. And ``[V]`` bool: views that moving made no more alike to the others, whose flow is not to be followed.
     """
-
-    texels: Texels
-    points: Columns
-    normals: Columns
-    limit: float
-    exponent: float
-
-    @classmethod
-    def of(cls, texels: Texels, limit: float, exponent: float) -> Sight:
-        """With places and normals of the texels' own mesh."""
-        mesh = texels.mesh
-        points = columns(texels.interpolate(mesh.vertices))
-        normals = unit(columns(texels.interpolate(mesh.vertex_normals())))
-        return cls(texels, points, normals, limit, exponent)
-
-    def look(self, lens: Lens, pictures: Pictures) -> tuple[Tensor, Tensor, Tensor | None]:
-        """As :meth:`Lens.look`."""
-        return lens.look(self.points, self.normals, self.texels.face, pictures, self.limit, self.exponent)
-
-
-def align_views(
-    sight: Sight,
-    views: Sequence[tuple[Lens, float]],
-    pictures: Pictures,
-    uv: Tensor,
-    rounds: int,
-    report: Callable[[float], None],
-) -> Tensor:
-    """How far to move each picture, ``[V, 2, H, W]`` (x, y) pixels: what belongs to pixel p lies so far from it.
-
-    Args:
-        sight: of the texture's texels.
-        views: lens and weight of each.
-        pictures: of all views.
-        uv: ``[V, H, W, 2]`` of what each pixel shows.
-        rounds: how often.
-        report: takes the share done.
-    """
-    count, height, width, _ = uv.shape
-    original = pictures.color.view(count, height, width, -1)[..., : pictures.channels].permute(0, 3, 1, 2)
-    flow = original.new_zeros(count, 2, height, width)
-    moved = original
+    count, height, width = scene.shape
+    flow = scene.gray.new_zeros(count, 2, height, width)
+    moved, before = scene.gray, scene.gray.new_zeros(count)
+    most = height / _FARTHEST
+    steps = shares(report, rounds + 1)
     for number in range(rounds):
-        report(number / rounds)
-        others, trust, own = _others(sight, views, pictures, moved, uv)
-        step = _towards(moved, others, trust, own)
-        most = height / 40
+        looking, finding = shares(next(steps), 2)
+        seen = scene.others(moved, looking)
+        if not number:
+            before = _difference(moved, *seen)
+        step = _towards(moved, *seen, finding)
         flow = step + warp(flow, step)
         flow = flow * (most / flow.norm(dim=1, keepdim=True).clamp(min=most))
-        moved = warp(original, flow)
+        moved = warp(scene.gray, flow)
+    after = _difference(moved, *scene.others(moved, next(steps)))
+    far = (flow.norm(dim=1) > 0.99 * most).to(flow).mean((1, 2)) > scene.shown.mean((1, 2, 3)) / 2
+    finite = flow.isfinite().flatten(1).all(1)
     report(1.0)
-    return flow
+    return flow, ~(finite & (after <= before)) | far
 
 
-def _others(
-    sight: Sight, views: Sequence[tuple[Lens, float]], pictures: Pictures, moved: Tensor, uv: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """What the other views show at each pixel of each: ``[V, C, H, W]``; how far they are trusted there, and the view
-    itself, ``[V, 1, H, W]`` each."""
-    count, channels = moved.shape[:2]
-    color = pictures.color.clone()
-    color[:, :channels] = moved.permute(0, 2, 3, 1).reshape(-1, channels)
-    bent = replace(pictures, color=color)
-    total = moved.new_zeros(len(sight.texels), channels + 1)
-    parts = []
-    for lens, weight in views:
-        found, trust, index = sight.look(lens, bent)
-        premultiplied = torch.cat((found, torch.ones_like(found[:, :1])), dim=1) * (trust * weight)[:, None]
-        parts.append((premultiplied, index))
-        if index is None:
-            total += premultiplied
-        else:
-            total.index_add_(0, index, premultiplied)
-    others, trusts, own = [], [], []
-    for number, (premultiplied, index) in enumerate(parts):
-        mine = torch.zeros_like(total)
-        if index is None:
-            mine = premultiplied
-        else:
-            mine[index] = premultiplied
-        both = sight.texels.image(torch.cat((total - mine, mine[:, -1:]), dim=1))
-        seen = _look_up(both, uv[number])
-        others.append(seen[..., :channels] / seen[..., channels : channels + 1].clamp(min=1e-9))
-        trusts.append(seen[..., channels])
-        own.append(seen[..., channels + 1])
-    return torch.stack(others).permute(0, 3, 1, 2), torch.stack(trusts)[:, None], torch.stack(own)[:, None]
+def _mask(trust: Tensor, own: Tensor) -> Tensor:
+    """Where a view and others both show something, less a rim of one pixel."""
+    mask = ((trust > _LEAST) & (own > _LEAST)).to(trust)
+    return 1 - max_pool2d(1 - mask, 3, 1, 1)
 
 
-def _look_up(image: Tensor, uv: Tensor) -> Tensor:
-    """``[H, W, C]`` bilinear samples of ``image [h, w, C]`` at ``uv [H, W, 2]``; the border repeats."""
-    grid = (uv * 2 - 1)[None]
-    found = torch.nn.functional.grid_sample(
-        image.permute(2, 0, 1)[None], grid, padding_mode="border", align_corners=False
-    )
-    return found[0].permute(1, 2, 0)
+def _difference(moved: Tensor, others: Tensor, trust: Tensor, own: Tensor) -> Tensor:
+    """``[V]``: how far each view is from what the others show, mean squares."""
+    mask = _mask(trust, own)
+    total = ((moved - others).square() * mask).sum((1, 2, 3))
+    return total / mask.sum((1, 2, 3)).clamp(min=1)
 
 
-def _towards(moved: Tensor, others: Tensor, trust: Tensor, own: Tensor) -> Tensor:
-    """The flow of one round, ``[V, 2, H, W]``."""
-    height, width = moved.shape[2:]
-    mask = ((trust > _LEAST) & (own > _LEAST)).to(moved)
-    mask = 1 - max_pool2d(1 - mask, 3, 1, 1)
-    picture, wanted = luminance(moved), luminance(others)
-    factor = max(1, round(max(height, width) / _SIDE))
-    small = avg_pool2d(mask, factor, ceil_mode=True, count_include_pad=False)
-    one, other = (
-        avg_pool2d(value * mask, factor, ceil_mode=True, count_include_pad=False) / small.clamp(min=1e-6)
-        for value in (picture, wanted)
-    )
-    flow = find_flow(one, other, small)
-    alike = likeness(warp(one, flow), other, small)
-    believed = small * ((alike - _ALIKE) / (1 - _ALIKE)).clamp(0, 1)
-    sigma = max(height, width) / 32 / factor
+def _towards(moved: Tensor, others: Tensor, trust: Tensor, own: Tensor, report: Callable[[float], None]) -> Tensor:
+    """The flow of one round, ``[V, 2, h, w]``."""
+    count, _, height, width = moved.shape
+    found = moved.new_zeros(count, 2, height, width)
+
+    def find(some: slice) -> None:
+        found[some] = _flow(moved[some], others[some], trust[some], own[some])
+
+    chunk = 1 if selects(moved.device) else max(1, _TOGETHER // (height * width))
+    weight = height * width * _STEPS_OF_FLOW
+    share_rows(find, count, moved.device, weight=weight, chunk=chunk, report=report)
+    return found
+
+
+def _flow(moved: Tensor, others: Tensor, trust: Tensor, own: Tensor) -> Tensor:
+    """The flow of some views, ``[V, 2, h, w]``."""
+    mask = _mask(trust, own)
+    flow = find_flow(moved, others, mask)
+    alike = likeness(warp(moved, flow), others, mask)
+    believed = mask * ((alike - _ALIKE) / (1 - _ALIKE)).clamp(0, 1)
+    sigma = max(moved.shape[2:]) / _REACH
     flow = masked_blur(flow, believed, sigma, _REST)
-    trust, own = (avg_pool2d(value, factor, ceil_mode=True, count_include_pad=False) for value in (trust, own))
-    share = masked_blur(trust / (trust + own).clamp(min=1e-9), small, sigma, 1e-3)
-    flow = flow * share * factor
-    return interpolate(flow, (height, width), mode="bilinear", align_corners=False)
+    squared = flow.square().sum(1, keepdim=True)
+    # The view that is trusted less moves more; two alike meet halfway.
+    share = masked_blur(trust / (trust + own).clamp(min=1e-9), mask, sigma, 1e-3)
+    return flow * share * (squared / (squared + _NOISE**2))

@@ -76,21 +76,26 @@ def blend_views(
         for number, (lens, view_weight) in enumerate(views):
             color, trust, index = lens.look(points, smooth, some.face, pictures, limit, exponent, sharpened[number])
             weight = trust * view_weight
-            rows = slice(None) if index is None else index
-            heavier = weight > most[part][rows]
-            heaviest[part][rows] = torch.where(heavier, number, heaviest[part][rows])
-            most[part][rows] = torch.maximum(most[part][rows], weight)
-            best[part][rows] = torch.maximum(best[part][rows], trust)
+            here = [values[part] for values in (heaviest, most, best, colors, weights)]
+            mine = here if index is None else [values.index_select(0, index) for values in here]
+            mine[0].masked_fill_(weight > mine[1], number)
+            mine[1].clamp_(min=weight)
+            mine[2].clamp_(min=trust)
             if sharp:
                 weight = weight.square().square()
-            colors[part][rows] += color * weight[:, None]
-            weights[part][rows] += weight
+            mine[3].addcmul_(color, weight[:, None])
+            mine[4].add_(weight)
+            if index is not None:
+                for values, changed in zip(here, mine, strict=True):
+                    values.index_copy_(0, index, changed)
 
     chunk = min(device_policy(colors.device).chunk, CHUNK)
     share_rows(look, len(texels), colors.device, weight=len(views), chunk=chunk, report=report)
     report(1.0)
     painted = most > _PAINTED
-    colors = colors / torch.where(painted, weights, 1.0)[:, None] * painted[:, None]
+    # Rounding must not leave the range of the pictures: what is a constant stays one.
+    lowest, highest = sharpened[0].lowest, sharpened[0].highest
+    colors = (colors / torch.where(painted, weights, 1.0)[:, None]).clamp_(lowest, highest) * painted[:, None]
     covered = texels.image(torch.ones_like(painted))
     views_painted = texels.image(torch.where(painted, heaviest + 1, 0).to(torch.int16)) - 1
     return Baked(texels.image(colors), texels.image(painted), texels.image(best * painted), covered, views_painted)

@@ -2,9 +2,9 @@
 
 Where a texel is smaller than a pixel, the four by four pixels around it are weighed by the kernel of Keys, "Cubic
 Convolution Interpolation for Digital Image Processing", 1981. Where it spans several, the kernel is stretched along the
-texel's footprint; where it spans several both ways, on a picture of half, a quarter .. the size. Its negative lobes make
-up for what bilinear look-ups in the texture will blur: a box as wide as the texel would dim fine waves, and a point
-would tear hard edges into saws.
+texel's footprint; where it spans several both ways, on a picture of half, a quarter .. the size. Its negative lobes
+make up for what bilinear look-ups in the texture will blur: a box as wide as the texel would dim fine waves, and a
+point would tear hard edges into saws.
 
 Only where all of these pixels show one surface without a break, which a map of distances to the next break tells;
 closer to it kernels get shorter, and next to it there are none.
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -25,7 +26,10 @@ from .view import Lens, Pictures, selects, weigh_rows
 _KEYS = -0.75  # the kernel's slope at 1: the more negative, the sharper
 _WIDTH = 0.75  # pixels between the kernel's zeros for each pixel that a texel spans
 _LONGEST = 6.0  # pixels between the kernel's zeros at most
-_LEAST = 2  # pixels on all sides that four by four of them may reach
+_NEARER = 1.5  # times as large as at its centre, a perspective view's face may be seen
+_BROAD = 2**0.5  # pixels between zeros that a kernel across should have from which on a smaller picture suits better
+_LEAST = 1  # pixels without a break around the four nearest: four by four
+_MARGIN = 2  # pixels beyond a kernel's last zero that it may reach where it has a shear
 _RADII = (
     1,
     2,
@@ -47,6 +51,9 @@ _RADII = (
 _TAPS = (4, 6, 8, 12, 16, 24)
 _WHOLE = 2.0**20  # weights are such parts of one: their sums, and with them colours of 0 and 1, are exact
 _AT_ONCE = 1 << 18  # pixels that a CPU weighs at once
+
+FIXED_AT_ONCE = 1 << 19
+"""Texels that other devices look at at once, some 500 bytes each beyond those of :mod:`.blend`."""
 
 
 @dataclass(frozen=True)
@@ -82,34 +89,26 @@ class Filter:
     taps: int
     perspective: bool
 
-    def sample_into(self, total: Tensor, face: Tensor, spot: Tensor, corner: Tensor) -> None:
-        """Better colours for those rows of ``total [n, C]`` for which there are any.
-
-        Args:
-            total: colours, and fading behind them.
-            face: ``[n]``.
-            spot: ``[4, n]`` column, row, depth, and 1 where the four pixels around show the surface, else 0.
-            corner: ``[n]``, the upper left one of the four, in all pictures.
-        """
+    def sample_into(self, total: Tensor, face: Tensor, spot: Tensor, places: Tensor) -> None:
+        """As :class:`.view.Sampler` says."""
         channels = len(self.lowest)
-        room = self.calm.index_select(0, corner).to(spot).mul_(spot[3])
+        room = self.calm.index_select(0, places.view(-1)).view_as(places).amin(0).to(spot).mul_(spot[3])
         scale, shear, level = self._shape(face, spot[2], room)
-        rows = self.prints.rows.index_select(0, face)
-        shape = torch.stack((spot[0], spot[1], scale, shear, rows.to(scale)))
+        down = self.prints.rows.index_select(0, face).to(scale)
+        shape = torch.stack((spot[0], spot[1], scale, shear, down))
+        need = 2 * torch.ceil(2 * scale)
         for number, picture in enumerate(self.levels):
             fits = (room >= _LEAST) & (level == number)
             if not selects(total.device):
-                found = self._filter(picture, shape, self.taps)[:, :channels]
-                total[:, :channels] = torch.where(fits[:, None], found, total[:, :channels])
+                for start in range(0, len(total), FIXED_AT_ONCE):
+                    part = slice(start, start + FIXED_AT_ONCE)
+                    found = self._filter(picture, shape[:, part], self.taps)
+                    total[part, :channels] = torch.where(fits[part, None], found, total[part, :channels])
                 continue
-            need = 2 * torch.ceil(2 * scale)
-            least = 0
-            for taps in _TAPS:
-                some = (fits & (need <= taps) & (need > least)).nonzero().squeeze(1)
-                least = taps
-                for part in some.split(max(1, _AT_ONCE // (4 * taps))):
-                    found = self._filter(picture, shape.index_select(1, part), taps)
-                    total[part, :channels] = found[:, :channels]
+            for fewer, taps in pairwise((0, *_TAPS)):
+                some = (fits & (need <= taps) & (need > fewer)).nonzero().squeeze(1)
+                for rows in some.split(_AT_ONCE // (4 * taps)):
+                    total[rows, :channels] = self._filter(picture, shape.index_select(1, rows), taps)
 
     def _shape(self, face: Tensor, depth: Tensor, room: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """``[n]`` each: pixels between the kernel's zeros, shear and level."""
@@ -121,9 +120,9 @@ class Filter:
         along, across = along * size, across * size
         level = torch.zeros_like(along)
         for picture in self.levels[:-1]:
-            level += (across > picture.step) & (room >= 2 * _LEAST * picture.step)
+            level += (across > picture.step * _BROAD) & (room >= 2 * _MARGIN * picture.step)
         step = torch.exp2(level)
-        most = (room / step - _LEAST).mul_(0.5).clamp_(1, _LONGEST)
+        most = (room / step - _MARGIN).mul_(0.5).clamp_(1, self.taps / 4)
         scale = torch.minimum((along / step).clamp_(min=1), most)
         # A kernel that is not stretched has no direction.
         return scale, shear * ((scale - 1) * 2).clamp_(max=1), level
@@ -196,12 +195,14 @@ def filters(texels: Texels, lenses: Sequence[Lens], pictures: Pictures) -> list[
     """
     steps = texel_steps(texels.mesh, texels.size)
     prints = [footprints(lens, steps) for lens in lenses]
-    longest = _WIDTH * max(float(one.along.max()) for one in prints)
-    broadest = _WIDTH * max(float(one.across.max()) for one in prints)
+    largest = torch.stack([torch.stack((one.along.amax(), one.across.amax())) for one in prints]).amax(0)
+    longest, broadest = (_WIDTH * value for value in largest.tolist())
     levels = _levels(pictures, broadest)
+    if any(lens.perspective for lens in lenses):
+        longest *= _NEARER
     scale = min(max(longest, 1.0), _LONGEST)
-    taps = next(count for count in _TAPS if count >= 2 * scale * 2 or count == _TAPS[-1])
-    calm = _calm(pictures.rough, (2 * scale + 2) * levels[-1].step if longest > 1 else 2)
+    taps = next(count for count in _TAPS if count >= 4 * scale)
+    calm = _calm(pictures.rough, (2 * scale + _MARGIN) * levels[-1].step)
     channels = pictures.channels
     lowest, highest = (pictures.color[:, :channels].amin(0), pictures.color[:, :channels].amax(0))
     return [
@@ -213,7 +214,7 @@ def filters(texels: Texels, lenses: Sequence[Lens], pictures: Pictures) -> list[
 def _levels(pictures: Pictures, broadest: float) -> list[Level]:
     views, height, width = pictures.rough.shape
     levels = [Level(pictures.color, height, width, 1)]
-    while broadest > levels[-1].step and min(levels[-1].height, levels[-1].width) >= 8 and len(levels) < 5:
+    while broadest > levels[-1].step * _BROAD and min(levels[-1].height, levels[-1].width) >= 8 and len(levels) < 5:
         last = levels[-1]
         height, width = last.height // 2, last.width // 2
         color = last.color.view(views, last.height, last.width, -1)[:, : 2 * height, : 2 * width]

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, conv2d, grid_sample, interpolate, pad
+from torch.nn.functional import avg_pool2d, grid_sample, interpolate, pad
 
 _LUMINANCE = (0.299, 0.587, 0.114)  # Rec. 601, of display-referred colours
 _CONTRAST = 8.0  # pixels: sigma of the window in which mean and deviation are taken out
@@ -20,24 +20,26 @@ _SMOOTH = 2.0  # pixels: sigma over which the flow is smoothed after each step
 _ROBUST = 0.7  # deviations: a residual from which on a pixel counts for less
 _DAMPING = 0.01
 _LEVELS, _STEPS = 3, 3
+_KEYS = -0.75  # slope of the cubic
+_BENT = 1 << 18  # pixels that are bent at once
 
 
-@lru_cache(maxsize=32)
-def _kernel(sigma: float, dtype: torch.dtype, device: torch.device) -> Tensor:
-    reach = max(1, math.ceil(3 * sigma))
-    places = torch.arange(-reach, reach + 1, dtype=torch.float64)
-    weights = torch.exp(-0.5 * (places / sigma) ** 2)
-    return (weights / weights.sum()).to(device, dtype)
+@lru_cache(maxsize=64)
+def _band(sigma: float, count: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """``[count, count]``: the weight of each place of a line of ``count`` in the Gaussian about each other."""
+    places = torch.arange(count, dtype=torch.float32)
+    weights = torch.exp(-0.5 * ((places[:, None] - places) / sigma).square())
+    return (weights / (sigma * math.sqrt(2 * math.pi))).to(device, dtype)
 
 
 def blur(values: Tensor, sigma: float) -> Tensor:
-    """``[V, C, H, W]`` through a Gaussian of ``sigma`` pixels; beyond the border lies 0."""
-    views, channels, height, width = values.shape
-    kernel = _kernel(sigma, values.dtype, values.device)
-    reach = len(kernel) // 2
-    flat = values.reshape(views * channels, 1, height, width)
-    flat = conv2d(flat, kernel.view(1, 1, 1, -1), padding=(0, reach))
-    return conv2d(flat, kernel.view(1, 1, -1, 1), padding=(reach, 0)).view(views, channels, height, width)
+    """``[V, C, H, W]`` through a Gaussian of ``sigma`` pixels; beyond the border lies 0.
+
+    As two products with matrices: on one thread convolutions of single channels take several times as long.
+    """
+    height, width = values.shape[2:]
+    rows, columns = (_band(sigma, count, values.dtype, values.device) for count in (height, width))
+    return rows @ (values @ columns)
 
 
 def masked_blur(values: Tensor, mask: Tensor, sigma: float, least: float = 1e-6) -> Tensor:
@@ -54,6 +56,44 @@ def warp(pictures: Tensor, flow: Tensor) -> Tensor:
     x, y = flow[:, 0] + columns, flow[:, 1] + rows[:, None]
     grid = torch.stack((x * (2 / max(width - 1, 1)) - 1, y * (2 / max(height - 1, 1)) - 1), dim=-1)
     return grid_sample(pictures, grid, padding_mode="border", align_corners=True)
+
+
+def bend(picture: Tensor, flow: Tensor) -> Tensor:
+    """``[H, W, C]``, at each pixel of a picture what lies ``flow [2, H, W]`` (x, y) pixels further.
+
+    By the cubic of Keys, "Cubic Convolution Interpolation for Digital Image Processing", 1981, with a = -3/4: exact
+    where the flow is 0, and it keeps more of fine structure than the usual -1/2. The border repeats, and no colour
+    leaves the range of the picture.
+    """
+    height, width, channels = picture.shape
+    flat, bent = picture.reshape(-1, channels), torch.empty_like(picture)
+    low, high = flat.amin(0), flat.amax(0)
+    columns = torch.arange(width, dtype=flow.dtype, device=flow.device)
+    for top in range(0, height, max(1, _BENT // width)):
+        part = slice(top, min(height, top + max(1, _BENT // width)))
+        rows = torch.arange(part.start, part.stop, dtype=flow.dtype, device=flow.device)[:, None]
+        x, y = columns + flow[0, part], rows + flow[1, part]
+        left, upper = x.floor(), y.floor()
+        across, down = _keys(x - left), _keys(y - upper)
+        total = torch.zeros_like(bent[part]).view(-1, channels)
+        for row, share in enumerate(down):
+            line = (upper + (row - 1)).clamp(0, height - 1).long() * width
+            for column, weight in enumerate(across):
+                place = line + (left + (column - 1)).clamp(0, width - 1).long()
+                total.addcmul_(flat.index_select(0, place.view(-1)), (share * weight).view(-1, 1))
+        bent[part] = total.clamp(low, high).view_as(bent[part])
+    return bent
+
+
+def _keys(t: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Weights of the pixels at -1, 0, 1 and 2 for a place ``t`` between 0 and 1."""
+    back = 1 - t
+    return (
+        _KEYS * t * back.square(),
+        ((_KEYS + 2) * t - (_KEYS + 3)) * t.square() + 1,
+        ((_KEYS + 2) * back - (_KEYS + 3)) * back.square() + 1,
+        _KEYS * back * t.square(),
+    )
 
 
 def luminance(colors: Tensor) -> Tensor:

@@ -22,7 +22,9 @@ _DARK, _BRIGHT = 0.03, 0.98  # colours between which a ratio says something
 _TRUST = 1e-4  # a texel must be seen at least so well by both views
 _ENOUGH = 0.0015  # share of the texels that two views must share for their ratio to count half
 _SPREAD = 0.005  # deviation of log ratios that is as good as none
+_UNITS = 1 << 20  # steps between no weight and the greatest
 _PRIOR = 0.05  # deviation of a gain from 1 that is likely without any evidence
+_TINT = 0.03  # deviation of a channel's gain from the other channels' that is likely, likewise
 
 
 def find_gains(colors: Tensor, trust: Tensor, weights: Sequence[float]) -> Tensor:
@@ -34,12 +36,11 @@ def find_gains(colors: Tensor, trust: Tensor, weights: Sequence[float]) -> Tenso
         weights: of the views.
     """
     views, count, channels = colors.shape
+    if not count:
+        return colors.new_ones(views, channels)
     logs = colors.clamp(min=1e-6).log()
     usable = (colors > _DARK) & (colors < _BRIGHT)
     most = max(max(weights), 1e-9)
-    strength = torch.tensor([weight / most + 0.2 for weight in weights], dtype=torch.float64) / _PRIOR**2
-    matrix = torch.diag(strength).expand(channels, views, views).clone()
-    right = torch.zeros(channels, views, dtype=torch.float64)
     rows = []
     for one, other in combinations(range(views), 2):
         both = torch.minimum(trust[one], trust[other])
@@ -49,25 +50,43 @@ def find_gains(colors: Tensor, trust: Tensor, weights: Sequence[float]) -> Tenso
         spread = weighted_median((ratio - middle[:, None]).abs(), weight)
         share = weight.sum(1) / max(count, 1)
         rows.append(torch.stack((middle, share / (share + _ENOUGH) / (spread.square() + _SPREAD**2))))
-    found = torch.stack(rows).double().cpu() if rows else torch.zeros(0, 2, channels, dtype=torch.float64)
+    found = torch.stack(rows).cpu().double() if rows else torch.zeros(0, 2, channels, dtype=torch.float64)
+    return _solve(found, [weight / most + 0.2 for weight in weights]).exp().to(colors)
+
+
+def _solve(found: Tensor, strength: Sequence[float]) -> Tensor:
+    """``[V, C]`` logarithms of gains, by least squares; a channel of which little is known follows the others.
+
+    Args:
+        found: ``[pairs, 2, C]`` float64 median of the log ratio and its certainty, in the order of ``combinations``.
+        strength: of each view, how much it wants to stay as it is.
+    """
+    views, channels = len(strength), found.shape[2]
+    each, mean = torch.eye(channels, dtype=torch.float64), torch.full((channels, channels), 1 / channels).double()
+    matrix = torch.zeros(views, channels, views, channels, dtype=torch.float64)
+    right = torch.zeros(views, channels, dtype=torch.float64)
+    for view, wish in enumerate(strength):
+        matrix[view, :, view] += mean * (wish / _PRIOR**2) + (each - mean) * (wish / _TINT**2)
     for (one, other), (middle, certainty) in zip(combinations(range(views), 2), found, strict=True):
-        matrix[:, one, one] += certainty
-        matrix[:, other, other] += certainty
-        matrix[:, one, other] -= certainty
-        matrix[:, other, one] -= certainty
-        right[:, one] -= certainty * middle
-        right[:, other] += certainty * middle
-    logs_of_gains = torch.linalg.solve(matrix, right).clamp(math.log(LEAST), math.log(MOST))
-    return logs_of_gains.t().exp().to(colors)
+        known = torch.diag(certainty)
+        matrix[one, :, one] += known
+        matrix[other, :, other] += known
+        matrix[one, :, other] -= known
+        matrix[other, :, one] -= known
+        right[one] -= certainty * middle
+        right[other] += certainty * middle
+    size = views * channels
+    logs = torch.linalg.solve(matrix.view(size, size), right.view(size)).view(views, channels)
+    return logs.clamp(math.log(LEAST), math.log(MOST))
 
 
 def weighted_median(values: Tensor, weights: Tensor) -> Tensor:
     """``[k]``: of each row of ``values [k, n]`` the one at which half of the ``weights [k, n]`` is reached; 0 where
     there are none."""
     ordered, order = values.sort(dim=1)
-    reached = weights.gather(1, order).double().cumsum(1) if values.device.type == "cpu" else None
-    if reached is None:
-        reached = weights.gather(1, order).cumsum(1)
+    # Whole numbers, whose sums are the same on all devices in any order.
+    whole = (weights / weights.amax(1, keepdim=True).clamp(min=1e-30) * _UNITS).round().to(torch.int64)
+    reached = whole.gather(1, order).cumsum(1)
     total = reached[:, -1:]
-    place = (reached < total / 2).sum(1, keepdim=True).clamp(max=values.shape[1] - 1)
+    place = (reached * 2 < total).sum(1, keepdim=True).clamp(max=values.shape[1] - 1)
     return torch.where(total[:, 0] > 0, ordered.gather(1, place)[:, 0], 0.0)

@@ -47,7 +47,7 @@ def prepare_pictures(
             color[some, ..., channels] = _fade(edges, border)
 
     share_rows(fade, len(groups), images.device, weight=height * width, report=report)
-    rough |= depth >= _NOTHING
+    rough |= _corners(rough) | (depth >= _NOTHING)
     if masks is not None:
         rough |= masks == 0
         color[..., channels] *= masks.to(color)
@@ -86,6 +86,17 @@ def _edges(depth: Tensor, findices: Tensor, lenses: Sequence[Lens]) -> tuple[Ten
             found.narrow(axis, 0, length).logical_or_(broken)
             found.narrow(axis, 1, length).logical_or_(broken)
     return edges, rough
+
+
+def _corners(rough: Tensor) -> Tensor:
+    """``[V, H, W]`` bool: pixels with a rough one both beside and above or below, which touch a corner of what breaks
+    off there."""
+    beside, above = torch.zeros_like(rough), torch.zeros_like(rough)
+    for found, axis in ((beside, 2), (above, 1)):
+        length = rough.shape[axis] - 1
+        found.narrow(axis, 1, length).logical_or_(rough.narrow(axis, 0, length))
+        found.narrow(axis, 0, length).logical_or_(rough.narrow(axis, 1, length))
+    return beside.logical_and_(above)
 
 
 def _slopes(depth: Tensor, findices: Tensor, lenses: Sequence[Lens]) -> tuple[Tensor, Tensor]:

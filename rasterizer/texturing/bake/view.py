@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -14,9 +14,6 @@ from torch.nn.functional import embedding_bag
 from ...cameras.camera import Camera
 from ...cameras.projection import normalization
 from ...meshes.mesh import Mesh
-
-if TYPE_CHECKING:
-    from .filter import Filter
 
 _STEEPEST = 20.0  # largest slope that tolerances follow; a steeper surface is hardly seen
 _APART = 0.7  # pixels between a texel and the place its colour is taken from, at which a view no longer counts
@@ -49,6 +46,20 @@ def unit(vectors: Columns) -> Columns:
     inverse = _dot(vectors, vectors).clamp_(min=1e-24).rsqrt_()
     x, y, z = vectors
     return x * inverse, y * inverse, z * inverse
+
+
+class Sampler(Protocol):
+    """What knows better colours than the bilinear ones for some points."""
+
+    def sample_into(self, total: Tensor, face: Tensor, spot: Tensor, places: Tensor) -> None:
+        """Better colours for those rows of ``total [n, C]`` for which there are any.
+
+        Args:
+            total: colours, and fading behind them.
+            face: ``[n]``.
+            spot: ``[4, n]`` column, row, depth, and 1 where the four pixels around show the surface, else 0.
+            places: ``[4, n]``, these four in all pictures.
+        """
 
 
 @dataclass(frozen=True)
@@ -104,7 +115,7 @@ class Lens:
         pictures: Pictures,
         limit: float,
         exponent: float,
-        filtered: Filter | None = None,
+        filtered: Sampler | None = None,
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Colour ``[n, C]`` and trust ``[n]`` (0..1, without the view's own weight) of points on the surface.
 
@@ -141,7 +152,7 @@ class Lens:
         total = weigh_rows(pictures.color, places.t(), weights.t())
         total.div_(share[:, None])
         if filtered is not None:
-            filtered.sample_into(total, face, spot, places[0])
+            filtered.sample_into(total, face, spot, places)
         nearness = (1 - apart).clamp_(min=0).square_()
         trust = cosine.clamp(min=0).pow_(exponent).mul_(nearness).mul_(total[:, pictures.channels]).mul_(seen)
         return total[:, : pictures.channels], trust, index
@@ -266,7 +277,7 @@ def closest(
 
 
 def selects(device: torch.device) -> bool:
-    """Whether rows that need work are selected; elsewhere all rows are worked on, since selecting waits for the device."""
+    """Whether to select the rows that need work; elsewhere all are worked on, since selecting waits for the device."""
     return device.type == "cpu"
 
 

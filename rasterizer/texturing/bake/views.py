@@ -53,13 +53,15 @@ def bake_views(
     to the power of ``exponent``, fading out over ``border`` pixels towards silhouettes and large jumps in depth, where
     pictures are least reliable. Pixels next to these are not used at all: they mix the colours of both sides.
 
-    Colours are sampled bilinearly among the pixels that show the texel's own surface, where the surface between these
-    is closest to the texel: halfway between two pixels is not halfway on a surface that bends away from the view. What
+    Colours are sampled over the texel's footprint by a cubic filter where a picture shows the surface around it without
+    a break (:mod:`.filter`), else bilinearly among the pixels that show it; where the surface between these is closest
+    to the texel: halfway between two pixels is not halfway on a surface that bends away from the view. What
     distance remains, of at most 0.7 pixels, lowers the weight.
 
     Args:
         mesh: with UVs.
-        images: ``[V, H, W, C]`` float32, one per camera; any number of channels.
+        images: ``[V, H, W, C]`` float32, one per camera; any number of channels, all finite. For ``match_colors`` and
+            ``align_views`` the first three are colours, 0..1; others, alpha too, are data.
         cameras: ``V`` of them.
         texture_size: texels a side, or ``(height, width)``.
         exponent: how much views that see the surface squarely are preferred.
@@ -92,9 +94,11 @@ def bake_views(
     as_tensor(mesh.vertices, "mesh vertices")
     mesh = _within_float32(mesh, cameras)
     device = mesh.vertices.device
-    check_memory("texture_size", size, mesh, bake_need(images, device).bytes, "use fewer or smaller images")
-    images = images.to(device, torch.float32).resolve_neg()  # PyTorch makes no new tensor of a negative view's kind
     agreeing = match_colors or align_views > 0
+    need = bake_need(images, device, agreeing).bytes
+    check_memory("texture_size", size, mesh, need, "use fewer or smaller images")
+    _check_finite(images)
+    images = images.to(device, torch.float32).resolve_neg()  # PyTorch makes no new tensor of a negative view's kind
     steps = shares(on_progress or (lambda share: None), 4 + agreeing)
     height, width = images.shape[1:3]
     raster = rasterize_mesh(mesh, cameras, (height, width), on_progress=next(steps))
@@ -104,17 +108,20 @@ def bake_views(
     views = [(lens, float(camera.weight)) for lens, camera in zip(lenses, cameras, strict=True)]
     limit, agreement = math.cos(math.radians(max_angle)), None
     if agreeing:
-        pictures, agreement = agree(
-            texels, views, pictures, raster, match_colors, align_views, limit, exponent, next(steps)
+        agreement = agree(
+            texels, views, pictures, raster, masks, match_colors, align_views, limit, exponent, next(steps)
         )
     return replace(
         blend_views(texels, views, pictures, exponent, limit, blend == "sharp", next(steps)), agreement=agreement
     )
 
 
-def bake_need(images: Tensor, device: torch.device) -> BakeNeed:
-    """How much memory :func:`bake_views` needs on a device, for ``[V, H, W, C]`` images that are there already."""
-    return BakeNeed.of(images, device, CHUNK)
+def bake_need(images: Tensor, device: torch.device, agreeing: bool = False) -> BakeNeed:
+    """How much memory :func:`bake_views` needs on a device, for ``[V, H, W, C]`` images that are there already.
+
+    ``agreeing``: with ``match_colors`` or ``align_views``.
+    """
+    return BakeNeed.of(images, device, CHUNK, agreeing)
 
 
 def _within_float32(mesh: Mesh, cameras: Sequence[Camera]) -> Mesh:
@@ -125,6 +132,14 @@ def _within_float32(mesh: Mesh, cameras: Sequence[Camera]) -> Mesh:
             f"mesh: its largest coordinate is {size:g}, expected {SMALLEST:.0e} to {LARGEST:.0e}; scale the mesh"
         )
     return within_float32(mesh)
+
+
+def _check_finite(images: Tensor) -> None:
+    """Refuse pictures with pixels that are no numbers, which would spread to whatever they are blended with."""
+    finite = torch.stack([image.isfinite().all() for image in images])
+    for number, fine in enumerate(finite.tolist()):
+        if not fine:
+            raise ValueError(f"images: view {number + 1} holds NaN or infinite pixels, expected numbers; replace them")
 
 
 def _check_pictures(images: Tensor, masks: Tensor | None, cameras: int) -> tuple[Tensor, Tensor | None]:

@@ -1,0 +1,1 @@
+"""Textures that, rendered, give back the pictures they come from."""

@@ -1,0 +1,239 @@
+"""Refining: the texture that, seen through the same cameras, gives back the pictures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ...cameras.camera import Camera
+from ...contract.checks import as_tensor, check_integer, check_number
+from ...meshes.mesh import Mesh
+from ...rendering.raster import rasterize_mesh
+from ...runtime.devices import free_memory
+from ...runtime.memory import TooLargeError
+from ...runtime.progress import shares
+from ...runtime.threads import on_own_threads
+from ..bake.pictures import prepare_pictures
+from ..scale import within_float32
+from .sampling import Sampling
+from .sight import SAMPLES, look_ups, pixel_weights, stand_ins
+from .solve import Problem, evened, prior, solve
+
+STEPS = 18
+"""Steps that are usual."""
+
+_DEVICES = ("cpu", "cuda")  # where PyTorch multiplies sparse rows in the same order every time; else the CPU does it
+_LEAST = 1e-8  # weight of a pixel that counts
+_STORED, _MADE = 16, 64  # bytes of a look-up that is kept, there and back; and while its view's are made
+_POINT, _UNKNOWN = 60, 48  # bytes of a point of a view while it is drawn; of a texel's channel while all is solved
+
+
+@dataclass(frozen=True)
+class Refined:
+    """A texture that gives back its pictures.
+
+    Attributes:
+        texture: ``[H, W, C]`` float32; texels that are not painted are as they were.
+        painted: ``[H, W]`` bool, as it was.
+        before: ``[V]`` float32, root mean square by which each picture differs from what the texture showed of it.
+        after: the same of what it shows now.
+    """
+
+    texture: Tensor
+    painted: Tensor
+    before: Tensor
+    after: Tensor
+
+    def __str__(self) -> str:
+        """A line a view, for people."""
+        pairs = zip(self.before.tolist(), self.after.tolist(), strict=True)
+        lines = [f"view {n}: {255 * old:.1f} to {255 * new:.1f} of 255" for n, (old, new) in enumerate(pairs, 1)]
+        return "\n".join(lines)
+
+
+@on_own_threads
+@torch.no_grad()
+def refine_texture(
+    mesh: Mesh,
+    texture: Tensor,
+    painted: Tensor,
+    images: Tensor,
+    cameras: Sequence[Camera],
+    *,
+    steps: int = STEPS,
+    strength: float = 1.0,
+    masks: Tensor | None = None,
+    exponent: float = 4.0,
+    max_angle: float = 75.0,
+    border: int = 0,
+    on_progress: Callable[[float], None] | None = None,
+) -> Refined:
+    """Change a texture so that, seen through the same cameras, it gives back the pictures that it was baked from.
+
+    A pixel is the mean over its area, and pixels are wider than texels or the other way round: a bake samples pictures
+    and is softer than these, or toothed. Here every pixel is taken for the mean of 3 x 3 bilinear look-ups in the
+    texture, and the texture is found that shows all pictures best: least squares by conjugate gradients, from the bake
+    on. Pixels count as they do in :func:`~rasterizer.texturing.bake_views`, those that show an edge or anything that is
+    not painted not at all, and those that agree with nothing little. Where pixels say little of a texel, it changes
+    as its neighbours do.
+
+    Sharpening a picture sharpens its errors. So the change is the smaller, the more views differ where several show the
+    same; give it pictures that agree (``baked.agreement.apply(images)``).
+
+    Args:
+        mesh: with UVs.
+        texture: ``[H, W, C]``, for example of a bake.
+        painted: ``[H, W]`` bool, texels that may change, or whole numbers, of which 0 may not.
+        images: ``[V, H, W, C]``, one per camera, with the channels of the texture.
+        cameras: ``V`` of them.
+        steps: of conjugate gradients, 1 to 1000.
+        strength: how far to go, 0 to 2; 0 leaves the texture as it is.
+        masks, exponent, max_angle, border: as for the bake.
+        on_progress: called with the share done, 0..1; an exception it raises stops the work.
+
+    Raises:
+        ValueError: an argument is unusable, or there is not enough memory for it; the text names it.
+    """
+    steps, strength = check_integer(steps, 1, 1000, "steps"), check_number(strength, "strength")
+    if not 0 <= strength <= 2:
+        raise ValueError(f"strength: is {strength:g}, expected 0 (leave the texture as it is) to 2; 1 is usual")
+    exponent, border = check_number(exponent, "exponent"), check_integer(border, 0, 1024, "border")
+    if not 0 < check_number(max_angle, "max_angle") <= 90:
+        raise ValueError(f"max_angle: is {max_angle}, expected degrees above 0 and at most 90")
+    mesh.require_uvs()
+    as_tensor(mesh.vertices, "mesh vertices")
+    texture, painted = _check_texture(texture, painted)
+    images, masks = _check_pictures(images, masks, len(cameras), texture.shape[2])
+    home = mesh.vertices.device
+    device = home if home.type in _DEVICES else torch.device("cpu")
+    mesh = within_float32(mesh).to(device)
+    texture, images = (value.detach().to(device, torch.float32).contiguous() for value in (texture, images))
+    painted, masks = painted.to(device), None if masks is None else masks.to(device)
+    building, solving = shares(on_progress or (lambda share: None), 2)
+    where = painted.reshape(-1).nonzero().squeeze(1)
+    limit = math.cos(math.radians(max_angle))
+    kept, found = _problem(mesh, painted, images, cameras, masks, limit, exponent, border, building)
+    before, after = torch.zeros(len(images)), torch.zeros(len(images))
+    result = texture.clone()
+    if found is not None:
+        flat = result.view(-1, texture.shape[2])
+        start = flat.index_select(0, where)
+        before[kept] = _errors(found, start)
+        change = solve(found, start, steps, solving).mul_(strength)
+        changed = _within(start + change, start, images)
+        after[kept] = _errors(found, changed)
+        flat.index_copy_(0, where, changed)
+    if on_progress:
+        on_progress(1.0)
+    return Refined(result.to(home), painted.to(home), before, after)
+
+
+def _problem(
+    mesh: Mesh,
+    painted: Tensor,
+    images: Tensor,
+    cameras: Sequence[Camera],
+    masks: Tensor | None,
+    limit: float,
+    exponent: float,
+    border: int,
+    report: Callable[[float], None],
+) -> tuple[list[int], Problem | None]:
+    """The numbers of the views that show anything that is painted, and what they show; None without any."""
+    size = (images.shape[1], images.shape[2])
+    numbers, near = stand_ins(painted)
+    texels = int(painted.sum())
+    raster = rasterize_mesh(mesh, cameras, size)
+    pictures, lenses = prepare_pictures(raster, images, masks, border or max(1, round(max(size) / 256)), lambda _: None)
+    faded = pictures.color[:, pictures.channels].view(images.shape[:3]).clone()
+    faded.masked_fill_(pictures.depth.view_as(faded) >= 1e29, 0.0)  # no surface, or two
+    weights = pixel_weights(raster, lenses, cameras, limit, exponent).mul_(faded)
+    del pictures, raster, faded
+    kept, views, pixels, counts = [], [], [], []
+    known = 0.0  # look-ups of a pixel
+    for number, camera in enumerate(cameras):
+        report(number / len(cameras))
+        weight = weights[number].view(-1)
+        some = (weight > _LEAST).nonzero().squeeze(1)
+        if not (texels and len(some)):
+            continue
+        left = int((weights[number:] > _LEAST).sum())
+        _check_memory(left, len(some), known or 4.0 * SAMPLES**2, size, texels, images)
+        whole, forward = look_ups(mesh, camera, size, some, near)
+        known = max(known, 1.25 * len(forward.columns) / len(some))
+        kept.append(number)
+        views.append(Sampling.of(forward))
+        pixels.append(images[number].view(-1, images.shape[3]).index_select(0, some))
+        counts.append(weight.index_select(0, some) * whole)
+    if not views:
+        return [], None
+    return kept, Problem(views, pixels, evened(views, counts, texels), prior(numbers))
+
+
+def _check_memory(pixels: int, at_once: int, each: float, size: tuple[int, int], texels: int, images: Tensor) -> None:
+    """Refuse what would not fit: ``pixels`` with so many look-ups each, those of a view ``at_once``."""
+    making = at_once * each * _MADE + SAMPLES**2 * size[0] * size[1] * _POINT
+    solving = texels * images.shape[3] * _UNKNOWN + pixels * images.shape[3] * 12
+    needed, free = int(pixels * each * _STORED + max(making, solving)), free_memory(images.device)
+    if needed > free:
+        raise TooLargeError(
+            f"images: refining {len(images)} of {size[1]} x {size[0]} pixels needs {needed / 2**30:.1f} GiB more "
+            f"memory on {images.device}, of which {free / 2**30:.1f} GiB are free; use fewer or smaller images"
+        )
+
+
+def _errors(problem: Problem, texels: Tensor) -> Tensor:
+    """``[V]`` root mean square of the residuals of pixels that count."""
+    found = []
+    for residual, weight in zip(problem.residuals(texels), problem.weights, strict=True):
+        counted = (weight > 0).to(residual)
+        found.append(torch.dot(residual.square().mean(1), counted) / counted.sum().clamp(min=1))
+    return torch.stack(found).sqrt_().cpu()
+
+
+def _within(texels: Tensor, start: Tensor, images: Tensor) -> Tensor:
+    """Texels ``[T, C]`` clamped to what pictures, and the texture before, have at all in each channel."""
+    flat = images.view(-1, images.shape[3])
+    return texels.clamp(torch.minimum(flat.amin(0), start.amin(0)), torch.maximum(flat.amax(0), start.amax(0)))
+
+
+def _check_texture(texture: Tensor, painted: Tensor) -> tuple[Tensor, Tensor]:
+    texture, painted = as_tensor(texture, "texture"), as_tensor(painted, "painted")
+    if texture.ndim != 3 or not texture.is_floating_point() or not texture.numel():
+        raise ValueError(f"texture: found {list(texture.shape)} {texture.dtype}, expected floating-point [H, W, C]")
+    if painted.shape != texture.shape[:2] or painted.is_floating_point() or painted.is_complex():
+        raise ValueError(
+            f"painted: found {list(painted.shape)} {painted.dtype}, expected bool {list(texture.shape[:2])}, as the "
+            "texture"
+        )
+    _check_finite(texture, "texture")
+    return texture, painted != 0
+
+
+def _check_pictures(images: Tensor, masks: Tensor | None, cameras: int, channels: int) -> tuple[Tensor, Tensor | None]:
+    images = as_tensor(images, "images")
+    if images.ndim != 4 or not images.is_floating_point() or len(images) != cameras or not images.numel():
+        raise ValueError(
+            f"images: found {list(images.shape)} {images.dtype} for {cameras} cameras, expected one image for each "
+            "camera, floating-point [V, H, W, C]"
+        )
+    if images.shape[3] != channels:
+        raise ValueError(f"images: have {images.shape[3]} channels, expected {channels}, as the texture")
+    _check_finite(images, "images")
+    if masks is not None:
+        masks = as_tensor(masks, "masks")
+        if masks.shape != images.shape[:3]:
+            raise ValueError(f"masks: found {list(masks.shape)}, expected {list(images.shape[:3])}, as the images")
+        masks = masks if masks.is_floating_point() else masks != 0
+        _check_finite(masks, "masks")
+    return images, masks
+
+
+def _check_finite(values: Tensor, name: str) -> None:
+    bad = int((~torch.isfinite(values)).sum())
+    if bad:
+        raise ValueError(f"{name}: {bad} of {values.numel()} values are not finite, expected numbers; replace them")
