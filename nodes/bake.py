@@ -191,7 +191,9 @@ class BakeViewsNode(io.ComfyNode):
             return baked.texture, baked.painted, baked.confidence, _view_map(baked, len(views)), agreed, _report(baked)
 
         # ComfyUI is asked for that many bytes on a GPU only.
-        need = bake_need(pictures[0], torch.device("cuda"), match_colors or align_views > 0).bytes(texture_size * texture_size)
+        need = bake_need(pictures[0], torch.device("cuda"), match_colors or align_views > 0).bytes(
+            texture_size * texture_size
+        )
         made = for_each(bake, meshes, pictures, trusted, need=pictures[0].numel() * 4 + need)
         *baked, texts = zip(*made, strict=True)
         textures, painted, confidence, view_map, agreed = map(torch.stack, baked)
