@@ -8,6 +8,7 @@ What is compiled is put together of parts: ``common.cu``, the structs and consta
 from __future__ import annotations
 
 import ctypes
+import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -44,6 +45,14 @@ def platform() -> Platform:
     return Hip() if torch.version.hip else Cuda()
 
 
+Kernel = Callable[..., None]
+"""Launches a kernel, given a stream and addresses: of :meth:`Loaded.kernel`."""
+
+
+class UnsuitedError(Exception):
+    """Raised by what :meth:`Program.attempt` calls: the kernels are not made for arguments of such sizes."""
+
+
 @dataclass(frozen=True, eq=False)
 class Loaded:
     """A program on one device.
@@ -66,10 +75,41 @@ class Loaded:
         grid = blocks if isinstance(blocks, tuple) else (blocks, 1, 1)
         return self.platform.launcher(self.functions[name], grid, threads)
 
+    def kernel(self, name: str, blocks: int | Blocks, threads: int, params: Struct, addresses: str) -> Kernel:
+        """What launches a kernel of which all but addresses is known beforehand, in the least time.
+
+        Args:
+            name, blocks, threads: as in :meth:`launcher`.
+            params: its parameters.
+            addresses: their layout in front of it, as :mod:`struct` writes it: ``"3P"`` is three addresses.
+
+        Returns:
+            ``launch(stream, *addresses)``, where 0 is null. Threads may call it at once: each takes parameters that no
+            other is using. The driver copies them, so they serve again as soon as it returns.
+        """
+        launch, template, write = (
+            self.launcher(name, blocks, threads),
+            bytes(params),
+            struct.Struct(addresses).pack_into,
+        )
+        idle: list[tuple[ctypes.Array, ctypes.Array]] = []
+
+        def run(stream: int, *values: int) -> None:
+            try:
+                ready = idle.pop()
+            except IndexError:
+                own = (ctypes.c_char * len(template)).from_buffer_copy(template)
+                ready = own, (ctypes.c_void_p * 1)(ctypes.addressof(own))
+            write(ready[0], 0, *values)
+            launch(stream, ready[1])
+            idle.append(ready)
+
+        return run
+
     def zeros_like(self, tensor: Tensor, stream: int) -> Tensor:
         """As PyTorch's, for a contiguous tensor on the current device, by a call of the driver alone."""
         made = torch.empty_like(tensor)
-        self.platform.clear(made.data_ptr(), made.numel() * made.element_size(), stream)
+        self.platform.clear(made.data_ptr(), made.nbytes, stream)
         return made
 
 
@@ -150,18 +190,30 @@ class Program:
         return self._loaded[number]
 
     def attempt(self, device: torch.device, call: Callable[..., T], instead: Callable[..., T], *arguments: Any) -> T:
-        """``call(*arguments)`` with ``device`` current; when a launch fails, ``instead(*arguments)``, and the program
-        is used no more there."""
+        """``call(*arguments)`` with ``device`` current.
+
+        Or ``instead(*arguments)``, where that raises :class:`UnsuitedError`, where the program cannot be used, and when
+        a launch fails: then it is used no more there."""
+        number = device.index
         try:
-            if device.index == current_device():
-                self._loaded[device.index].enter()
+            try:
+                loaded = self._loaded[number]
+            except KeyError:  # not asked about yet
+                self.reason_against(device)
+                loaded = self._loaded.get(number)
+            if loaded is None or self._reasons.get(number):
+                return instead(*arguments)
+            if number == current_device():
+                loaded.enter()
                 return call(*arguments)
             with torch.cuda.device(device):
-                self._loaded[device.index].enter()
+                loaded.enter()
                 return call(*arguments)
+        except UnsuitedError:
+            pass
         except LaunchError as error:
             _count_failure()
-            self._reasons[device.index] = _said(error)
+            self._reasons[number] = _said(error)
             log.warning(
                 "Torch Rasterizer: GPU kernels failed on %s, using PyTorch operators for %s (%s)",
                 device,

@@ -27,7 +27,7 @@ _chosen: dict[tuple[str, torch.device], tuple[tuple[str, bool, int], Step]] = {}
 def step(name: str, device: torch.device) -> Step:
     """The function that does a step, a key of :data:`~rasterizer.backends.diff_operations.ROWS`, for tensors on
     ``device``. Where PyTorch is asked for deterministic algorithms, the result is the same bit for bit each time."""
-    repeatable = torch.are_deterministic_algorithms_enabled() and name in _ADDS_IN_ANY_ORDER
+    repeatable = name in _ADDS_IN_ANY_ORDER and torch.are_deterministic_algorithms_enabled()
     state = environment(), repeatable, registry.failures()
     known = _chosen.get((name, device))
     if known is not None and known[0] == state:
@@ -38,7 +38,7 @@ def step(name: str, device: torch.device) -> Step:
 def step_back(name: str, device: torch.device) -> Step:
     """:func:`step` for a gradient; does not read the environment again, which takes a while: what its forward step has
     been done by is good for it."""
-    repeatable = torch.are_deterministic_algorithms_enabled() and name in _ADDS_IN_ANY_ORDER
+    repeatable = name in _ADDS_IN_ANY_ORDER and torch.are_deterministic_algorithms_enabled()
     known = _chosen.get((name, device))
     if known is not None and known[0][1:] == (repeatable, registry.failures()):
         return known[1]
