@@ -105,8 +105,10 @@ _patterns: dict[str, tuple[int, int, int | None]] = {}
 
 
 def _parsed(pattern: str) -> tuple[int, int, int | None]:
-    """How many sizes a pattern has, and where it gives which of them; it gives one at most."""
+    """How many sizes a pattern has, and the one that it gives, if any: place and size."""
     letters = pattern.split()
-    ((place, size),) = [(place, int(one)) for place, one in enumerate(letters) if one.isdigit()] or [(0, None)]
-    _patterns[pattern] = len(letters), place, size
-    return _patterns[pattern]
+    digits = [letter for letter in letters if letter.isdigit()]
+    found = _patterns[pattern] = (
+        (len(letters), letters.index(digits[0]), int(digits[0])) if digits else (len(letters), 0, None)
+    )
+    return found

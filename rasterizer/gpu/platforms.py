@@ -6,6 +6,7 @@ import ctypes
 from collections.abc import Callable
 from ctypes import byref, c_char_p, c_int, c_size_t, c_ubyte, c_uint, c_uint64, c_void_p
 from functools import partial
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -48,6 +49,9 @@ class Platform(Protocol):
 
     def version(self) -> str:
         """Name and version of the compiler."""
+
+    def driver(self) -> str:
+        """Version of the driver, once something is loaded."""
 
     def architecture(self, device: torch.device) -> str:
         """What to compile for."""
@@ -115,6 +119,14 @@ class _Compiler:
         return buffer.raw
 
 
+def _text_of(file: str) -> str:
+    """What a system says in a file, where it does."""
+    try:
+        return Path(file).read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""
+
+
 class Cuda:
     """NVRTC and the CUDA driver."""
 
@@ -124,6 +136,11 @@ class Cuda:
 
     def version(self) -> str:
         return self._compiler.version()
+
+    def driver(self) -> str:
+        version = c_int()
+        self._check(self._driver.cuDriverGetVersion(byref(version)), "cuDriverGetVersion")
+        return f"{version.value} {_text_of('/proc/driver/nvidia/version')}"
 
     def architecture(self, device: torch.device) -> str:
         return "sm_{}{}".format(*torch.cuda.get_device_capability(device))
@@ -173,6 +190,11 @@ class Hip:
 
     def version(self) -> str:
         return self._compiler.version()
+
+    def driver(self) -> str:
+        version = c_int()
+        self._check(self._runtime.hipDriverGetVersion(byref(version)), "hipDriverGetVersion")
+        return f"{version.value} {_text_of('/sys/module/amdgpu/version')}"
 
     def architecture(self, device: torch.device) -> str:
         return torch.cuda.get_device_properties(device).gcnArchName

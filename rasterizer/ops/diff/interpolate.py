@@ -70,7 +70,9 @@ class _Interpolate(torch.autograd.Function):
     @once
     def backward(ctx: Any, d_out: Tensor | None, d_da: Tensor | None) -> tuple[Tensor | None, ...]:
         for_attr, for_image, _, for_db, _, _ = ctx.needs_input_grad
-        d_attr, d_image, d_db = _backward(ctx.saved_tensors, *ctx.which, d_out, d_da, (for_attr, for_image, for_db))
+        every, chosen = ctx.which
+        wanted = for_attr, for_image, for_db
+        d_attr, d_image, d_db = _backward(ctx.saved_tensors, every, chosen, d_out, d_da, wanted)
         return d_attr, d_image, None, d_db, None, None
 
 

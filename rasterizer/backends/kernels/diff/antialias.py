@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ....gpu.program import Kernel, Loaded, Program, UnsuitedError, current_stream
 from ....gpu.structs import struct
+from ....runtime.devices import elsewhere
 from ...eager.diff import antialias as eager
 from ...eager.diff.topology import topology
 from .launching import MOST_IMAGES, SHARED, SHARED_DEFINES, address, aligned
@@ -49,26 +50,27 @@ def _self_test(device: torch.device) -> None:
     Raises:
         RuntimeError: a value differs.
     """
+    run, run_backward = (elsewhere(each, device, torch.device("cpu")) for each in (_run, _run_backward))
     random = torch.Generator().manual_seed(0)
 
     def numbers(*shape: int) -> Tensor:
         return torch.rand(shape, generator=random, dtype=torch.float32)
 
-    tri = torch.randint(-1, 40, (90, 3), generator=random, dtype=torch.int32).to(device)
-    pos = torch.cat((numbers(2, 40, 3) * 2 - 1, numbers(2, 40, 1) + 0.5), 2).to(device)
+    tri = torch.randint(-1, 40, (90, 3), generator=random, dtype=torch.int32)
+    pos = torch.cat((numbers(2, 40, 3) * 2 - 1, numbers(2, 40, 1) + 0.5), 2)
     rast = numbers(2, 37, 68, 4)
     rast[..., 3] = (
         torch.randint(-9, 92, (2, 19, 34), generator=random).repeat_interleave(2, 1)[:, :37].repeat_interleave(2, 2)
     )
     for channels, width in ((3, 68), (1, 67)):
-        color, d_out = (numbers(2, 37, width, channels).to(device) for _ in range(2))
-        given = color, rast[:, :, :width].contiguous().to(device), pos, tri, topology(tri, 40)
-        out, crossed = _run(*given)
+        color, d_out = (numbers(2, 37, width, channels) for _ in range(2))
+        given = color, rast[:, :, :width].contiguous(), pos, tri, topology(tri, 40)
+        out, crossed = run(*given)
         expected, _ = eager.antialias(*given)
         _compare("image", out, expected)
         gradients = eager.antialias_backward(*given, None, d_out, (True, True))
         for work in (crossed, None):
-            for found, other in zip(_run_backward(*given, work, d_out, (True, True)), gradients, strict=True):
+            for found, other in zip(run_backward(*given, work, d_out, (True, True)), gradients, strict=True):
                 _compare("gradient", found, other)
 
 

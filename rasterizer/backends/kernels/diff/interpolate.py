@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ....gpu.program import Kernel, Loaded, Program, UnsuitedError, current_stream
 from ....gpu.structs import struct
+from ....runtime.devices import elsewhere
 from ...eager.diff import interpolate as eager
 from .launching import MOST_IMAGES, SHARED, SHARED_DEFINES, address, aligned
 
@@ -53,15 +54,16 @@ def _self_test(device: torch.device) -> None:
     Raises:
         RuntimeError: a value differs.
     """
+    run, run_backward = (elsewhere(each, device, torch.device("cpu")) for each in (_run, _run_backward))
     random = torch.Generator().manual_seed(0)
 
     def numbers(*shape: int) -> Tensor:
-        return torch.randn(shape, generator=random, dtype=torch.float32).to(device)
+        return torch.randn(shape, generator=random, dtype=torch.float32)
 
     ids = torch.randint(-1, 14, (2, 6, 9), generator=random).repeat_interleave(3, 1).repeat_interleave(4, 2)
     rast, rast_db = numbers(2, 18, 36, 4), numbers(2, 18, 36, 4)
-    rast[..., 3] = ids.to(device)
-    tri = torch.randint(-1, 30, (12, 3), generator=random, dtype=torch.int32).to(device)
+    rast[..., 3] = ids
+    tri = torch.randint(-1, 30, (12, 3), generator=random, dtype=torch.int32)
     for attributes, every, chosen in (
         *((n, True, ()) for n in (1, 2, 3, 4, 7)),
         (6, False, (5, -1, 0, 5)),
@@ -70,9 +72,9 @@ def _self_test(device: torch.device) -> None:
         slopes = attributes if every else len(chosen)
         attr, d_out, d_da = numbers(2, 30, attributes), numbers(2, 18, 36, attributes), numbers(2, 18, 36, 2 * slopes)
         given = attr, rast, tri, rast_db, every, chosen
-        _compare("out", _run(*given), eager.interpolate(*given))
+        _compare("out", run(*given), eager.interpolate(*given))
         back = *given, d_out, d_da, (True, True, True)
-        _compare("gradients", _run_backward(*back), eager.interpolate_backward(*back))
+        _compare("gradients", run_backward(*back), eager.interpolate_backward(*back))
 
 
 def _compare(what: str, found: tuple[Tensor | None, ...], expected: tuple[Tensor | None, ...]) -> None:

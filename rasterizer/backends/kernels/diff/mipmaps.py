@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ....gpu.program import Kernel, Loaded, Program, UnsuitedError, current_stream
 from ....gpu.structs import struct
+from ....runtime.devices import elsewhere
 from ...eager.diff import mipmaps as eager
 
 MOST_LEVELS = 17
@@ -42,10 +43,11 @@ def _self_test(device: torch.device) -> None:
     Raises:
         RuntimeError: a value differs.
     """
+    make, gather, zero = (elsewhere(each, device, torch.device("cpu")) for each in (_make, _gather, zeros_like_levels))
     random = torch.Generator().manual_seed(0)
 
     def numbers(shape: tuple[int, ...]) -> Tensor:
-        return torch.randn(shape, generator=random, dtype=torch.float32, device="cpu").to(device)
+        return torch.randn(shape, generator=random, dtype=torch.float32)
 
     for shape, levels in (
         ((2, 256, 128, 3), 8),
@@ -55,11 +57,11 @@ def _self_test(device: torch.device) -> None:
         ((1, 320, 64, 8), 6),
     ):
         tex = numbers(shape)
-        made, expected = _make(tex, levels), eager.mipmaps(tex, levels)
+        made, expected = make(tex, levels), eager.mipmaps(tex, levels)
         gradients = [numbers(each.shape) for each in (tex, *made)]
         wanted = eager.mipmaps_backward([each.clone() for each in gradients])
-        pairs = [*zip(made, expected, strict=True), (_gather(gradients), wanted)]
-        pairs += [(zeros, torch.zeros_like(zeros)) for zeros in zeros_like_levels(tex, levels)]
+        pairs = [*zip(made, expected, strict=True), (gather(gradients), wanted)]
+        pairs += [(zeros, torch.zeros_like(zeros)) for zeros in zero(tex, levels)]
         wrong = sum(int((one != other).sum()) for one, other in pairs)
         if wrong:
             raise RuntimeError(f"self-test: {wrong} values wrong with {list(shape)}")

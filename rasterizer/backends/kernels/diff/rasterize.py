@@ -1,8 +1,8 @@
 """Rasterization by :mod:`rasterizer.contract.diff_rule` and its gradient, as GPU kernels.
 
 :mod:`.coverage` finds out which triangle is seen, ``rasterize.cu`` what follows from that. Everything stays on the
-current stream and nothing here waits for the device. Before first use on a device the kernels are compared with the
-eager path; on any failure the eager path is used and one log line says why.
+current stream and nothing here waits for the device. Kernels that have not passed a comparison with the eager path are
+not used; on any failure the eager path is, and one log line says why.
 """
 
 from __future__ import annotations

@@ -49,6 +49,8 @@ def _backward_test(boundary: Boundary) -> SelfTest:
 
 FORWARD = {boundary: forward_program(boundary, _forward_test(boundary)) for boundary in _BOUNDARIES}
 BACKWARD = {boundary: backward_program(boundary, _backward_test(boundary)) for boundary in _BOUNDARIES}
+for _boundary in _BOUNDARIES:
+    FORWARD[_boundary].soon = (BACKWARD[_boundary],)
 
 
 def reason_against(device: torch.device) -> str:
