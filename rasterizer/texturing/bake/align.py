@@ -23,7 +23,7 @@ _ALIKE = 0.6  # correlation from which on a flow is believed
 _REST = 0.05  # share of believed pixels in the neighbourhood at which the flow is halved
 _REACH = 32  # the flow is smoothed over this part of a picture's side
 _FARTHEST = 40  # and is at most this part of its height
-_NOISE = 0.2  # pixels that a flow may well be off; shorter ones are not followed
+_NOISE = 0.3  # pixels that a flow may well be off; shorter ones are not followed
 _TOGETHER = 1 << 20  # pixels of views whose flow is found at once, where views are worked on together
 _STEPS_OF_FLOW = 64  # times as much work a pixel as drawing one
 
