@@ -308,12 +308,13 @@ def _pull_back(
     if ((at_uv | at_da) & 15) | (upstream & plan.alignment):
         uv, uv_da, d_out = aligned(uv), uv_da if uv_da is None else aligned(uv_da), aligned(d_out)
         at_uv, at_da, upstream = uv.data_ptr(), address(uv_da), d_out.data_ptr()
-    if plan.used == 1:
-        at_da, bias = 0, None
+    at_bias = address(bias)
+    if plan.used == 1:  # nothing to choose between: their gradients are 0
+        at_da = at_bias = 0
     _, for_uv, for_da, for_bias = wanted
     d_uv = torch.empty_like(uv) if for_uv else None
     d_da = torch.empty_like(uv_da) if for_da and uv_da is not None else None
     d_bias = torch.empty_like(bias) if for_bias and bias is not None else None
     others = address(d_uv), address(d_da), address(d_bias)
-    plan.launch(stream, at_uv, at_da, address(bias), 0, upstream, *others, *levels, *to)
+    plan.launch(stream, at_uv, at_da, at_bias, 0, upstream, *others, *levels, *to)
     return d_uv, d_da, d_bias
