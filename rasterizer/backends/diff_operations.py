@@ -15,6 +15,7 @@ from .eager.diff import texture as eager_texture
 from .eager.diff import topology as eager_topology
 from .interface import Implementation
 from .kernels.diff import antialias as kernel_antialias
+from .kernels.diff import coverage, mipmaps
 from .kernels.diff import interpolate as kernel_interpolate
 from .kernels.diff import rasterize as kernel_rasterize
 from .kernels.diff import texture as kernel_texture
@@ -45,3 +46,8 @@ ROWS = {
 }
 
 registry.IMPLEMENTATIONS.update(ROWS)
+
+# Who rasterizes goes on to interpolate, look up textures and antialias, mostly.
+coverage.PROGRAM.soon = tuple(
+    module.PROGRAM for module in (kernel_rasterize, kernel_interpolate, mipmaps, kernel_antialias, kernel_topology)
+)

@@ -7,6 +7,7 @@ from torch import Tensor
 from ..ops import diff as ops
 from . import checks
 from .errors import ArgumentError, KindError
+from .modes import undisturbed
 
 
 class Topology:
@@ -28,6 +29,7 @@ class Topology:
         return self._opposite
 
 
+@undisturbed
 def antialias_construct_topology_hash(tri: Tensor) -> Topology:
     """Find which triangles share edges, once for a mesh; vertices are told apart by their index alone.
 
@@ -39,6 +41,7 @@ def antialias_construct_topology_hash(tri: Tensor) -> Topology:
     return Topology(checks.triangles(tri, tri.device))
 
 
+@undisturbed
 def antialias(
     color: Tensor,
     rast: Tensor,

@@ -13,6 +13,8 @@ from .errors import ArgumentError, KindError
 
 _MOST = 2**31 - 1
 
+_FLOAT, _INT, _DENSE = torch.float32, torch.int32, torch.strided  # found sooner than in PyTorch, and asked for often
+
 
 def real(value: Any, name: str, *shapes: str) -> Tensor:
     """A floating-point tensor as contiguous float32, which passes gradients on.
@@ -23,10 +25,10 @@ def real(value: Any, name: str, *shapes: str) -> Tensor:
         shapes: of which one must fit, such as ``"B H W 4"``: letters stand for any size of at least 1.
     """
     tensor = _shaped(value, name, shapes)
-    if tensor.dtype is not torch.float32:
+    if tensor.dtype is not _FLOAT:
         if not tensor.is_floating_point():
             raise ArgumentError(f"{name}: dtype is {tensor.dtype}, expected a floating-point dtype (float32 is best)")
-        tensor = tensor.to(torch.float32)
+        tensor = tensor.to(_FLOAT)
     return tensor.contiguous()
 
 
@@ -34,7 +36,7 @@ def triangles(value: Any, device: torch.device, name: str = "tri") -> Tensor:
     """``[T, 3]`` vertex indices as contiguous int32; what int32 cannot hold becomes -1, which is no vertex."""
     tensor = _shaped(value, name, ("T 3",))
     on(device, tensor, name)
-    if tensor.dtype == torch.int32:
+    if tensor.dtype is _INT:
         return tensor.contiguous()
     if tensor.dtype not in (torch.int64, torch.int16, torch.int8, torch.uint8):
         raise ArgumentError(f"{name}: dtype is {tensor.dtype}, expected an integer dtype (int32 is best)")
@@ -87,34 +89,26 @@ def flag(value: Any, name: str) -> bool:
 def _shaped(value: Any, name: str, shapes: Sequence[str]) -> Tensor:
     if not isinstance(value, Tensor):
         raise KindError(f"{name}: is {type(value).__name__}, expected a torch.Tensor")
-    if value.layout is not torch.strided or value.is_quantized or value.is_nested:
+    if value.layout is not _DENSE or value.is_quantized or value.is_nested:
         raise ArgumentError(f"{name}: is sparse, quantized or nested, expected a plain dense tensor")
     shape = value.shape
-    for pattern in shapes:
-        if _fits(shape, pattern):
-            return value
+    if 0 not in shape:
+        for pattern in shapes:
+            count, place, size = _patterns.get(pattern) or _parsed(pattern)
+            if len(shape) == count and (size is None or shape[place] == size):
+                return value
     wanted = " or ".join(f"[{', '.join(pattern.split())}]" for pattern in shapes)
     raise ArgumentError(f"{name}: shape is {list(shape)}, expected {wanted}, none of them 0")
 
 
-def _fits(shape: Sequence[int], pattern: str) -> bool:
-    count, fixed = _parsed(pattern)
-    if len(shape) != count or 0 in shape:
-        return False
-    for place, size in fixed:  # noqa: SIM110 - a generator takes longer than all else here
-        if shape[place] != size:
-            return False
-    return True
+_patterns: dict[str, tuple[int, int, int | None]] = {}
 
 
-_patterns: dict[str, tuple[int, tuple[tuple[int, int], ...]]] = {}
-
-
-def _parsed(pattern: str) -> tuple[int, tuple[tuple[int, int], ...]]:
-    """How many sizes a pattern has, and which of them are given: place and size."""
-    found = _patterns.get(pattern)
-    if found is None:
-        letters = pattern.split()
-        fixed = tuple((place, int(letter)) for place, letter in enumerate(letters) if letter.isdigit())
-        found = _patterns[pattern] = len(letters), fixed
+def _parsed(pattern: str) -> tuple[int, int, int | None]:
+    """How many sizes a pattern has, and the one that it gives, if any: place and size."""
+    letters = pattern.split()
+    digits = [letter for letter in letters if letter.isdigit()]
+    found = _patterns[pattern] = (
+        (len(letters), letters.index(digits[0]), int(digits[0])) if digits else (len(letters), 0, None)
+    )
     return found

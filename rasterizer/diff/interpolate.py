@@ -10,11 +10,13 @@ from torch import Tensor
 from ..ops import diff as ops
 from . import checks
 from .errors import ArgumentError, KindError
+from .modes import undisturbed
 
 MOST_CHOSEN = 32
 """Attributes of a list at most; there is no limit to ``"all"``."""
 
 
+@undisturbed
 def interpolate(
     attr: Tensor,
     rast: Tensor,

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from torch import Tensor
 
 from ..ops import diff as ops
 from . import checks
+from .modes import undisturbed
 
 
-class _Scene(NamedTuple):
-    pos: Tensor
-    tri: Tensor
-    resolution: tuple[int, int]
-    ranges: Tensor | None
-
-
-def _checked(pos: Any, tri: Any, resolution: Any, ranges: Any) -> _Scene:
+def _checked(pos: Any, tri: Any, resolution: Any, ranges: Any) -> tuple[Tensor, Tensor, tuple[int, int], Tensor | None]:
     clip = checks.real(pos, "pos", "B V 4", "V 4")
     faces = checks.triangles(tri, clip.device)
-    return _Scene(clip, faces, checks.resolution_of(resolution), checks.ranges_of(ranges) if clip.ndim == 2 else None)
+    return clip, faces, checks.resolution_of(resolution), checks.ranges_of(ranges) if clip.ndim == 2 else None
 
 
+@undisturbed
 def rasterize(
     pos: Tensor, tri: Tensor, resolution: Any, ranges: Tensor | None = None, grad_db: bool = True
 ) -> tuple[Tensor, Tensor]:
@@ -61,6 +56,7 @@ class Peeling:
         pos, tri, resolution, ranges, grad_db: as in :func:`rasterize`, and checked likewise.
     """
 
+    @undisturbed
     def __init__(
         self, pos: Tensor, tri: Tensor, resolution: Any, ranges: Tensor | None = None, grad_db: bool = True
     ) -> None:
@@ -68,6 +64,7 @@ class Peeling:
         self._grad_db = checks.flag(grad_db, "grad_db")
         self._depth: Tensor | None = None
 
+    @undisturbed
     def next_layer(self) -> tuple[Tensor, Tensor]:
         """The next layer, as :func:`rasterize` gives the first: at each pixel the nearest triangle that lies strictly
         behind that of the layer before. Layers are differentiable, each by itself."""

@@ -11,6 +11,7 @@ from ..contract.types import Boundary, Filter
 from ..ops import diff as ops
 from . import checks
 from .errors import ArgumentError, KindError, ModeError
+from .modes import undisturbed
 
 FILTERS = ("auto", "nearest", "linear", "linear-mipmap-nearest", "linear-mipmap-linear")
 BOUNDARIES = ("wrap", "clamp", "zero", "cube")
@@ -39,6 +40,7 @@ class Mipmaps:
         return self._levels
 
 
+@undisturbed
 def texture_construct_mip(tex: Tensor, max_mip_level: int | None = None, cube_mode: bool = False) -> Mipmaps:
     """Make the mip levels of a texture beforehand, for textures that are looked up more often than they change.
 
@@ -54,6 +56,7 @@ def texture_construct_mip(tex: Tensor, max_mip_level: int | None = None, cube_mo
     return Mipmaps(texels, _levels_of(texels, max_mip_level), bool(cube_mode))
 
 
+@undisturbed
 def texture(
     tex: Tensor,
     uv: Tensor,

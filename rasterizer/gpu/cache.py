@@ -1,4 +1,5 @@
-"""Compiled kernels on disk, in the user's cache folder. Whatever is not intact is ignored and made again.
+"""Compiled kernels on disk, in the user's cache folder, and which of them have passed their tests. Whatever is not
+intact is ignored and made again.
 
 What lies there is loaded into the GPU, and its checksum only tells damage: anybody could compute it. So on systems with
 owners and modes an entry counts only where nobody but this user and root can have written it.
@@ -41,22 +42,52 @@ def cached(parts: list[str], make: Callable[[], bytes]) -> bytes:
 
     A file holds the SHA-256 of its code before the code. Files appear complete or not at all, so processes may race.
     """
-    name = f"{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:32]}.bin"
+    name = f"{_digest(_joined(parts))}.bin"
+    data = _kept(name)
+    if hashlib.sha256(data[32:]).digest() == data[:32]:
+        return data[32:]
+    code = make()
+    _keep(name, hashlib.sha256(code).digest() + code)
+    return code
+
+
+def once(parts: list[str], work: Callable[[], object]) -> None:
+    """``work()``, unless it has once returned with the same ``parts``, in any process. What raises is done again.
+
+    A file holds ``parts`` themselves, so that one that was damaged, cut off or renamed stands for nothing.
+    """
+    text = _joined(parts)
+    name = f"{_digest(text)}.done"
+    if _kept(name) == text:
+        return
+    work()
+    _keep(name, text)
+
+
+def _joined(parts: list[str]) -> bytes:
+    return chr(0).join(parts).encode()
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:32]
+
+
+def _kept(name: str) -> bytes:
+    """What an entry holds; nothing where there is none that can be used."""
     try:
-        data = _read(cache_folder(), name)
-        if hashlib.sha256(data[32:]).digest() == data[:32]:
-            return data[32:]
-        log.debug("Compiled kernel %s is damaged", name)
+        return _read(cache_folder(), name)
     except FileNotFoundError:
         pass
-    except Exception as error:  # no home, no right, no memory: whatever ails the cache costs a second per process
-        log.debug("Compiled kernel %s is not used: %s", name, error)
-    code = make()
+    except Exception as error:  # no home, no right, no memory: whatever ails the cache costs seconds per process
+        log.debug("Cache of kernels: %s is not used: %s", name, error)
+    return b""
+
+
+def _keep(name: str, data: bytes) -> None:
     try:
-        _write(cache_folder(), name, hashlib.sha256(code).digest() + code)
+        _write(cache_folder(), name, data)
     except Exception as error:
-        log.debug("Compiled kernels are not kept: %s", error)
-    return code
+        log.debug("Cache of kernels: %s is not kept: %s", name, error)
 
 
 def _read(folder: Path, name: str) -> bytes:

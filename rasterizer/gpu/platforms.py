@@ -6,15 +6,12 @@ import ctypes
 from collections.abc import Callable
 from ctypes import byref, c_char_p, c_int, c_size_t, c_ubyte, c_uint, c_uint64, c_void_p
 from functools import partial
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 
 from . import libraries
-
-# Function, three block counts, three thread counts, shared memory, stream, arguments, extra: the same on both.
-_LAUNCH_ARGUMENTS: list[Any] = [c_void_p, *[c_uint] * 7, c_void_p, c_void_p, c_void_p]
-
 
 Blocks = tuple[int, int, int]
 """Thread blocks along x, y and z."""
@@ -26,11 +23,13 @@ Launch = Callable[[int, ctypes.Array], None]
 def _launcher(
     call: Callable[..., int], check: Callable[[int, str], None], function: c_void_p, blocks: Blocks, threads: int
 ) -> Launch:
-    """Everything but stream and arguments is made into what C takes beforehand: that takes longer than the launch."""
+    """Both platforms take the function, three counts of blocks and three of threads, bytes of shared memory, stream,
+    arguments, and one more that is null. All are given as what C takes, most of them beforehand: that takes longer than
+    the launch."""
     start = partial(call, function, *(c_uint(count) for count in (*blocks, threads, 1, 1, 0)))
 
     def launch(stream: int, arguments: ctypes.Array) -> None:
-        status = start(stream, arguments, None)
+        status = start(c_void_p(stream), arguments, None)
         if status:
             check(status, call.__name__)
 
@@ -50,6 +49,9 @@ class Platform(Protocol):
 
     def version(self) -> str:
         """Name and version of the compiler."""
+
+    def driver(self) -> str:
+        """Version of the driver, once something is loaded."""
 
     def architecture(self, device: torch.device) -> str:
         """What to compile for."""
@@ -117,6 +119,14 @@ class _Compiler:
         return buffer.raw
 
 
+def _text_of(file: str) -> str:
+    """What a system says in a file, where it does."""
+    try:
+        return Path(file).read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""
+
+
 class Cuda:
     """NVRTC and the CUDA driver."""
 
@@ -126,6 +136,11 @@ class Cuda:
 
     def version(self) -> str:
         return self._compiler.version()
+
+    def driver(self) -> str:
+        version = c_int()
+        self._check(self._driver.cuDriverGetVersion(byref(version)), "cuDriverGetVersion")
+        return f"{version.value} {_text_of('/proc/driver/nvidia/version')}"
 
     def architecture(self, device: torch.device) -> str:
         return "sm_{}{}".format(*torch.cuda.get_device_capability(device))
@@ -138,7 +153,6 @@ class Cuda:
 
     def load(self, code: bytes) -> c_void_p:
         self._driver = self._driver or libraries.load_cuda_driver()
-        self._driver.cuLaunchKernel.argtypes = _LAUNCH_ARGUMENTS
         self._driver.cuMemsetD8Async.argtypes = [c_uint64, c_ubyte, c_size_t, c_void_p]
         module = c_void_p()
         self._check(self._driver.cuModuleLoadData(byref(module), code), "cuModuleLoadData")
@@ -177,6 +191,11 @@ class Hip:
     def version(self) -> str:
         return self._compiler.version()
 
+    def driver(self) -> str:
+        version = c_int()
+        self._check(self._runtime.hipDriverGetVersion(byref(version)), "hipDriverGetVersion")
+        return f"{version.value} {_text_of('/sys/module/amdgpu/version')}"
+
     def architecture(self, device: torch.device) -> str:
         return torch.cuda.get_device_properties(device).gcnArchName
 
@@ -190,7 +209,6 @@ class Hip:
         if self._runtime is None:
             self._runtime = libraries.load_hip_runtime()
             self._runtime.hipGetErrorString.restype = c_char_p
-            self._runtime.hipModuleLaunchKernel.argtypes = _LAUNCH_ARGUMENTS
             self._runtime.hipMemsetAsync.argtypes = [c_void_p, c_int, c_size_t, c_void_p]
         module = c_void_p()
         self._check(self._runtime.hipModuleLoadData(byref(module), code), "hipModuleLoadData")

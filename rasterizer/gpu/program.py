@@ -3,12 +3,22 @@
 What is compiled is put together of parts: ``common.cu``, the structs and constants that the program shares with Python
 (:mod:`.structs`), what it shares with other programs, and its own source. A program's source ``NAME.cu`` lies beside
 ``NAME.py``, which launches it.
+
+Before a program is used on a device its results are compared with those of PyTorch's operators. That takes longer than
+all else that happens at first use, so :mod:`.cache` remembers that a program has passed. The test's outcome follows
+from the machine code, the code of this package, PyTorch, the GPU and its driver; it counts again only where all of
+them are the same. A test that fails is never remembered, nor is a launch that fails later: that ends the program's use
+in this process, whatever it passed before.
 """
 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Mapping
+import hashlib
+import struct
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -19,7 +29,7 @@ import torch
 from torch import Tensor
 
 from ..runtime.log import log
-from .cache import cached
+from .cache import cached, once
 from .platforms import Blocks, Cuda, Hip, Launch, LaunchError, Platform
 from .structs import Struct, c_text
 
@@ -32,6 +42,7 @@ failures = 0
 """How often a launch or a preparation has failed in this process."""
 
 _COMMON = Path(__file__).with_name("common.cu")
+_PACKAGE = Path(__file__).parent.parent
 
 
 @lru_cache(maxsize=1)
@@ -42,6 +53,31 @@ def platform() -> Platform:
         OSError: its run-time compiler was not found.
     """
     return Hip() if torch.version.hip else Cuda()
+
+
+Kernel = Callable[..., None]
+"""Launches a kernel, given a stream and addresses: of :meth:`Loaded.kernel`."""
+
+
+class UnsuitedError(Exception):
+    """Raised by what :meth:`Program.attempt` calls: the kernels are not made for arguments of such sizes."""
+
+
+@lru_cache(maxsize=1)
+def _package() -> str:
+    """A digest of this package's code: launchers, tests, and the operators that they compare with."""
+    found = hashlib.sha256()
+    for file in sorted(_PACKAGE.rglob("*")):
+        if file.suffix in (".py", ".cu"):
+            found.update(file.relative_to(_PACKAGE).as_posix().encode() + b"\0" + file.read_bytes() + b"\0")
+    return found.hexdigest()
+
+
+def _machine(target: Platform, device: torch.device) -> list[str]:
+    """What a program runs on, and what launches it."""
+    properties = torch.cuda.get_device_properties(device)
+    gpu = properties.name, getattr(properties, "uuid", ""), target.architecture(device), target.driver()
+    return [str(part) for part in (*gpu, target.version(), torch.__version__, torch.version.cuda, sys.version)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,10 +102,41 @@ class Loaded:
         grid = blocks if isinstance(blocks, tuple) else (blocks, 1, 1)
         return self.platform.launcher(self.functions[name], grid, threads)
 
+    def kernel(self, name: str, blocks: int | Blocks, threads: int, params: Struct, addresses: str) -> Kernel:
+        """What launches a kernel of which all but addresses is known beforehand, in the least time.
+
+        Args:
+            name, blocks, threads: as in :meth:`launcher`.
+            params: its parameters.
+            addresses: their layout in front of it, as :mod:`struct` writes it: ``"3P"`` is three addresses.
+
+        Returns:
+            ``launch(stream, *addresses)``, where 0 is null. Threads may call it at once: each takes parameters that no
+            other is using. The driver copies them, so they serve again as soon as it returns.
+        """
+        launch, template, write = (
+            self.launcher(name, blocks, threads),
+            bytes(params),
+            struct.Struct(addresses).pack_into,
+        )
+        idle: list[tuple[ctypes.Array, ctypes.Array]] = []
+
+        def run(stream: int, *values: int) -> None:
+            try:
+                ready = idle.pop()
+            except IndexError:
+                own = (ctypes.c_char * len(template)).from_buffer_copy(template)
+                ready = own, (ctypes.c_void_p * 1)(ctypes.addressof(own))
+            write(ready[0], 0, *values)
+            launch(stream, ready[1])
+            idle.append(ready)
+
+        return run
+
     def zeros_like(self, tensor: Tensor, stream: int) -> Tensor:
         """As PyTorch's, for a contiguous tensor on the current device, by a call of the driver alone."""
         made = torch.empty_like(tensor)
-        self.platform.clear(made.data_ptr(), made.numel() * made.element_size(), stream)
+        self.platform.clear(made.data_ptr(), made.nbytes, stream)
         return made
 
 
@@ -101,6 +168,9 @@ class Program:
         defines: constants that it shares with Python.
         shared: files that other programs begin with, too.
         self_test: what tests it, unless whoever asks for :meth:`reason_against` brings a test.
+
+    Attributes:
+        soon: programs that will be wanted, too, where this one is; they are compiled meanwhile.
     """
 
     def __init__(
@@ -119,6 +189,8 @@ class Program:
         self._what, self._self_test = what, self_test
         self._loaded: dict[int, Loaded] = {}
         self._reasons: dict[int, str] = {}
+        self._ahead: dict[str, Future[bytes]] = {}
+        self.soon: Sequence[Program] = ()
 
     def text(self) -> str:
         """All that is compiled. The compiler's messages count the lines of each part apart."""
@@ -131,8 +203,21 @@ class Program:
 
     def compiled(self, target: Platform, architecture: str) -> bytes:
         """Machine code, from the cache where it is there."""
+        ahead = self._ahead.pop(architecture, None)
+        return self._compiled(target, architecture) if ahead is None else ahead.result()
+
+    def _compiled(self, target: Platform, architecture: str) -> bytes:
         text, options = self.text(), target.options(architecture)
         return cached([target.version(), *options, text], lambda: target.compile(text, options, self.source.name))
+
+    def _compile_others(self, target: Platform, architecture: str, device: int) -> None:
+        """Begin with those that will be wanted soon, a thread each: the compiler does not hold Python's lock."""
+        others = [each for each in self.soon if device not in each._reasons and architecture not in each._ahead]
+        if others:
+            pool = ThreadPoolExecutor(len(others), "compiling kernels")
+            for each in others:
+                each._ahead[architecture] = pool.submit(each._compiled, target, architecture)
+            pool.shutdown(wait=False)
 
     def reason_against(self, device: torch.device, self_test: SelfTest | None = None) -> str:
         """Why it cannot be used on ``device``; empty if it can. The first call compiles and tests it."""
@@ -150,18 +235,31 @@ class Program:
         return self._loaded[number]
 
     def attempt(self, device: torch.device, call: Callable[..., T], instead: Callable[..., T], *arguments: Any) -> T:
-        """``call(*arguments)`` with ``device`` current; when a launch fails, ``instead(*arguments)``, and the program
-        is used no more there."""
+        """``call(*arguments)`` with ``device`` current.
+
+        Or ``instead(*arguments)``, where that raises :class:`UnsuitedError`, where the program cannot be used, and when
+        a launch fails: then it is used no more there."""
+        number = device.index
+        loaded: Loaded | None
         try:
-            if device.index == current_device():
-                self._loaded[device.index].enter()
+            try:
+                loaded = self._loaded[number]
+            except KeyError:  # not asked about yet
+                self.reason_against(device)
+                loaded = self._loaded.get(number)
+            if loaded is None or self._reasons.get(number):
+                return instead(*arguments)
+            if number == current_device():
+                loaded.enter()
                 return call(*arguments)
             with torch.cuda.device(device):
-                self._loaded[device.index].enter()
+                loaded.enter()
                 return call(*arguments)
+        except UnsuitedError:
+            pass
         except LaunchError as error:
             _count_failure()
-            self._reasons[device.index] = _said(error)
+            self._reasons[number] = _said(error)
             log.warning(
                 "Torch Rasterizer: GPU kernels failed on %s, using PyTorch operators for %s (%s)",
                 device,
@@ -176,13 +274,15 @@ class Program:
             with torch.cuda.device(device):
                 torch.empty(1, device=device)  # the driver needs PyTorch's context to load into
                 target = platform()
-                code = target.load(self.compiled(target, target.architecture(device)))
-                functions = {name: target.function(code, name) for name in self.kernels}
+                architecture = target.architecture(device)
+                self._compile_others(target, architecture, device.index)
+                code = self.compiled(target, architecture)
+                module = target.load(code)
+                functions = {name: target.function(module, name) for name in self.kernels}
                 processors = torch.cuda.get_device_properties(device).multi_processor_count
                 self._loaded[device.index] = Loaded(target, functions, processors, target.entrance())
                 if self_test is not None:
-                    with torch.device("cpu"):  # the user's default may be another, on which no test's numbers are made
-                        self_test(device)
+                    self._test(self_test, code, target, device)
         except Exception as error:  # drivers and compilers fail in their own ways; none may cost the user the result
             _count_failure()
             self._loaded.pop(device.index, None)
@@ -195,6 +295,19 @@ class Program:
             )
             return reason
         return ""
+
+    def _test(self, self_test: SelfTest, code: bytes, target: Platform, device: torch.device) -> None:
+        """Run a test, unless the same program has passed it on the same machine."""
+
+        def run() -> None:
+            with torch.device("cpu"):  # the user's default may be another, on which no test's numbers are made
+                self_test(device)
+
+        test = f"{self_test.__module__}.{self_test.__qualname__}"
+        once(
+            ["tested", self.source.name, test, hashlib.sha256(code).hexdigest(), _package(), *_machine(target, device)],
+            run,
+        )
 
 
 def _count_failure() -> None:

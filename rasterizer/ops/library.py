@@ -54,14 +54,18 @@ def operator(
 
 def traced(*tensors: Tensor | None) -> bool:
     """Whether a program is being traced, rather than run: then the operators are called, which tracing leaves whole."""
-    if torch.compiler.is_compiling():
-        return True
-    if torch._C._len_torch_dispatch_stack() or torch._C._functorch.peek_interpreter_stack() is not None:
+    if _is_compiling() or _dispatch_modes() or _transform() is not None:
         return True
     for value in tensors:  # noqa: SIM110 - a generator takes longer than all else here
         if value is not None and type(value) not in _PLAIN:
             return True
     return False
+
+
+_PLAIN = (Tensor, torch.nn.Parameter)
+_is_compiling = torch.compiler.is_compiling
+_dispatch_modes = torch._C._len_torch_dispatch_stack
+_transform = torch._C._functorch.peek_interpreter_stack
 
 
 def applied(function: type[torch.autograd.Function]) -> Callable[..., Any]:
@@ -83,8 +87,6 @@ def once(backward: Callable[..., Any]) -> Callable[..., Any]:
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {}
 """Public primitives by name, for operators that are registered after them."""
-
-_PLAIN = (Tensor, torch.nn.Parameter)
 
 
 def empty(like: Tensor) -> Tensor:

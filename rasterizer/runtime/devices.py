@@ -6,7 +6,11 @@ and returns wrong results for some operators, so work meant for it runs on the C
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
+from torch import Tensor
 
 from .host_memory import free_host_memory
 from .log import log
@@ -76,6 +80,19 @@ def free_memory(device: torch.device) -> int:
 
 
 _said: set[str] = set()
+
+
+def elsewhere(function: Callable[..., Any], place: torch.device, home: torch.device) -> Callable[..., Any]:
+    """``function``, which works on ``place``, for tensors that live on ``home``, also those in tuples and lists."""
+    return lambda *args: _moved(function(*(_moved(value, place) for value in args)), home)
+
+
+def _moved(value: Any, device: torch.device) -> Any:
+    if isinstance(value, Tensor):
+        return value.to(device)
+    if isinstance(value, (tuple, list)) and any(isinstance(each, (Tensor, tuple, list)) for each in value):
+        return type(value)(_moved(each, device) for each in value)
+    return value
 
 
 def _say_once(text: str) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from rasterizer import diff
 from rasterizer.ops import diff as ops
@@ -162,3 +163,34 @@ def test_bad_arguments_are_named(what: str) -> None:
     with pytest.raises((by_custom, at_other_doors), match=text) as caught:
         call()
     assert isinstance(caught.value, at_other_doors)
+
+
+class _Counting(TorchFunctionMode):
+    """Counts calls of PyTorch's functions."""
+
+    calls = 0
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.calls += 1
+        return function(*args, **(kwargs or {}))
+
+
+class _Own(torch.Tensor):
+    """A subclass."""
+
+
+def test_modes_do_not_see_what_a_primitive_does() -> None:
+    attr = torch.rand(POS.shape[-2], 2)
+    with _Counting() as mode:
+        rast, db = diff.rasterize(POS, TRI, SIZE)
+        place, da = diff.interpolate(attr, rast, TRI, db, "all")
+        diff.antialias(diff.texture(TEX, place, da), rast, POS, TRI)
+        diff.Peeling(POS, TRI, SIZE).next_layer()
+        assert mode.calls == 0
+
+
+def test_subclasses_are_the_same_in_modes_and_outside() -> None:
+    outside = diff.rasterize(POS.as_subclass(_Own), TRI, SIZE)[0]
+    with _Counting():
+        inside = diff.rasterize(POS.as_subclass(_Own), TRI, SIZE)[0]
+    assert type(inside) is type(outside) and torch.equal(inside, outside)

@@ -146,6 +146,7 @@ def emulated(*programs: Program, backwards: bool = False) -> Iterator[None]:
     with ExitStack() as stack:
         for program in programs:
             stack.enter_context(mock.patch.object(program, "_loaded", _WhenAsked(program, backwards)))
+            stack.enter_context(mock.patch.object(program, "_reasons", {}))
         for module in _launching_modules():
             stack.enter_context(mock.patch.object(module, "current_stream", lambda number: 0))
         stack.enter_context(

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from rasterizer.cameras.camera import Camera, look_at, orbit_camera
-from rasterizer.diagnostics.quality import averaged
+from rasterizer.diagnostics.fields import averaged
 from rasterizer.meshes.mesh import Mesh
 from rasterizer.meshes.sample_meshes import sample_mesh
 from rasterizer.rendering.raster import rasterize_mesh

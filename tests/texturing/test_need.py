@@ -147,6 +147,14 @@ class TestHonesty:
         need = bake_need(images, CPU).bytes(size**2, share)
         assert 0.4 * (need - FIXED) < peak < need  # threads need not be at their peaks at once
 
+    @pytest.mark.parametrize(("views", "side", "size"), [(6, 512, 512), (2, 1024, 512), (24, 256, 256)])
+    def test_agree(self, views: int, side: int, size: int) -> None:
+        images, cameras = pictures(views, side, 3)
+        mesh = sheet()
+        peak = peak_memory(lambda: bake_views(mesh, images, cameras, size, match_colors=True, align_views=1))
+        need = bake_need(images, CPU, agreeing=True).bytes(size**2)
+        assert 0.3 * (need - FIXED) < peak < need
+
     @pytest.mark.parametrize("method", METHODS)
     @pytest.mark.parametrize(("channels", "known"), [(3, 0.05), (3, 0.5), (6, 0.05), (1, 0.5)])
     def test_fill(self, method: str, channels: int, known: float) -> None:

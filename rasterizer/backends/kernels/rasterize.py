@@ -23,6 +23,7 @@ from ...contract.types import RasterInfo, RasterOptions
 from ...gpu.platforms import Launch
 from ...gpu.program import Loaded, Program, current_stream, parameters_of
 from ...gpu.structs import struct
+from ...runtime.devices import elsewhere
 from ...runtime.memory import call_when_memory_is_short, default_budget
 from ..eager import rasterize as eager
 from ..eager.boxes import EDGE_SLACK, LEAST_WEIGHT
@@ -89,16 +90,16 @@ def _self_test(device: torch.device) -> None:
     Raises:
         RuntimeError: a pixel differs.
     """
+    run = elsewhere(_run, device, torch.device("cpu"))
     for name, (pos, tri) in {
         "small": scenes.soup(300, 0.1, seed=1, behind=0.1),
         "medium": scenes.soup(60, 0.6, seed=2),
         "large": scenes.soup(12, 2.5, seed=3),
         "many": scenes.soup(MANY, 0.05, seed=4),
     }.items():
-        clip, faces = pos[None].to(device), tri.to(device)
         options = RasterOptions((350, 370) if len(tri) >= MANY else (150, 170))
-        want, weights, _ = eager.rasterize(clip, faces, options)
-        found, got, _ = _run(clip, faces, options)
+        want, weights, _ = eager.rasterize(pos[None], tri, options)
+        found, got, _ = run(pos[None], tri, options)
         wrong = int((found != want).sum())
         if wrong or not torch.allclose(got, weights, rtol=0, atol=2e-7, equal_nan=True):
             error = float((got - weights).abs().max())

@@ -65,9 +65,9 @@ class _Antialias(torch.autograd.Function):
     def backward(ctx: Any, d_out: Tensor | None) -> tuple[Tensor | None, ...]:
         if d_out is None:
             return (None,) * 6
-        wanted = ctx.needs_input_grad[0], ctx.needs_input_grad[2]
+        for_color, _, for_pos, _, _, _ = ctx.needs_input_grad
         run = step_back("antialias_backward", d_out.device)
-        d_color, d_pos = run(*ctx.saved_tensors, d_out.contiguous(), wanted)
+        d_color, d_pos = run(*ctx.saved_tensors, d_out.contiguous(), (for_color, for_pos))
         if d_pos is not None and ctx.boost != 1.0:
             d_pos = d_pos * ctx.boost
         return d_color, None, d_pos, None, None, None

@@ -41,10 +41,13 @@ def _backward(
     d_da: Tensor | None,
     wanted: tuple[bool, bool, bool],
 ) -> Gradients:
-    if d_out is None and d_da is None:
+    if d_out is not None:
+        d_out = d_out.contiguous()
+    elif d_da is None:
         return None, None, None
-    gradients = (None if gradient is None else gradient.contiguous() for gradient in (d_out, d_da))
-    return step_back("interpolate_backward", saved[1].device)(*saved, every, tuple(chosen), *gradients, wanted)
+    if d_da is not None:
+        d_da = d_da.contiguous()
+    return step_back("interpolate_backward", saved[1].device)(*saved, every, tuple(chosen), d_out, d_da, wanted)
 
 
 class _Interpolate(torch.autograd.Function):
@@ -66,8 +69,9 @@ class _Interpolate(torch.autograd.Function):
     @staticmethod
     @once
     def backward(ctx: Any, d_out: Tensor | None, d_da: Tensor | None) -> tuple[Tensor | None, ...]:
-        wanted = ctx.needs_input_grad[0], ctx.needs_input_grad[1], ctx.needs_input_grad[3]
+        for_attr, for_image, _, for_db, _, _ = ctx.needs_input_grad
         every, chosen = ctx.which
+        wanted = for_attr, for_image, for_db
         d_attr, d_image, d_db = _backward(ctx.saved_tensors, every, chosen, d_out, d_da, wanted)
         return d_attr, d_image, None, d_db, None, None
 

@@ -33,10 +33,13 @@ def rasterize(
 
 
 def _backward(pos: Tensor, tri: Tensor, rast: Tensor, d_rast: Tensor | None, d_db: Tensor | None) -> Tensor:
-    if d_rast is None and d_db is None:
+    if d_rast is not None:
+        d_rast = d_rast.contiguous()
+    elif d_db is None:
         return torch.zeros_like(pos)
-    gradients = (None if gradient is None else gradient.contiguous() for gradient in (d_rast, d_db))
-    return step_back("rasterize_backward", pos.device)(pos, tri, rast, *gradients)
+    if d_db is not None:
+        d_db = d_db.contiguous()
+    return step_back("rasterize_backward", pos.device)(pos, tri, rast, d_rast, d_db)
 
 
 class _Rasterize(torch.autograd.Function):

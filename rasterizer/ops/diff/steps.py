@@ -6,10 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from ...backends import diff_operations, registry
-from ...runtime.devices import working_device
+from ...runtime.devices import elsewhere, working_device
 from ...runtime.memory import is_out_of_memory, release_memory
 from ...runtime.wishes import environment
 
@@ -27,7 +26,7 @@ _chosen: dict[tuple[str, torch.device], tuple[tuple[str, bool, int], Step]] = {}
 def step(name: str, device: torch.device) -> Step:
     """The function that does a step, a key of :data:`~rasterizer.backends.diff_operations.ROWS`, for tensors on
     ``device``. Where PyTorch is asked for deterministic algorithms, the result is the same bit for bit each time."""
-    repeatable = torch.are_deterministic_algorithms_enabled() and name in _ADDS_IN_ANY_ORDER
+    repeatable = name in _ADDS_IN_ANY_ORDER and torch.are_deterministic_algorithms_enabled()
     state = environment(), repeatable, registry.failures()
     known = _chosen.get((name, device))
     if known is not None and known[0] == state:
@@ -38,7 +37,7 @@ def step(name: str, device: torch.device) -> Step:
 def step_back(name: str, device: torch.device) -> Step:
     """:func:`step` for a gradient; does not read the environment again, which takes a while: what its forward step has
     been done by is good for it."""
-    repeatable = torch.are_deterministic_algorithms_enabled() and name in _ADDS_IN_ANY_ORDER
+    repeatable = name in _ADDS_IN_ANY_ORDER and torch.are_deterministic_algorithms_enabled()
     known = _chosen.get((name, device))
     if known is not None and known[0][1:] == (repeatable, registry.failures()):
         return known[1]
@@ -49,7 +48,7 @@ def _choose(name: str, device: torch.device, repeatable: bool) -> Step:
     place = working_device(device)
     key = f"diff.{name}"
     function = diff_operations.ROWS[key]["torch"].function if repeatable else registry.usual(key, place)
-    function = _patient(function if place == device else _elsewhere(function, place, device), place)
+    function = _patient(function if place == device else elsewhere(function, place, device), place)
     _chosen[name, device] = (environment(), repeatable, registry.failures()), function
     return function
 
@@ -67,16 +66,3 @@ def _patient(function: Step, device: torch.device) -> Step:
         return function(*args)
 
     return run
-
-
-def _elsewhere(function: Step, place: torch.device, home: torch.device) -> Step:
-    """For tensors of a device that nothing works on."""
-    return lambda *args: _moved(function(*(_moved(value, place) for value in args)), home)
-
-
-def _moved(value: Any, device: torch.device) -> Any:
-    if isinstance(value, Tensor):
-        return value.to(device)
-    if isinstance(value, (tuple, list)) and any(isinstance(each, Tensor) for each in value):
-        return type(value)(_moved(each, device) for each in value)
-    return value

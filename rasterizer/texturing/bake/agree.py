@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from ...runtime.progress import shares
 from ..texels import Texels
 from .align import find_shifts
 from .flow import bend
-from .level import find_gains
+from .level import LEAST, MOST, find_gains
 from .scene import Scene
 from .view import Lens, Pictures, columns, unit
 
@@ -96,6 +96,7 @@ class Agreement:
 def agree(
     texels: Texels,
     views: Sequence[tuple[Lens, float]],
+    images: Tensor,
     pictures: Pictures,
     raster: Raster,
     masks: Tensor | None,
@@ -105,12 +106,13 @@ def agree(
     exponent: float,
     report: Callable[[float], None],
 ) -> Agreement:
-    """How views are to be changed; their pictures are changed in place.
+    """How views are to be changed; ``pictures`` are changed in place.
 
     Args:
         texels: of the texture.
         views: lens and weight of each.
-        pictures: of all views.
+        images: ``[V, H, W, C]`` of all views.
+        pictures: the same made ready.
         raster: the mesh as the views see it.
         masks: ``[V, H, W]``, by which the weight of each pixel is multiplied, or None.
         match_colors: whether to match colours.
@@ -119,24 +121,35 @@ def agree(
         report: takes the share done.
     """
     count, _, height, width = raster.findices.shape
-    images = pictures.color.view(count, height, width, -1)[..., : pictures.channels]
-    gains, refused = torch.ones(count, COLORS), torch.zeros(count)
-    matching, aligning = shares(report, 2)
-    if match_colors and count > 1 and pictures.channels >= COLORS:
-        gains = _gains(texels, views, pictures, limit, exponent).cpu()
-        gains = torch.where(((gains - 1).abs() < _EVEN).all(1, keepdim=True), 1.0, gains)
-    matching(1.0)
-    flow = None
+    shown = pictures.color.view(count, height, width, -1)[..., : pictures.channels]
+    agreement = Agreement(torch.ones(count, COLORS), None, (height, width), torch.zeros(count))
+
+    def match(report: Callable[[float], None]) -> None:
+        nonlocal agreement
+        if match_colors and count > 1 and pictures.channels >= COLORS:
+            found = _gains(texels, views, pictures, limit, exponent).cpu() * agreement.gains
+            even = ((found - 1).abs() < _EVEN).all(1, keepdim=True)
+            agreement = replace(agreement, gains=torch.where(even, 1.0, found.clamp(LEAST, MOST)))
+            _show(images, agreement, shown)
+        report(1.0)
+
+    steps = shares(report, 3)
+    match(next(steps))
     if rounds and count > 1:
-        factors = gains[:, : pictures.channels].to(images)
-        scene = Scene.of(raster.mesh, raster.cameras, images, masks, factors, limit, exponent)
-        flow, failed = find_shifts(scene, rounds, aligning)
+        scene = Scene.of(raster.mesh, raster.cameras, shown, masks, limit, exponent)
+        flow, failed = find_shifts(scene, rounds, next(steps))
         flow, refused = _in_pixels(flow, failed, (height, width))
-    agreement = Agreement(gains, flow, (height, width), refused)
-    for view, image in enumerate(images):
-        image.copy_(agreement.change(view, image))
+        agreement = replace(agreement, flow=flow, refused=refused)
+        _show(images, agreement, shown)
+        match(next(steps))  # once more: features that do not meet hide what exposure does
     report(1.0)
     return agreement
+
+
+def _show(images: Tensor, agreement: Agreement, shown: Tensor) -> None:
+    """Images as they agree, into ``shown``."""
+    for view, image in enumerate(images):
+        shown[view].copy_(agreement.change(view, image))
 
 
 def _in_pixels(flow: Tensor, failed: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:

@@ -58,16 +58,13 @@ class Scene:
         cameras: Sequence[Camera],
         images: Tensor,
         masks: Tensor | None,
-        gains: Tensor,
         limit: float,
         exponent: float,
     ) -> Scene:
-        """Of ``[V, H, W, C]`` images, whose first channels are multiplied by ``gains [V, 3]`` or fewer."""
+        """Of ``[V, H, W, C]`` images, of which the first three channels are colours."""
         count, height, width, _ = images.shape
         small = _smaller(height, width)
-        gray = torch.cat(
-            [_gray(image[..., : len(gain)] * gain, small) for image, gain in zip(images, gains, strict=True)]
-        )
+        gray = torch.cat([_gray(image[..., :3], small) for image in images])
         if masks is not None:
             masks = torch.cat([_reduced(mask.to(gray)[None, None], small) for mask in masks])[:, 0]
         raster = rasterize_mesh(mesh, cameras, small)

@@ -109,7 +109,7 @@ def bake_views(
     limit, agreement = math.cos(math.radians(max_angle)), None
     if agreeing:
         agreement = agree(
-            texels, views, pictures, raster, masks, match_colors, align_views, limit, exponent, next(steps)
+            texels, views, images, pictures, raster, masks, match_colors, align_views, limit, exponent, next(steps)
         )
     return replace(
         blend_views(texels, views, pictures, exponent, limit, blend == "sharp", next(steps)), agreement=agreement

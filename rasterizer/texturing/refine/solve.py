@@ -14,7 +14,7 @@ from .sampling import Rows, Sampling
 _SMOOTH = 3e-3  # what a step between neighbouring changes costs, against a difference of a pixel: see `prior`
 _NEAR = 1e-4  # what a change costs
 _ROUNDS = 3  # of weighting
-_OUTLIER, _FLOOR = 2.5, 0.01  # medians, and beyond these of full range, from which on a pixel counts for half or less
+_OUTLIER = 0.02  # of full range, by which a view differs from others where its pixels count for half
 _SHARED = 0.1  # of a texel's weight that views beside the heaviest must have to tell how far views differ
 _DIFFER = 0.005  # of full range: views that differ by more are hardly followed
 
@@ -91,7 +91,7 @@ def evened(views: Sequence[Sampling], weights: Sequence[Tensor], texels: int) ->
 def solve(problem: Problem, start: Tensor, steps: int, report: Callable[[float], None]) -> Tensor:
     """The change of texels ``[T, C]`` after which they show the pictures, as far as these agree.
 
-    Least squares, with pixels that lie far off counting less (Cauchy's weights), by conjugate gradients with the
+    Least squares, in which pixels that lie far off what other views show count less, by conjugate gradients with the
     inverse of the weight that each texel has as their preconditioner. The change is the smaller, the more views differ
     where several show the same: what sharpens a picture sharpens its errors, too.
 
@@ -109,7 +109,7 @@ def solve(problem: Problem, start: Tensor, steps: int, report: Callable[[float],
     for number in range(rounds):
         residuals = problem.residuals(start + change)
         if number:
-            weighted = replace(problem, weights=_without_outliers(problem.weights, residuals))
+            weighted = replace(problem, weights=_without_outliers(problem, residuals))
         gradient = weighted.gathered(residuals).sub_(problem.prior.times(change))
         weight = weighted.gathered([torch.ones_like(residual[:, :1]) for residual in residuals])
         some = range(number * steps // rounds, (number + 1) * steps // rounds)
@@ -148,27 +148,36 @@ def _dot(one: Tensor, other: Tensor) -> Tensor:
     return torch.dot(one.view(-1), other.view(-1))
 
 
-def _without_outliers(weights: Sequence[Tensor], residuals: Sequence[Tensor]) -> list[Tensor]:
-    sizes = [residual.square().mean(1).sqrt_() for residual in residuals]
-    scale = _OUTLIER * torch.cat(sizes).median() + _FLOOR
-    return [weight / (size / scale).square_().add_(1) for weight, size in zip(weights, sizes, strict=True)]
+def _without_outliers(problem: Problem, residuals: Sequence[Tensor]) -> list[Tensor]:
+    """Weights of pixels, less where their view differs from what others show of the same texels (Cauchy's weights)."""
+    weights = []
+    for view, weight, residual in zip(problem.views, problem.weights, residuals, strict=True):
+        sums, share = _means(view, weight, residual)
+        sizes = (sums / share.clamp(min=1e-9)).square_().mean(1, keepdim=True).sqrt_()
+        every = sizes.new_zeros((len(problem.prior), 1)).index_copy_(0, view.used, sizes)
+        weights.append(weight / (view.render(every)[:, 0] / _OUTLIER).square_().add_(1))
+    return weights
+
+
+def _means(view: Sampling, weight: Tensor, residual: Tensor) -> tuple[Tensor, Tensor]:
+    """Weighted sums ``[K, C]`` of a view's residuals over the texels that it shows, and of the weights ``[K, 1]``.
+
+    Where a single view shows a texel, least squares leave nothing of these: the residuals there are what no texture can
+    show. Where several do, the sum of all vanishes, but that of each alone is what they differ by.
+    """
+    return view.backward.times(residual * weight[:, None]), view.backward.times(weight[:, None])
 
 
 def _difference(problem: Problem, texels: Tensor) -> Tensor:
-    """By how much views differ where several show the same, root mean square.
-
-    Where a single view shows a texel, least squares leave nothing of the residual there but what no texture can show.
-    Where several do, the mean of their residuals vanishes, each alone does not.
-    """
+    """By how much views differ where several show the same, root mean square."""
     squares, total, own = (texels.new_zeros(len(texels)) for _ in range(3))
     for view, weight, residual in zip(problem.views, problem.weights, problem.residuals(texels), strict=True):
-        share, sums = texels.new_zeros((len(texels), 1)), torch.zeros_like(texels)
-        view.add_to(share, weight[:, None])
-        view.add_to(sums, residual.mul_(weight[:, None]))
+        sums, share = _means(view, weight, residual)
         share = share[:, 0]
-        squares += sums.square().mean(1) / share.clamp(min=1e-9)
-        total += share
-        own += share.square()
+        # No texel comes twice in a view, so that the order of additions is always the same.
+        squares.index_add_(0, view.used, sums.square().mean(1) / share.clamp(min=1e-9))
+        total.index_add_(0, view.used, share)
+        own.index_add_(0, view.used, share.square())
     free = total - own / total.clamp(min=1e-9)  # by which the mean of independent errors lowers their squares
     shared = (free > _SHARED * total).to(texels)
     return (torch.dot(squares, shared) / torch.dot(free, shared).clamp(min=1e-9)).sqrt()

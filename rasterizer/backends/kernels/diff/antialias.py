@@ -6,20 +6,19 @@ bit each time, and so is the gradient of the colours.
 
 from __future__ import annotations
 
-import ctypes
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from ....gpu.platforms import Launch
-from ....gpu.program import Loaded, Program, current_stream, parameters_of
+from ....gpu.program import Kernel, Loaded, Program, UnsuitedError, current_stream
 from ....gpu.structs import struct
+from ....runtime.devices import elsewhere
 from ...eager.diff import antialias as eager
 from ...eager.diff.topology import topology
-from .launching import MOST_IMAGES, SHARED, SHARED_DEFINES, aligned
+from .launching import MOST_IMAGES, SHARED, SHARED_DEFINES, address, aligned
 
 _THREADS = 256
 _ACROSS, _DOWN = 32, 16  # pixels of a tile; a row has a bit each in a word
@@ -51,26 +50,27 @@ def _self_test(device: torch.device) -> None:
     Raises:
         RuntimeError: a value differs.
     """
+    run, run_backward = (elsewhere(each, device, torch.device("cpu")) for each in (_run, _run_backward))
     random = torch.Generator().manual_seed(0)
 
     def numbers(*shape: int) -> Tensor:
         return torch.rand(shape, generator=random, dtype=torch.float32)
 
-    tri = torch.randint(-1, 40, (90, 3), generator=random, dtype=torch.int32).to(device)
-    pos = torch.cat((numbers(2, 40, 3) * 2 - 1, numbers(2, 40, 1) + 0.5), 2).to(device)
+    tri = torch.randint(-1, 40, (90, 3), generator=random, dtype=torch.int32)
+    pos = torch.cat((numbers(2, 40, 3) * 2 - 1, numbers(2, 40, 1) + 0.5), 2)
     rast = numbers(2, 37, 68, 4)
     rast[..., 3] = (
         torch.randint(-9, 92, (2, 19, 34), generator=random).repeat_interleave(2, 1)[:, :37].repeat_interleave(2, 2)
     )
     for channels, width in ((3, 68), (1, 67)):
-        color, d_out = (numbers(2, 37, width, channels).to(device) for _ in range(2))
-        given = color, rast[:, :, :width].contiguous().to(device), pos, tri, topology(tri, 40)
-        out, crossed = _run(*given)
+        color, d_out = (numbers(2, 37, width, channels) for _ in range(2))
+        given = color, rast[:, :, :width].contiguous(), pos, tri, topology(tri, 40)
+        out, crossed = run(*given)
         expected, _ = eager.antialias(*given)
         _compare("image", out, expected)
         gradients = eager.antialias_backward(*given, None, d_out, (True, True))
         for work in (crossed, None):
-            for found, other in zip(_run_backward(*given, work, d_out, (True, True)), gradients, strict=True):
+            for found, other in zip(run_backward(*given, work, d_out, (True, True)), gradients, strict=True):
                 _compare("gradient", found, other)
 
 
@@ -97,10 +97,7 @@ reason_against = PROGRAM.reason_against
 def antialias(color: Tensor, rast: Tensor, pos: Tensor, tri: Tensor, topology: Tensor) -> tuple[Tensor, Tensor | None]:
     """:class:`~rasterizer.backends.diff_interface.Antialias`; falls back to PyTorch's operators for what the kernels do
     not suit, and when a launch fails."""
-    given = color, rast, pos, tri, topology
-    if _unsuited(*given):
-        return eager.antialias(*given)
-    return PROGRAM.attempt(color.device, _run, eager.antialias, *given)
+    return PROGRAM.attempt(color.device, _run, eager.antialias, color, rast, pos, tri, topology)
 
 
 def antialias_backward(
@@ -114,45 +111,36 @@ def antialias_backward(
     wanted: tuple[bool, bool],
 ) -> tuple[Tensor | None, Tensor | None]:
     """:class:`~rasterizer.backends.diff_interface.AntialiasBackward`; falls back likewise."""
-    given = color, rast, pos, tri, topology
-    if _unsuited(*given):
-        return eager.antialias_backward(*given, None, d_out, wanted)
-    return PROGRAM.attempt(color.device, _run_backward, eager.antialias_backward, *given, work, d_out, wanted)
+    given = color, rast, pos, tri, topology, work, d_out, wanted
+    return PROGRAM.attempt(color.device, _run_backward, eager.antialias_backward, *given)
 
 
-def _unsuited(color: Tensor, rast: Tensor, pos: Tensor, tri: Tensor, topology: Tensor) -> bool:
-    """Whether this is beyond the kernels, whose grids have their limits and are not empty."""
-    images, height, width, channels = color.shape
-    return (
-        not 0 < images <= MOST_IMAGES
-        or not 0 < height * width < 2**31 - 64 * max(height, width)
-        or not 0 < channels < 2**24
-        or not tri.shape[0]
-        or not pos.numel()
-    )
-
-
-@dataclass(frozen=True, eq=False)
-class _Plan:
+class _Plan(NamedTuple):
     """What follows from the sizes of a call alone."""
 
-    template: bytes  # of _Params
     crossed: tuple[int, ...]
-    fours: bool
-    forward: Launch
-    backward: Launch
-
-    def params(self, color: Tensor, rast: Tensor, pos: Tensor, tri: Tensor, topology: Tensor) -> ctypes.Structure:
-        params = _Params.from_buffer_copy(self.template)
-        params.color, params.rast, params.pos = color.data_ptr(), rast.data_ptr(), pos.data_ptr()
-        params.tri, params.topology = tri.data_ptr(), topology.data_ptr()
-        return params
+    alignment: int  # in bytes less 1, of colours
+    forward: Kernel
+    backward: Kernel
 
 
 @lru_cache(maxsize=64)
 def _plan(program: Loaded, color: tuple[int, ...], pos: tuple[int, ...], triangles: int) -> _Plan:
+    """
+    Raises:
+        UnsuitedError: this is beyond the kernels, whose grids have their limits and are not empty.
+    """
     images, height, width, channels = color
+    if (
+        not 0 < images <= MOST_IMAGES
+        or not 0 < height * width < 2**31 - 64 * max(height, width)
+        or not 0 < channels < 2**24
+        or not triangles
+        or 0 in pos
+    ):
+        raise UnsuitedError
     tiles = -(-width // _ACROSS)
+    fours = width * channels % 4 == 0
     params = _Params(
         table=pos[1] if len(pos) == 3 and pos[0] > 1 else 0,
         width=width,
@@ -162,27 +150,27 @@ def _plan(program: Loaded, color: tuple[int, ...], pos: tuple[int, ...], triangl
         triangles=triangles,
         vertices=pos[-2],
         pixels=height * width,
-        fours=width * channels % 4 == 0,
+        fours=fours,
     )
     blocks = (tiles * -(-height // _DOWN), images, 1)
     return _Plan(
-        template=bytes(params),
         crossed=(images, height, tiles, 2),
-        fours=bool(params.fours),
-        forward=program.launcher("antialias", blocks, _THREADS),
-        backward=program.launcher("antialias_backward", blocks, _THREADS),
+        alignment=15 if fours else 0,
+        forward=program.kernel("antialias", blocks, _THREADS, params, "7P"),
+        backward=program.kernel("antialias_backward", blocks, _THREADS, params, "10P"),
     )
 
 
 def _run(color: Tensor, rast: Tensor, pos: Tensor, tri: Tensor, topology: Tensor) -> tuple[Tensor, Tensor]:
     number = color.device.index
     plan = _plan(PROGRAM.on(number), color.shape, pos.shape, tri.shape[0])
-    color, rast, pos = aligned(color) if plan.fours else color, aligned(rast), aligned(pos)
-    out = torch.empty_like(color)
-    crossed = torch.empty(plan.crossed, dtype=torch.int32, device=color.device)
-    params = plan.params(color, rast, pos, tri, topology)
-    params.out, params.crossed = out.data_ptr(), crossed.data_ptr()
-    plan.forward(current_stream(number), parameters_of(params))
+    colors, image, vertices = color.data_ptr(), rast.data_ptr(), pos.data_ptr()
+    if (colors & plan.alignment) | ((image | vertices) & 15):
+        color, rast, pos = aligned(color), aligned(rast), aligned(pos)
+        colors, image, vertices = color.data_ptr(), rast.data_ptr(), pos.data_ptr()
+    out, crossed = torch.empty_like(color), tri.new_empty(plan.crossed)
+    given = colors, image, vertices, tri.data_ptr(), topology.data_ptr()
+    plan.forward(current_stream(number), *given, out.data_ptr(), crossed.data_ptr())
     return out, crossed
 
 
@@ -199,14 +187,18 @@ def _run_backward(
     number = color.device.index
     program, stream = PROGRAM.on(number), current_stream(number)
     plan = _plan(program, color.shape, pos.shape, tri.shape[0])
-    rast, pos, d_out = aligned(rast), aligned(pos), aligned(d_out) if plan.fours else d_out
-    d_color = torch.empty_like(color) if wanted[0] else None
-    d_pos = program.zeros_like(pos, stream) if wanted[1] else None
-    params = plan.params(color, rast, pos, tri, topology)
-    params.d_out = d_out.data_ptr()
-    if work is not None and work.dtype == torch.int32 and work.shape == plan.crossed:  # that of operators is another
-        params.crossed = work.data_ptr()
-    params.d_color, params.d_pos = (None if each is None else each.data_ptr() for each in (d_color, d_pos))
-    if any(wanted):
-        plan.backward(stream, parameters_of(params))
+    image, vertices, upstream = rast.data_ptr(), pos.data_ptr(), d_out.data_ptr()
+    if (upstream & plan.alignment) | ((image | vertices) & 15):
+        rast, pos, d_out = aligned(rast), aligned(pos), aligned(d_out)
+        image, vertices, upstream = rast.data_ptr(), pos.data_ptr(), d_out.data_ptr()
+    if work is not None and (work.dtype != torch.int32 or work.shape != plan.crossed):
+        work = None  # that of operators is another
+    for_color, for_pos = wanted
+    d_color, d_pos = (
+        torch.empty_like(color) if for_color else None,
+        program.zeros_like(pos, stream) if for_pos else None,
+    )
+    if for_color or for_pos:
+        given = color.data_ptr(), image, vertices, tri.data_ptr(), topology.data_ptr(), 0, address(work), upstream
+        plan.backward(stream, *given, address(d_color), address(d_pos))
     return d_color, d_pos

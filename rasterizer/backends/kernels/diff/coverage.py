@@ -7,6 +7,7 @@ it mostly lies in the GPU's cache, while a pass is drawn and read.
 from __future__ import annotations
 
 import ctypes
+import struct as packing
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -51,12 +52,12 @@ Params = struct(
     ("const float4*", "pos", "[images or 1, vertices] clip space"),
     ("const u32*", "tri", "[faces, 3]"),
     ("const int*", "behind", "[images, height, width] depths of the layer before, or null"),
+    ("float*", "rast, db", "[images, height, width, 4]"),
+    ("int*", "depth", "[images, height, width], or null"),
     ("u64*", "words", "[views, tile_height, tile_width], after COUNTER_WORDS that hold the counters"),
     ("Record*", "records", "triangles that are handed over"),
     ("u64*", "aside", "number of 32 triangles, counted through all views, and which of them are to be clipped"),
     ("u32*", "regions", ""),
-    ("float*", "rast, db", "[images, height, width, 4]"),
-    ("int*", "depth", "[images, height, width], or null"),
     ("u32", "first", "image that is the first view"),
     ("u32", "stride", "vertices from one image to the next, 0 where they share them"),
     ("u32", "vertices, faces", ""),
@@ -73,6 +74,12 @@ Params = struct(
     ("int", "ranged", "whether views have triangles of their own"),
     ("u32", f"ranges[{2 * _RANGES}]", "the first of them, and one past the last"),
 )
+
+write_addresses = packing.Struct("3P").pack_into
+"""``write_addresses(params, place, *addresses)`` fills in three of :data:`Params`, those of what is drawn from
+``place`` 0, and of images from :data:`IMAGES`."""
+
+IMAGES = Params.rast.offset
 
 SHARED_DEFINES = {"COUNTER_WORDS": _COUNTER_WORDS, "DEPTH_ORIGIN": diff_rule.DEPTH_ORIGIN, "COUNTERS": len(_COUNTERS)}
 """Constants of every program that takes :data:`Params`."""

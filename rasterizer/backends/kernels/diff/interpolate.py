@@ -6,18 +6,18 @@
 from __future__ import annotations
 
 import ctypes
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from ....gpu.platforms import Launch
-from ....gpu.program import Loaded, Program, current_stream, parameters_of
+from ....gpu.program import Kernel, Loaded, Program, UnsuitedError, current_stream
 from ....gpu.structs import struct
+from ....runtime.devices import elsewhere
 from ...eager.diff import interpolate as eager
-from .launching import MOST_IMAGES, SHARED, SHARED_DEFINES, aligned
+from .launching import MOST_IMAGES, SHARED, SHARED_DEFINES, address, aligned
 
 Gradients = tuple["Tensor | None", "Tensor | None", "Tensor | None"]
 
@@ -54,15 +54,16 @@ def _self_test(device: torch.device) -> None:
     Raises:
         RuntimeError: a value differs.
     """
+    run, run_backward = (elsewhere(each, device, torch.device("cpu")) for each in (_run, _run_backward))
     random = torch.Generator().manual_seed(0)
 
     def numbers(*shape: int) -> Tensor:
-        return torch.randn(shape, generator=random, dtype=torch.float32).to(device)
+        return torch.randn(shape, generator=random, dtype=torch.float32)
 
     ids = torch.randint(-1, 14, (2, 6, 9), generator=random).repeat_interleave(3, 1).repeat_interleave(4, 2)
     rast, rast_db = numbers(2, 18, 36, 4), numbers(2, 18, 36, 4)
-    rast[..., 3] = ids.to(device)
-    tri = torch.randint(-1, 30, (12, 3), generator=random, dtype=torch.int32).to(device)
+    rast[..., 3] = ids
+    tri = torch.randint(-1, 30, (12, 3), generator=random, dtype=torch.int32)
     for attributes, every, chosen in (
         *((n, True, ()) for n in (1, 2, 3, 4, 7)),
         (6, False, (5, -1, 0, 5)),
@@ -71,9 +72,9 @@ def _self_test(device: torch.device) -> None:
         slopes = attributes if every else len(chosen)
         attr, d_out, d_da = numbers(2, 30, attributes), numbers(2, 18, 36, attributes), numbers(2, 18, 36, 2 * slopes)
         given = attr, rast, tri, rast_db, every, chosen
-        _compare("out", _run(*given), eager.interpolate(*given))
+        _compare("out", run(*given), eager.interpolate(*given))
         back = *given, d_out, d_da, (True, True, True)
-        _compare("gradients", _run_backward(*back), eager.interpolate_backward(*back))
+        _compare("gradients", run_backward(*back), eager.interpolate_backward(*back))
 
 
 def _compare(what: str, found: tuple[Tensor | None, ...], expected: tuple[Tensor | None, ...]) -> None:
@@ -104,10 +105,7 @@ def interpolate(
 ) -> tuple[Tensor, Tensor]:
     """:class:`~rasterizer.backends.diff_interface.Interpolate`; falls back to PyTorch's operators for what the kernels
     do not suit, and when a launch fails."""
-    arguments = attr, rast, tri, rast_db, every, chosen
-    if _unsuited(*arguments):
-        return eager.interpolate(*arguments)
-    return PROGRAM.attempt(rast.device, _run, eager.interpolate, *arguments)
+    return PROGRAM.attempt(rast.device, _run, eager.interpolate, attr, rast, tri, rast_db, every, chosen)
 
 
 def interpolate_backward(
@@ -122,43 +120,18 @@ def interpolate_backward(
     wanted: tuple[bool, bool, bool],
 ) -> Gradients:
     """:class:`~rasterizer.backends.diff_interface.InterpolateBackward`; falls back likewise."""
-    given = attr, rast, tri, rast_db, every, chosen
-    arguments = *given, d_out, d_da, wanted
-    if _unsuited(*given):
-        return eager.interpolate_backward(*arguments)
-    return PROGRAM.attempt(rast.device, _run_backward, eager.interpolate_backward, *arguments)
+    given = attr, rast, tri, rast_db, every, chosen, d_out, d_da, wanted
+    return PROGRAM.attempt(rast.device, _run_backward, eager.interpolate_backward, *given)
 
 
-def _unsuited(
-    attr: Tensor, rast: Tensor, tri: Tensor, rast_db: Tensor | None, every: bool, chosen: tuple[int, ...]
-) -> bool:
-    """Whether this is beyond the kernels, whose grids have their limits and are not empty."""
-    images, height, width, _ = rast.shape
-    return (
-        len(chosen) > _CHOSEN
-        or not 0 < images <= MOST_IMAGES
-        or not 0 < height * width < 2**31
-        or not attr.numel()
-        or not tri.shape[0]
-    )
-
-
-@dataclass(frozen=True, eq=False)
-class _Plan:
+class _Plan(NamedTuple):
     """What follows from the sizes of a call alone."""
 
-    template: bytes  # of _Params
     out: tuple[int, ...]
     da: tuple[int, ...]
-    vectors: bool  # whether a vertex's attributes are read at once
-    forward: Launch
-    backward: Launch
-
-    def params(self, attr: Tensor, rast: Tensor, tri: Tensor, rast_db: Tensor | None) -> ctypes.Structure:
-        params = _Params.from_buffer_copy(self.template)
-        params.attr, params.rast, params.tri = attr.data_ptr(), rast.data_ptr(), tri.data_ptr()
-        params.db = None if rast_db is None else rast_db.data_ptr()
-        return params
+    alignment: int  # in bytes less 1, of a table of attributes
+    forward: Kernel
+    backward: Kernel
 
 
 @lru_cache(maxsize=64)
@@ -170,8 +143,20 @@ def _plan(
     every: bool,
     chosen: tuple[int, ...],
 ) -> _Plan:
+    """
+    Raises:
+        UnsuitedError: this is beyond the kernels, whose grids have their limits and are not empty.
+    """
     images, height, width, _ = rast
     vertices, attributes = attr[-2:]
+    if (
+        len(chosen) > _CHOSEN
+        or not 0 < images <= MOST_IMAGES
+        or not 0 < height * width < 2**31
+        or 0 in attr
+        or not triangles
+    ):
+        raise UnsuitedError
     slopes = attributes if every else len(chosen)
     own = attributes <= _OWN and not chosen
     params = _Params(
@@ -187,14 +172,15 @@ def _plan(
         across=-(-width // _TILE),
     )
     name, pixels = (f"interpolate_{attributes}{'_slopes' * every}", _THREADS) if own else ("interpolate", _FEW)
-    tiles = -(-height // _TILE) * -(-width // _TILE)
+    blocks = -(-height * width // pixels), images, 1
+    tiles = -(-height // _TILE) * -(-width // _TILE), images, 1
+    back = f"backward_{attributes}" if own else "backward"
     return _Plan(
-        template=bytes(params),
         out=(images, height, width, attributes),
         da=(images, height, width, 2 * slopes),
-        vectors=own and attributes % 2 == 0,
-        forward=program.launcher(name, (-(-height * width // pixels), images, 1), _THREADS),
-        backward=program.launcher(f"backward_{attributes}" if own else "backward", (tiles, images, 1), _THREADS),
+        alignment=15 if own and attributes % 2 == 0 else 0,  # then a vertex's are read at once
+        forward=program.kernel(name, blocks, _THREADS, params, "6P"),
+        backward=program.kernel(back, tiles, _THREADS, params, "11P"),
     )
 
 
@@ -202,12 +188,13 @@ def _run(
     attr: Tensor, rast: Tensor, tri: Tensor, rast_db: Tensor | None, every: bool, chosen: tuple[int, ...]
 ) -> tuple[Tensor, Tensor]:
     number = rast.device.index
-    plan = _plan(PROGRAM.on(number), attr.shape, rast.shape, tri.shape[0], every, chosen)
-    attr, rast, rast_db = _readable(plan, attr, rast, rast_db)
+    _, _, alignment, launch, _ = plan = _plan(PROGRAM.on(number), attr.shape, rast.shape, tri.shape[0], every, chosen)
+    table, image, slopes = attr.data_ptr(), rast.data_ptr(), address(rast_db)
+    if (table & alignment) | ((image | slopes) & 15):
+        attr, rast, rast_db = aligned(attr), aligned(rast), None if rast_db is None else aligned(rast_db)
+        table, image, slopes = attr.data_ptr(), rast.data_ptr(), address(rast_db)
     out, da = rast.new_empty(plan.out), rast.new_empty(plan.da)
-    params = plan.params(attr, rast, tri, rast_db)
-    params.out, params.da = out.data_ptr(), da.data_ptr()
-    plan.forward(current_stream(number), parameters_of(params))
+    launch(current_stream(number), table, image, slopes, tri.data_ptr(), out.data_ptr(), da.data_ptr())
     return out, da
 
 
@@ -225,23 +212,17 @@ def _run_backward(
     number = rast.device.index
     program, stream = PROGRAM.on(number), current_stream(number)
     plan = _plan(program, attr.shape, rast.shape, tri.shape[0], every, chosen)
-    attr, rast, rast_db = _readable(plan, attr, rast, rast_db)
-    d_attr = program.zeros_like(attr, stream) if wanted[0] else None
-    d_rast, d_db = (torch.empty_like(rast) if each else None for each in wanted[1:])
-    params = plan.params(attr, rast, tri, rast_db)
-    if d_out is not None:
-        d_out = aligned(d_out)
-        params.d_out = d_out.data_ptr()
-    if d_da is not None and d_da.numel():
-        d_da = aligned(d_da)
-        params.d_da = d_da.data_ptr()
-    params.d_attr, params.d_rast, params.d_db = (
-        None if gradient is None else gradient.data_ptr() for gradient in (d_attr, d_rast, d_db)
-    )
-    if any(wanted):
-        plan.backward(stream, parameters_of(params))
+    table, image, slopes = attr.data_ptr(), rast.data_ptr(), address(rast_db)
+    from_out, from_da = address(d_out), address(d_da)
+    if (table & plan.alignment) | ((image | slopes | from_out | from_da) & 15):
+        attr, rast = aligned(attr), aligned(rast)
+        rast_db, d_out, d_da = (None if each is None else aligned(each) for each in (rast_db, d_out, d_da))
+        table, image, slopes = attr.data_ptr(), rast.data_ptr(), address(rast_db)
+        from_out, from_da = address(d_out), address(d_da)
+    for_attr, for_rast, for_db = wanted
+    d_attr = program.zeros_like(attr, stream) if for_attr else None
+    d_rast, d_db = torch.empty_like(rast) if for_rast else None, torch.empty_like(rast) if for_db else None
+    if for_attr or for_rast or for_db:
+        given = table, image, slopes, tri.data_ptr(), 0, 0, from_out, from_da
+        plan.backward(stream, *given, address(d_attr), address(d_rast), address(d_db))
     return d_attr, d_rast, d_db
-
-
-def _readable(plan: _Plan, attr: Tensor, rast: Tensor, rast_db: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
-    return aligned(attr) if plan.vectors else attr, aligned(rast), None if rast_db is None else aligned(rast_db)

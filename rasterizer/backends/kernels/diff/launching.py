@@ -21,3 +21,8 @@ MOST_IMAGES = 65535
 def aligned(value: Tensor) -> Tensor:
     """On a 16-byte boundary, as kernels read several numbers at once; PyTorch's tensors are, but for views."""
     return value if value.data_ptr() % 16 == 0 else value.clone()
+
+
+def address(value: Tensor | None) -> int:
+    """Where a tensor lies, 0 for None."""
+    return 0 if value is None else value.data_ptr()

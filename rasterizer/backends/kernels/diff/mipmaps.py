@@ -6,16 +6,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from ....gpu.platforms import Launch
-from ....gpu.program import Loaded, Program, current_stream, parameters_of
-from ....gpu.structs import Struct, struct
+from ....gpu.program import Kernel, Loaded, Program, UnsuitedError, current_stream
+from ....gpu.structs import struct
+from ....runtime.devices import elsewhere
 from ...eager.diff import mipmaps as eager
 
 MOST_LEVELS = 17
@@ -43,10 +43,11 @@ def _self_test(device: torch.device) -> None:
     Raises:
         RuntimeError: a value differs.
     """
+    make, gather, zero = (elsewhere(each, device, torch.device("cpu")) for each in (_make, _gather, zeros_like_levels))
     random = torch.Generator().manual_seed(0)
 
     def numbers(shape: tuple[int, ...]) -> Tensor:
-        return torch.randn(shape, generator=random, dtype=torch.float32, device="cpu").to(device)
+        return torch.randn(shape, generator=random, dtype=torch.float32)
 
     for shape, levels in (
         ((2, 256, 128, 3), 8),
@@ -56,11 +57,11 @@ def _self_test(device: torch.device) -> None:
         ((1, 320, 64, 8), 6),
     ):
         tex = numbers(shape)
-        made, expected = _make(tex, levels), eager.mipmaps(tex, levels)
+        made, expected = make(tex, levels), eager.mipmaps(tex, levels)
         gradients = [numbers(each.shape) for each in (tex, *made)]
         wanted = eager.mipmaps_backward([each.clone() for each in gradients])
-        pairs = [*zip(made, expected, strict=True), (_gather(gradients), wanted)]
-        pairs += [(zeros, torch.zeros_like(zeros)) for zeros in zeros_like_levels(tex, levels)]
+        pairs = [*zip(made, expected, strict=True), (gather(gradients), wanted)]
+        pairs += [(zeros, torch.zeros_like(zeros)) for zeros in zero(tex, levels)]
         wrong = sum(int((one != other).sum()) for one, other in pairs)
         if wrong:
             raise RuntimeError(f"self-test: {wrong} values wrong with {list(shape)}")
@@ -79,152 +80,119 @@ PROGRAM = Program(
 def mipmaps(tex: Tensor, levels: int) -> list[Tensor]:
     """:class:`~rasterizer.backends.diff_interface.Mipmaps`; falls back to PyTorch's operators for what the kernels do
     not suit, and when a launch fails."""
-    if not levels or _unsuited(tex):
-        return eager.mipmaps(tex, levels)
     return PROGRAM.attempt(tex.device, _make, eager.mipmaps, tex, levels)
 
 
 def mipmaps_backward(gradients: list[Tensor]) -> Tensor:
     """:class:`~rasterizer.backends.diff_interface.MipmapsBackward`; falls back likewise."""
-    if len(gradients) == 1 or _unsuited(gradients[0]):
-        return eager.mipmaps_backward(gradients)
     return PROGRAM.attempt(gradients[0].device, _gather, eager.mipmaps_backward, gradients)
 
 
-def _unsuited(tex: Tensor) -> bool:
-    """Whether this is beyond the kernels, whose grids have their limits and are not empty."""
-    *batch, _, _, channels = tex.shape
-    return not tex.numel() or math.prod(batch) * channels > MOST_DEEP
-
-
-@dataclass(frozen=True, eq=False)
-class _Pyramid:
+class Pyramid(NamedTuple):
     """What follows from the shape of a texture and the number of levels above it.
 
     Attributes:
-        levels: shape, strides and offset of those above level 0 in one buffer, each on 16 bytes.
+        levels: shape, strides and offset of those above level 0 in one buffer, each on 16 bytes: one allocation takes a
+            tenth of the time of ten.
+        offsets: these offsets in bytes.
         floats: of that buffer.
-        passes: in which they are made: first level, parameters, launcher.
-        params: template of the parameters of the others.
-        spread, clear: their launchers.
+        passes: in which they are made: first level, one past the last, launcher.
+        spread, clear: launchers of the kernels of these names.
     """
 
     levels: list[tuple[tuple[int, ...], tuple[int, ...], int]]
+    offsets: list[int]
     floats: int
-    passes: list[tuple[int, Struct, Launch]]
-    params: Struct
-    spread: Launch
-    clear: Launch
+    passes: list[tuple[int, int, Kernel]]
+    spread: Kernel
+    clear: Kernel
 
-    def addresses(self, base: Tensor, buffer: Tensor) -> list[int]:
-        """Of all levels, those above level 0 in one buffer: one allocation takes a tenth of the time of ten."""
+    def addresses(self, base: int, buffer: Tensor) -> list[int]:
+        """Of all levels, given that of level 0 and the buffer of the others."""
         start = buffer.data_ptr()
-        return [base.data_ptr(), *(start + 4 * offset for _, _, offset in self.levels)]
+        return [base, *[start + offset for offset in self.offsets]]
+
+    def make(self, addresses: list[int], stream: int) -> None:
+        """Compute the levels above level 0."""
+        for first, stop, launch in self.passes:
+            launch(stream, *addresses[first:stop])
+
+
+def pyramid_of(tex: Tensor, levels: int) -> Pyramid:
+    """For so many levels above a texture. Whoever launches its kernels sees to it that the texture's device is the
+    current one, and that there is no reason against :data:`PROGRAM`.
+
+    Raises:
+        UnsuitedError: this is beyond the kernels. Those of larger grids than there are raise it when they are launched.
+    """
+    return _pyramid(PROGRAM.on(tex.device.index), tex.shape, levels)
 
 
 @lru_cache(maxsize=64)
-def _pyramid(program: Loaded, shape: tuple[int, ...], levels: int) -> _Pyramid:
+def _pyramid(program: Loaded, shape: tuple[int, ...], levels: int) -> Pyramid:
     *batch, height, width, channels = shape
     images = math.prod(batch)
+    if 0 in shape or levels >= MOST_LEVELS:
+        raise UnsuitedError
     together = next(number for number in (4, 3, 2, 1) if channels % number == 0)
     sides = [(max(1, height >> level), max(1, width >> level)) for level in range(levels + 1)]
 
-    def params(level: int, count: int) -> Struct:
+    def kernel(name: str, level: int, count: int, blocks: tuple[int, int, int]) -> Kernel:
+        """For a level and so many above it."""
         rows, columns = sides[level]
-        return _Params(width=columns, height=rows, channels=channels, count=count, deep=images * channels)
+        params = _Params(width=columns, height=rows, channels=channels, count=count, deep=images * channels)
+        return program.kernel(name, blocks, _THREADS, params, f"{count + 1}P")
 
-    def launcher(kind: str, level: int) -> Launch:
+    def by_tiles(kind: str, level: int, count: int) -> Kernel:
+        if images * channels > MOST_DEEP:
+            return _refused
         rows, columns = (-(-side // _TILE) for side in sides[level])
-        blocks = columns, rows, images * (channels // together)
-        return program.launcher(f"{kind}_{together}", blocks, _THREADS)
+        return kernel(f"{kind}_{together}", level, count, (columns, rows, images * (channels // together)))
 
-    floats = images * height * width * channels
     places, end = [], 0
     for rows, columns in sides[1:]:
-        shape = *batch, rows, columns, channels
-        strides = tuple(math.prod(shape[place + 1 :]) for place in range(len(shape)))
-        places.append((shape, strides, end))
-        end += -(-math.prod(shape) // 4) * 4
-    return _Pyramid(
+        each = *batch, rows, columns, channels
+        strides = tuple(math.prod(each[place + 1 :]) for place in range(len(each)))
+        places.append((each, strides, end))
+        end += -(-math.prod(each) // 4) * 4
+    firsts = {first: min(_STEPS, levels - first) for first in range(0, levels, _STEPS)}
+    share = -(-math.prod(shape) // (16 * _THREADS))
+    return Pyramid(
         levels=places,
+        offsets=[4 * place for _, _, place in places],
         floats=end,
-        passes=[
-            (first, params(first, min(_STEPS, levels - first)), launcher("halve", first))
-            for first in range(0, levels, _STEPS)
-        ],
-        params=params(0, levels),
-        spread=launcher("spread", 0),
-        clear=program.launcher(
-            "clear", (min(8 * program.processors, -(-floats // (16 * _THREADS))), levels + 1, 1), _THREADS
-        ),
+        passes=[(first, first + count + 1, by_tiles("halve", first, count)) for first, count in firsts.items()],
+        spread=by_tiles("spread", 0, levels),
+        clear=kernel("clear", 0, levels, (min(8 * program.processors, share), levels + 1, 1)),
     )
 
 
-def _launch(launch: Launch, template: Struct, levels: list[int], number: int) -> None:
-    params = _Params.from_buffer_copy(template)
-    params.levels[: len(levels)] = levels
-    launch(current_stream(number), parameters_of(params))
+def _refused(stream: int, *addresses: int) -> None:
+    raise UnsuitedError
 
 
 def _make(tex: Tensor, levels: int) -> list[Tensor]:
-    buffer, _ = make_pyramid(tex, levels)
-    plan = _pyramid(PROGRAM.on(tex.device.index), tex.shape, levels)
-    return [buffer.as_strided(*place) for place in plan.levels]
-
-
-def make_pyramid(tex: Tensor, levels: int) -> tuple[Tensor, list[int]]:
-    """Levels 1 to ``levels`` of a texture in one buffer, and the addresses of all levels from 0 on.
-
-    Its device must be the current one, and the program be ready there. A launch may fail.
-    """
-    number = tex.device.index
-    plan = _pyramid(PROGRAM.on(number), tex.shape, levels)
-    buffer = tex.new_empty(plan.floats)
-    addresses = plan.addresses(tex, buffer)
-    for first, params, launch in plan.passes:
-        _launch(launch, params, addresses[first : first + _STEPS + 1], number)
-    return buffer, addresses
-
-
-def addresses_of_pyramid(tex: Tensor, levels: int, buffer: object) -> list[int] | None:
-    """Addresses of all levels, if the buffer is one that :func:`make_pyramid` has made of such a texture."""
-    plan = _pyramid(PROGRAM.on(tex.device.index), tex.shape, levels)
-    if not isinstance(buffer, Tensor) or buffer.shape != (plan.floats,):
-        return None
-    return plan.addresses(tex, buffer)
+    pyramid = pyramid_of(tex, levels)
+    buffer = tex.new_empty(pyramid.floats)
+    pyramid.make(pyramid.addresses(tex.data_ptr(), buffer), current_stream(tex.device.index))
+    return [buffer.as_strided(*place) for place in pyramid.levels]
 
 
 def _gather(gradients: list[Tensor]) -> Tensor:
-    base = gradients[0]
-    add_levels(base, len(gradients) - 1, [each.data_ptr() for each in gradients])
+    base, *others = gradients
+    if others:
+        launch = pyramid_of(base, len(others)).spread
+        launch(current_stream(base.device.index), *[each.data_ptr() for each in gradients])
     return base
 
 
-def add_levels(base: Tensor, levels: int, addresses: list[int]) -> None:
-    """Add the gradients of levels 1 to ``levels`` to that of level 0, which is ``base``, given all addresses."""
-    number = base.device.index
-    plan = _pyramid(PROGRAM.on(number), base.shape, levels)
-    _launch(plan.spread, plan.params, addresses, number)
-
-
-def zero_pyramid(tex: Tensor, levels: int) -> tuple[Tensor, Tensor, list[int]]:
-    """Zeros shaped like a texture, a buffer of zeros for ``levels`` more, and the addresses of all.
-
-    Its device must be the current one, and the program be ready there. A launch may fail.
-    """
-    number = tex.device.index
-    plan = _pyramid(PROGRAM.on(number), tex.shape, levels)
-    base, buffer = torch.empty_like(tex), tex.new_empty(plan.floats)
-    addresses = plan.addresses(base, buffer)
-    _launch(plan.clear, plan.params, addresses, number)
-    return base, buffer, addresses
-
-
 def zeros_like_levels(tex: Tensor, levels: int) -> list[Tensor]:
-    """Zeros shaped like ``tex`` and so many levels above it, see :func:`zero_pyramid`; each with memory of its own, as
-    operators must not return views of one another."""
-    number = tex.device.index
-    plan = _pyramid(PROGRAM.on(number), tex.shape, levels)
-    made = [torch.empty_like(tex), *(tex.new_empty(shape) for shape, _, _ in plan.levels)]
-    _launch(plan.clear, plan.params, [level.data_ptr() for level in made], number)
+    """Zeros shaped like ``tex`` and so many levels above it; each with memory of its own, as operators must not return
+    views of one another.
+
+    Its device must be the current one, and there no reason against :data:`PROGRAM`. A launch may fail.
+    """
+    pyramid = pyramid_of(tex, levels)
+    made = [torch.empty_like(tex), *(tex.new_empty(shape) for shape, _, _ in pyramid.levels)]
+    pyramid.clear(current_stream(tex.device.index), *[level.data_ptr() for level in made])
     return made

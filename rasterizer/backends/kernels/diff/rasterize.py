@@ -1,8 +1,8 @@
 """Rasterization by :mod:`rasterizer.contract.diff_rule` and its gradient, as GPU kernels.
 
 :mod:`.coverage` finds out which triangle is seen, ``rasterize.cu`` what follows from that. Everything stays on the
-current stream and nothing here waits for the device. Before first use on a device the kernels are compared with the
-eager path; on any failure the eager path is used and one log line says why.
+current stream and nothing here waits for the device. Kernels that have not passed a comparison with the eager path are
+not used; on any failure the eager path is, and one log line says why.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from torch import Tensor
 
 from ....contract import diff_rule
 from ....gpu.platforms import Launch
-from ....gpu.program import Loaded, Program, current_stream, parameters_of
+from ....gpu.program import Kernel, Loaded, Program, current_stream
 from ....gpu.structs import struct
 from ...diff_interface import NO_LAYER
 from ...eager.diff import rasterize as eager
 from . import coverage
-from .launching import SHARED, SHARED_DEFINES, aligned
+from .launching import SHARED, SHARED_DEFINES, address, aligned
 from .rasterize_check import compare
 
 _COLUMNS, _ROWS = 32, 8  # pixels of a block of `resolve`
@@ -77,15 +77,13 @@ def rasterize(
     keep_depth: bool,
 ) -> Drawn:
     """As :class:`rasterizer.backends.diff_interface.Rasterize`; falls back to the eager path when a launch fails."""
-    given = pos, tri, resolution, ranges, behind, keep_depth
-    return PROGRAM.attempt(pos.device, _run, eager.rasterize, *given)
+    return PROGRAM.attempt(pos.device, _run, eager.rasterize, pos, tri, resolution, ranges, behind, keep_depth)
 
 
 def rasterize_backward(pos: Tensor, tri: Tensor, rast: Tensor, d_rast: Tensor | None, d_db: Tensor | None) -> Tensor:
     """As :class:`rasterizer.backends.diff_interface.RasterizeBackward`, added up in any order; falls back to the eager
     path when a launch fails."""
-    given = pos, tri, rast, d_rast, d_db
-    return PROGRAM.attempt(pos.device, _run_backward, eager.rasterize_backward, *given)
+    return PROGRAM.attempt(pos.device, _run_backward, eager.rasterize_backward, pos, tri, rast, d_rast, d_db)
 
 
 def _run(
@@ -107,20 +105,19 @@ def _run(
     stream = current_stream(number)
     key = number, stream
     buffers = coverage.take(key, plan, pos.device)
+    drawn = pos.data_ptr(), tri.data_ptr(), address(behind)
     rast = db = depth = None
     for one, params, arguments, resolve in zip(plan.passes, buffers.params, buffers.arguments, resolvers, strict=True):
-        params.pos, params.tri = pos.data_ptr(), tri.data_ptr()
-        params.behind = None if behind is None else behind.data_ptr()
+        coverage.write_addresses(params, 0, *drawn)
         if spans is not None:
             some = spans[one.first : one.first + one.views]
             params.ranges[: 2 * len(some)] = list(itertools.chain.from_iterable(some))
         for launch in one.launches:
             launch(stream, arguments)
         if rast is None or db is None:  # while the device is at work
-            rast, db = pos.new_empty((images, height, width, 4)), pos.new_empty((images, height, width, 4))
-            depth = tri.new_empty((images, height, width)) if keep_depth else None
-        params.rast, params.db = rast.data_ptr(), db.data_ptr()
-        params.depth = None if depth is None else depth.data_ptr()
+            rast = pos.new_empty((images, height, width, 4))
+            db, depth = torch.empty_like(rast), tri.new_empty((images, height, width)) if keep_depth else None
+        coverage.write_addresses(params, coverage.IMAGES, rast.data_ptr(), db.data_ptr(), address(depth))
         resolve(stream, arguments)
     assert rast is not None and db is not None, "a plan has passes"
     coverage.keep(key, buffers)
@@ -139,43 +136,41 @@ def _resolvers(program: Loaded, plan: coverage.Plan) -> list[Launch]:
 
 
 def _run_backward(pos: Tensor, tri: Tensor, rast: Tensor, d_rast: Tensor | None, d_db: Tensor | None) -> Tensor:
-    pos = aligned(pos)
-    d_rast, d_db = None if d_rast is None else aligned(d_rast), None if d_db is None else aligned(d_db)
     number = pos.device.index
     program, stream = PROGRAM.on(number), current_stream(number)
-    template, launches = _gradients(program, pos.shape, tri.shape[0], rast.shape)
+    launches = _gradients(program, pos.shape, tri.shape[0], rast.shape)
+    vertices, from_rast, from_db = pos.data_ptr(), address(d_rast), address(d_db)
+    if (vertices | from_rast | from_db) & 15:
+        pos, d_rast, d_db = (
+            aligned(pos),
+            d_rast if d_rast is None else aligned(d_rast),
+            d_db if d_db is None else aligned(d_db),
+        )
+        vertices, from_rast, from_db = pos.data_ptr(), address(d_rast), address(d_db)
     grad = program.zeros_like(pos, stream)
-    params = _Gradient.from_buffer_copy(template)
-    params.pos, params.tri, params.rast = pos.data_ptr(), tri.data_ptr(), rast.data_ptr()
-    params.d_rast = None if d_rast is None else d_rast.data_ptr()
-    params.d_db = None if d_db is None else d_db.data_ptr()
-    params.grad = grad.data_ptr()
-    arguments = parameters_of(params)
-    for first, launch in launches:
-        params.first = first
-        launch(stream, arguments)
+    for launch in launches:
+        launch(stream, vertices, tri.data_ptr(), rast.data_ptr(), from_rast, from_db, grad.data_ptr())
     return grad
 
 
 @lru_cache(maxsize=64)
-def _gradients(
-    program: Loaded, shape: tuple[int, ...], faces: int, rast: tuple[int, ...]
-) -> tuple[bytes, list[tuple[int, Launch]]]:
-    """Parameters but for addresses, and what launches `backward` over images from the first one given."""
+def _gradients(program: Loaded, shape: tuple[int, ...], faces: int, rast: tuple[int, ...]) -> list[Kernel]:
+    """What launches `backward`, each time over so many images as a grid holds."""
     count, height, width, _ = rast
-    across = -(-width // _SIDE)
-    params = _Gradient(
-        stride=shape[-2] if len(shape) == 3 else 0,
-        vertices=shape[-2],
-        faces=faces,
-        width=width,
-        height=height,
-        across=across,
-        offset=diff_rule.GRADIENT_OFFSET * width * height,
-    )
-    blocks, most = across * -(-height // _SIDE), 65535
-    launches = [
-        (first, program.launcher("backward", (blocks, min(most, count - first), 1), _SIDE * _SIDE))
-        for first in range(0, count, most)
-    ]
-    return bytes(params), launches
+    across, most = -(-width // _SIDE), 65535
+
+    def launch(first: int) -> Kernel:
+        params = _Gradient(
+            first=first,
+            stride=shape[-2] if len(shape) == 3 else 0,
+            vertices=shape[-2],
+            faces=faces,
+            width=width,
+            height=height,
+            across=across,
+            offset=diff_rule.GRADIENT_OFFSET * width * height,
+        )
+        blocks = across * -(-height // _SIDE), min(most, count - first), 1
+        return program.kernel("backward", blocks, _SIDE * _SIDE, params, "6P")
+
+    return [launch(first) for first in range(0, count, most)]

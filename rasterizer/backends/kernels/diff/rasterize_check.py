@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ....contract import scenes
+from ....runtime.devices import elsewhere
 from ...eager.diff import rasterize as eager
 
 _TOLERANCE = 1e-3
@@ -32,6 +33,7 @@ def compare(rasterize: Callable[..., Any], backward: Callable[..., Tensor], devi
     Raises:
         RuntimeError: a result differs.
     """
+    rasterize, backward = (elsewhere(each, device, torch.device("cpu")) for each in (rasterize, backward))
 
     def check(
         name: str, pos: Tensor, tri: Tensor, size: tuple[int, int], ranges: Tensor | None, behind: Tensor | None
@@ -50,11 +52,11 @@ def compare(rasterize: Callable[..., Any], backward: Callable[..., Tensor], devi
         return want_depth
 
     for name, ((points, faces), size) in _scenes().items():
-        check(name, points[None].to(device), faces.to(device), size, None, None)
+        check(name, points[None], faces, size, None, None)
     (points, faces), size = _scenes()["large and clipped"]
-    pos, tri, ranges = points.to(device), faces.to(device), torch.tensor([[3, 5], [0, 99]], dtype=torch.int32)
-    behind = check("parts", pos, tri, size, ranges, None)
-    check("behind", pos, tri, size, ranges, behind)
+    ranges = torch.tensor([[3, 5], [0, 99]], dtype=torch.int32)
+    behind = check("parts", points, faces, size, ranges, None)
+    check("behind", points, faces, size, ranges, behind)
 
 
 def _check(what: str, got: Tensor, want: Tensor) -> None:

@@ -8,21 +8,19 @@ its first use.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ....contract.types import Boundary, Filter
-from ....gpu.platforms import Launch
-from ....gpu.program import Loaded, Program, SelfTest, current_stream, parameters_of
+from ....gpu.program import Kernel, Loaded, SelfTest, UnsuitedError, current_stream
 from ...diff_interface import TextureWants
 from ...eager.diff import texture as eager
 from . import mipmaps as pyramids
-from .launching import aligned
-from .mipmaps import MOST_DEEP, MOST_LEVELS, mipmaps, mipmaps_backward, zeros_like_levels
+from .launching import address, aligned
+from .mipmaps import MOST_DEEP, MOST_LEVELS, mipmaps, mipmaps_backward, pyramid_of, zeros_like_levels
 from .texture_check import compare, compare_gradients
 from .texture_programs import OWN, THREADS, TILE, Params, backward_program, edge_codes, forward_program
 
@@ -51,6 +49,8 @@ def _backward_test(boundary: Boundary) -> SelfTest:
 
 FORWARD = {boundary: forward_program(boundary, _forward_test(boundary)) for boundary in _BOUNDARIES}
 BACKWARD = {boundary: backward_program(boundary, _backward_test(boundary)) for boundary in _BOUNDARIES}
+for _boundary in _BOUNDARIES:
+    FORWARD[_boundary].soon = (BACKWARD[_boundary],)
 
 
 def reason_against(device: torch.device) -> str:
@@ -69,11 +69,8 @@ def texture(
 ) -> Tensor:
     """:class:`~rasterizer.backends.diff_interface.Texture`; falls back to PyTorch's operators for what the kernels do
     not suit, and when a launch fails."""
-    arguments = levels, uv, uv_da, bias, filter_mode, boundary_mode
     program = FORWARD[boundary_mode]
-    if _unsuited(levels, uv) or not _works(program, uv.device):
-        return eager.texture(*arguments)
-    return program.attempt(uv.device, _run, eager.texture, *arguments)
+    return program.attempt(uv.device, _run, eager.texture, levels, uv, uv_da, bias, filter_mode, boundary_mode)
 
 
 def texture_backward(
@@ -88,10 +85,7 @@ def texture_backward(
 ) -> Gradients:
     """:class:`~rasterizer.backends.diff_interface.TextureBackward`, added up in any order; falls back likewise."""
     arguments = levels, uv, uv_da, bias, filter_mode, boundary_mode, d_out, wanted
-    program = BACKWARD[boundary_mode]
-    if _unsuited(levels, uv) or not _both_work(program, uv.device):
-        return eager.texture_backward(*arguments)
-    return program.attempt(uv.device, _run_backward, eager.texture_backward, *arguments)
+    return BACKWARD[boundary_mode].attempt(uv.device, _run_backward, eager.texture_backward, *arguments)
 
 
 def mipmapped(
@@ -105,10 +99,7 @@ def mipmapped(
 ) -> tuple[Tensor, object]:
     """:class:`~rasterizer.backends.diff_interface.Mipmapped`; falls back likewise."""
     arguments = tex, count, uv, uv_da, bias, filter_mode, boundary_mode
-    program = FORWARD[boundary_mode]
-    if _unsuited([tex], uv) or count >= MOST_LEVELS or not _both_work(program, uv.device):
-        return eager.mipmapped(*arguments)
-    return program.attempt(uv.device, _run_mipmapped, eager.mipmapped, *arguments)
+    return FORWARD[boundary_mode].attempt(uv.device, _run_mipmapped, eager.mipmapped, *arguments)
 
 
 def mipmapped_backward(
@@ -125,63 +116,43 @@ def mipmapped_backward(
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
     """:class:`~rasterizer.backends.diff_interface.MipmappedBackward`, added up in any order; falls back likewise."""
     arguments = tex, count, uv, uv_da, bias, filter_mode, boundary_mode, work, d_out, wanted
-    program = BACKWARD[boundary_mode]
-    if _unsuited([tex], uv) or count >= MOST_LEVELS or not _both_work(program, uv.device):
-        return eager.mipmapped_backward(*arguments)
-    return program.attempt(uv.device, _run_mipmapped_backward, eager.mipmapped_backward, *arguments)
+    return BACKWARD[boundary_mode].attempt(uv.device, _run_mipmapped_backward, eager.mipmapped_backward, *arguments)
 
 
-def _both_work(program: Program, device: torch.device) -> bool:
-    return _works(pyramids.PROGRAM, device) and _works(program, device)
-
-
-def _works(program: Program, device: torch.device) -> bool:
-    """Whether a program can be used, on GPUs: whoever launches it elsewhere sees to that."""
-    return device.type != "cuda" or not program.reason_against(device)
-
-
-def _unsuited(levels: list[Tensor], uv: Tensor) -> bool:
-    """Whether this is beyond the kernels, whose grids have their limits and are not empty."""
-    images, height, width, _ = uv.shape
-    pixels = height * width * (images if levels[0].shape[0] == 1 else 1)
-    return (
-        not 0 < pixels < 2**31
-        or not levels[0].numel()
-        or (levels[0].shape[0] > 1 and images > MOST_DEEP)
-        or len(levels) > MOST_LEVELS
-    )
-
-
-@dataclass(frozen=True, eq=False)
-class _Plan:
+class _Plan(NamedTuple):
     """What follows from the shapes of a call alone.
 
     Attributes:
-        template: of the parameters.
         used: levels that are read.
         out: shape of the result.
-        vectors: whether texels are read at once, which must then lie on 16 bytes.
+        alignment: of texels, in bytes less 1; several are read at once.
         launch: the launcher.
     """
 
-    template: bytes
     used: int
     out: tuple[int, ...]
-    vectors: bool
-    launch: Launch
+    alignment: int
+    launch: Kernel
 
-    def usable(self, levels: Sequence[Tensor]) -> list[Tensor]:
-        """Those that are read, on 16 bytes if they must."""
-        used = list(levels[: self.used])
-        return [aligned(level) for level in used] if self.vectors else used
+    def usable(self, levels: list[Tensor]) -> list[Tensor]:
+        """Those that are read, aligned."""
+        used = levels[: self.used]
+        return [aligned(level) for level in used] if self.alignment else used
 
 
 @lru_cache(maxsize=64)
 def _plan(
     program: Loaded, kind: str, tex: tuple[int, ...], count: int, uv: tuple[int, ...], filter_mode: Filter
 ) -> _Plan:
+    """
+    Raises:
+        UnsuitedError: this is beyond the kernels, whose grids have their limits and are not empty.
+    """
     textures, *_, tall, wide, channels = tex
     images, rows, columns, _ = uv
+    pixels = rows * columns * (images if textures == 1 else 1)
+    if not 0 < pixels < 2**31 or 0 in tex or (textures > 1 and images > MOST_DEEP) or count > MOST_LEVELS:
+        raise UnsuitedError
     if textures == 1:
         images, rows = 1, images * rows
     flat = min(rows, columns) < TILE or -(-rows // TILE) > MOST_DEEP
@@ -204,30 +175,15 @@ def _plan(
     name = "nearest" if kind == "sample" and filter_mode == "nearest" else kind
     own = f"_{channels}" if channels in OWN and name != "nearest" else ""
     blocks = (-(-columns // THREADS), 1, images) if flat else (-(-columns // TILE), -(-rows // TILE), images)
+    used = params.count
+    # Addresses of levels come last; those that are not read are skipped.
+    layout = f"4P32x{used}P" if kind == "sample" else f"8P{used}P{8 * (MOST_LEVELS - used)}x{used}P"
     return _Plan(
-        bytes(params),
-        params.count,
+        used,
         (*uv[:3], channels),
-        channels % 2 == 0,
-        program.launcher(name + own, blocks, THREADS),
+        15 if channels % 2 == 0 else 0,
+        program.kernel(name + own, blocks, THREADS, params, layout),
     )
-
-
-def _prepared(
-    plan: _Plan, addresses: Sequence[int], uv: Tensor, uv_da: Tensor | None, bias: Tensor | None
-) -> tuple[ctypes.Structure, list[Tensor]]:
-    """Parameters that say where the inputs are, and what must live until the launch."""
-    params = Params.from_buffer_copy(plan.template)
-    params.levels[: plan.used] = addresses[: plan.used]
-    kept = [aligned(uv)]
-    params.uv = kept[0].data_ptr()
-    if plan.used > 1:
-        if uv_da is not None:
-            kept.append(aligned(uv_da))
-            params.da = kept[-1].data_ptr()
-        if bias is not None:
-            params.bias = bias.data_ptr()
-    return params, kept
 
 
 def _run(
@@ -238,11 +194,10 @@ def _run(
     filter_mode: Filter,
     boundary_mode: Boundary,
 ) -> Tensor:
-    plan = _plan(
-        FORWARD[boundary_mode].on(uv.device.index), "sample", levels[0].shape, len(levels), uv.shape, filter_mode
-    )
+    program = FORWARD[boundary_mode].on(uv.device.index)
+    plan = _plan(program, "sample", levels[0].shape, len(levels), uv.shape, filter_mode)
     used = plan.usable(levels)
-    return _sample(plan, [level.data_ptr() for level in used], uv, uv_da, bias)
+    return _sample(plan, [level.data_ptr() for level in used], uv, uv_da, bias, current_stream(uv.device.index))
 
 
 def _run_mipmapped(
@@ -254,17 +209,31 @@ def _run_mipmapped(
     filter_mode: Filter,
     boundary_mode: Boundary,
 ) -> tuple[Tensor, Tensor]:
-    plan = _plan(FORWARD[boundary_mode].on(uv.device.index), "sample", tex.shape, count + 1, uv.shape, filter_mode)
-    (tex,) = plan.usable([tex])
-    buffer, addresses = pyramids.make_pyramid(tex, count)
-    return _sample(plan, addresses, uv, uv_da, bias), buffer
+    number = uv.device.index
+    plan = _plan(FORWARD[boundary_mode].on(number), "sample", tex.shape, count + 1, uv.shape, filter_mode)
+    pyramid, stream = pyramid_of(tex, count), current_stream(number)
+    base = tex.data_ptr()
+    if base & plan.alignment:
+        tex = aligned(tex)
+        base = tex.data_ptr()
+    buffer = tex.new_empty(pyramid.floats)
+    addresses = pyramid.addresses(base, buffer)
+    pyramid.make(addresses, stream)
+    return _sample(plan, addresses[: plan.used], uv, uv_da, bias, stream), buffer
 
 
-def _sample(plan: _Plan, addresses: Sequence[int], uv: Tensor, uv_da: Tensor | None, bias: Tensor | None) -> Tensor:
+def _sample(
+    plan: _Plan, levels: list[int], uv: Tensor, uv_da: Tensor | None, bias: Tensor | None, stream: int
+) -> Tensor:
+    """The result, from the addresses of levels."""
+    at_uv, at_da = uv.data_ptr(), address(uv_da)
+    if (at_uv | at_da) & 15:
+        uv, uv_da = aligned(uv), uv_da if uv_da is None else aligned(uv_da)
+        at_uv, at_da = uv.data_ptr(), address(uv_da)
+    if plan.used == 1:
+        at_da, bias = 0, None
     out = uv.new_empty(plan.out)
-    params, kept = _prepared(plan, addresses, uv, uv_da, bias)
-    params.out = out.data_ptr()
-    plan.launch(current_stream(uv.device.index), parameters_of(params))
+    plan.launch(stream, at_uv, at_da, address(bias), out.data_ptr(), *levels)
     return out
 
 
@@ -278,13 +247,13 @@ def _run_backward(
     d_out: Tensor,
     wanted: TextureWants,
 ) -> Gradients:
-    program = BACKWARD[boundary_mode].on(uv.device.index)
-    plan = _plan(program, "backward", levels[0].shape, len(levels), uv.shape, filter_mode)
+    number = uv.device.index
+    plan = _plan(BACKWARD[boundary_mode].on(number), "backward", levels[0].shape, len(levels), uv.shape, filter_mode)
     used = plan.usable(levels)
     d_levels = zeros_like_levels(levels[0], len(levels) - 1) if wanted.levels else None
-    to = None if d_levels is None else [each.data_ptr() for each in d_levels]
-    others = _pull_back(plan, [level.data_ptr() for level in used], uv, uv_da, bias, d_out, wanted, to)
-    return d_levels, *others
+    to = [0] * plan.used if d_levels is None else [each.data_ptr() for each in d_levels[: plan.used]]
+    addresses = [level.data_ptr() for level in used]
+    return d_levels, *_pull_back(plan, addresses, to, uv, uv_da, bias, d_out, wanted, current_stream(number))
 
 
 def _run_mipmapped_backward(
@@ -299,43 +268,52 @@ def _run_mipmapped_backward(
     d_out: Tensor,
     wanted: TextureWants,
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
-    program = BACKWARD[boundary_mode].on(uv.device.index)
-    plan = _plan(program, "backward", tex.shape, count + 1, uv.shape, filter_mode)
-    (tex,) = plan.usable([tex])
-    addresses = pyramids.addresses_of_pyramid(tex, count, work)
-    if addresses is None:  # work of PyTorch's operators
-        work, addresses = pyramids.make_pyramid(tex, count)
-    base = buffer = to = None
-    if wanted.levels:
-        base, buffer, to = pyramids.zero_pyramid(tex, count)
-    others = _pull_back(plan, addresses, uv, uv_da, bias, d_out, wanted, to)
-    if base is not None and to is not None:
-        pyramids.add_levels(base, count, to)
-    del buffer, work  # lived until all was launched
-    return base, *others
+    number = uv.device.index
+    plan = _plan(BACKWARD[boundary_mode].on(number), "backward", tex.shape, count + 1, uv.shape, filter_mode)
+    pyramid, stream = pyramid_of(tex, count), current_stream(number)
+    base = tex.data_ptr()
+    if base & plan.alignment:
+        tex = aligned(tex)
+        base = tex.data_ptr()
+    if isinstance(work, Tensor):
+        addresses = pyramid.addresses(base, work)
+    else:  # that of PyTorch's operators
+        work = tex.new_empty(pyramid.floats)
+        addresses = pyramid.addresses(base, work)
+        pyramid.make(addresses, stream)
+    if not wanted.levels:
+        return None, *_pull_back(plan, addresses, [0] * plan.used, uv, uv_da, bias, d_out, wanted, stream)
+    d_tex, buffer = torch.empty_like(tex), torch.empty_like(work)
+    to = pyramid.addresses(d_tex.data_ptr(), buffer)
+    pyramid.clear(stream, *to)
+    others = _pull_back(plan, addresses, to, uv, uv_da, bias, d_out, wanted, stream)
+    pyramid.spread(stream, *to)
+    return d_tex, *others
 
 
 def _pull_back(
     plan: _Plan,
-    addresses: Sequence[int],
+    levels: list[int],
+    to: list[int],
     uv: Tensor,
     uv_da: Tensor | None,
     bias: Tensor | None,
     d_out: Tensor,
     wanted: TextureWants,
-    to: Sequence[int] | None,
+    stream: int,
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    """Gradients of ``uv``, ``uv_da`` and ``bias``; those of levels are added to what lies at addresses ``to``."""
-    params, kept = _prepared(plan, addresses, uv, uv_da, bias)
-    d_uv = torch.empty_like(uv) if wanted.uv else None
-    d_da = torch.empty_like(uv_da) if wanted.uv_da and uv_da is not None else None
-    d_bias = torch.empty_like(bias) if wanted.bias and bias is not None else None
-    kept.append(aligned(d_out) if plan.vectors else d_out)
-    params.d_out = kept[-1].data_ptr()
-    if to is not None:
-        params.gradients[: plan.used] = to[: plan.used]
-    params.d_uv, params.d_da, params.d_bias = (
-        None if each is None else each.data_ptr() for each in (d_uv, d_da, d_bias)
-    )
-    plan.launch(current_stream(uv.device.index), parameters_of(params))
+    """Gradients of ``uv``, ``uv_da`` and ``bias``, from the addresses of levels; those of levels are added to what lies
+    at addresses ``to``."""
+    at_uv, at_da, upstream = uv.data_ptr(), address(uv_da), d_out.data_ptr()
+    if ((at_uv | at_da) & 15) | (upstream & plan.alignment):
+        uv, uv_da, d_out = aligned(uv), uv_da if uv_da is None else aligned(uv_da), aligned(d_out)
+        at_uv, at_da, upstream = uv.data_ptr(), address(uv_da), d_out.data_ptr()
+    if plan.used == 1:
+        at_da, bias = 0, None
+    _, for_uv, for_da, for_bias = wanted
+    d_uv = torch.empty_like(uv) if for_uv else None
+    d_da = torch.empty_like(uv_da) if for_da and uv_da is not None else None
+    d_bias = torch.empty_like(bias) if for_bias and bias is not None else None
+    others = address(d_uv), address(d_da), address(d_bias)
+    plan.launch(stream, at_uv, at_da, address(bias), 0, upstream, *others, *levels, *to)
     return d_uv, d_da, d_bias

@@ -40,13 +40,13 @@ can.
 
 Params = struct(
     "Params",
-    ("const float*", f"levels[{MOST_LEVELS}]", "[textures, (6,) height, width, channels] each"),
-    ("float*", f"gradients[{MOST_LEVELS}]", "of these, all 0 before; the first is null where they are not wanted"),
     ("const float*", "uv", "[images, rows, columns, 2 or 3]"),
     ("const float*", "da, bias", "[images, rows, columns, 4 or 6] and [images, rows, columns], or null"),
     ("float*", "out", "[images, rows, columns, channels]"),
     ("const float*", "d_out", "its gradient"),
     ("float*", "d_uv, d_da, d_bias", "gradients of those, or null"),
+    ("const float*", f"levels[{MOST_LEVELS}]", "[textures, (6,) height, width, channels] each"),
+    ("float*", f"gradients[{MOST_LEVELS}]", "of these, all 0 before; the first is null where they are not wanted"),
     ("u32", "width, height", "of level 0"),
     ("u32", "count", "levels"),
     ("u32", "channels", ""),

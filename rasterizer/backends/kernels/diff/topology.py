@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ....gpu.program import Program, current_stream, parameters_of
 from ....gpu.structs import struct
+from ....runtime.devices import elsewhere
 from ...eager.diff.topology import topology as by_operators
 from .launching import SHARED, SHARED_DEFINES
 
@@ -40,10 +41,11 @@ def _self_test(device: torch.device) -> None:
     Raises:
         RuntimeError: a vertex differs.
     """
+    run = elsewhere(_run, device, torch.device("cpu"))
     random = torch.Generator().manual_seed(0)
     for vertices in (9, 400):  # most edges have many triangles; most have one or two
-        tri = torch.randint(-1, vertices + 1, (600, 3), generator=random, dtype=torch.int32).to(device)
-        wrong = int((_run(tri, vertices) != by_operators(tri, vertices)).sum())
+        tri = torch.randint(-1, vertices + 1, (600, 3), generator=random, dtype=torch.int32)
+        wrong = int((run(tri, vertices) != by_operators(tri, vertices)).sum())
         if wrong:
             raise RuntimeError(f"self-test: {wrong} of {tri.numel()} vertices wrong")
 
