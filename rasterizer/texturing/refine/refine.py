@@ -18,6 +18,7 @@ from ...runtime.memory import TooLargeError
 from ...runtime.progress import shares
 from ...runtime.threads import on_own_threads
 from ..bake.pictures import prepare_pictures
+from ..need import refine_bytes
 from ..scale import within_float32
 from .sampling import Sampling
 from .sight import SAMPLES, look_ups, pixel_weights, stand_ins
@@ -28,8 +29,6 @@ STEPS = 18
 
 _DEVICES = ("cpu", "cuda")  # where PyTorch multiplies sparse rows in the same order every time; else the CPU does it
 _LEAST = 1e-8  # weight of a pixel that counts
-_STORED, _MADE = 16, 64  # bytes of a look-up that is kept, there and back; and while its view's are made
-_POINT, _UNKNOWN = 60, 48  # bytes of a point of a view while it is drawn; of a texel's channel while all is solved
 
 
 @dataclass(frozen=True)
@@ -162,7 +161,7 @@ def _problem(
         if not (texels and len(some)):
             continue
         left = int((weights[number:] > _LEAST).sum())
-        _check_memory(left, len(some), known or 4.0 * SAMPLES**2, size, texels, images)
+        _check_memory(left, len(some), known or 4.0 * SAMPLES**2, texels, images)
         whole, forward = look_ups(mesh, camera, size, some, near)
         known = max(known, 1.25 * len(forward.columns) / len(some))
         kept.append(number)
@@ -174,15 +173,15 @@ def _problem(
     return kept, Problem(views, pixels, evened(views, counts, texels), prior(numbers))
 
 
-def _check_memory(pixels: int, at_once: int, each: float, size: tuple[int, int], texels: int, images: Tensor) -> None:
-    """Refuse what would not fit: ``pixels`` with so many look-ups each, those of a view ``at_once``."""
-    making = at_once * each * _MADE + SAMPLES**2 * size[0] * size[1] * _POINT
-    solving = texels * images.shape[3] * _UNKNOWN + pixels * images.shape[3] * 12
-    needed, free = int(pixels * each * _STORED + max(making, solving)), free_memory(images.device)
+def _check_memory(pixels: int, at_once: int, looks: float, texels: int, images: Tensor) -> None:
+    """Refuse what would not fit: so many pixels, those of a view at once, that show so many texels each."""
+    views, height, width, channels = images.shape
+    needed = refine_bytes(pixels, at_once, looks, SAMPLES**2 * height * width, texels, channels)
+    free = free_memory(images.device)
     if needed > free:
         raise TooLargeError(
-            f"images: refining {len(images)} of {size[1]} x {size[0]} pixels needs {needed / 2**30:.1f} GiB more "
-            f"memory on {images.device}, of which {free / 2**30:.1f} GiB are free; use fewer or smaller images"
+            f"images: refining {views} of {width} x {height} pixels needs {needed / 2**30:.1f} GiB more memory on "
+            f"{images.device}, of which {free / 2**30:.1f} GiB are free; use fewer or smaller images"
         )
 
 
