@@ -82,6 +82,23 @@ def fill_bytes(texels: int, channels: int, method: str, share: float = 1.0) -> i
     return _FIXED + int(texels * max(spreading, 30 + 4 * channels + share * (texel + channel * channels)))
 
 
+def refine_bytes(pixels: int, at_once: int, looks: float, points: int, texels: int, channels: int) -> int:
+    """What :func:`refine_texture` needs but for the texture and the pictures.
+
+    Args:
+        pixels: that count, of all views.
+        at_once: of one view.
+        looks: texels that a pixel shows.
+        points: of a view that is drawn.
+        texels: that may change.
+        channels: of the texture.
+    """
+    kept = pixels * (16 * looks + 12 * channels)
+    making = at_once * looks * 64 + points * 72
+    solving = texels * (70 + 32 * channels)
+    return _FIXED + int(kept + max(making, solving))
+
+
 def check_memory(name: str, size: tuple[int, int], mesh: Mesh, need: Callable[[int, float], int], cure: str) -> None:
     """Refuse a texture for which there is not enough memory.
 

@@ -118,7 +118,7 @@ def test_texture_makes_one_from_pictures(
 def test_texture_can_be_refined(
     options: tuple[object, ...], tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    differences = []
+    textures = []
     for refine in ((), ("--refine", 4)):
         out, picture = tmp_path / "out.glb", tmp_path / "out.png"
         capsys.readouterr()
@@ -126,8 +126,9 @@ def test_texture_can_be_refined(
         assert ("view 6: " in capsys.readouterr().out) == ("sharp" in options)  # what was changed is said
         assert _run("render", out, "-o", picture, "--attribute", "texture", "--view", "90,0", "--size", 192) == 0
         one, other = (np.asarray(Image.open(path), dtype=float) for path in (picture, pictures / "1.png"))
-        differences.append(np.abs(one - other).mean())
-    assert differences[1] < 0.95 * differences[0]
+        assert np.abs(one - other).mean() < 0.5
+        textures.append(load_mesh(out).texture)
+    assert 0.0005 < (textures[0] - textures[1]).abs().mean() < 0.05
 
 
 def test_texture_says_what_is_wrong(tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:

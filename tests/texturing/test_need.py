@@ -14,9 +14,9 @@ import torch
 from rasterizer.cameras.camera import orbit_camera
 from rasterizer.meshes.mesh import Mesh
 from rasterizer.runtime.memory import TooLargeError, is_out_of_memory
-from rasterizer.texturing import METHODS, bake_views, fill_texture
+from rasterizer.texturing import METHODS, bake_views, fill_texture, refine_texture
 from rasterizer.texturing.bake.views import bake_need
-from rasterizer.texturing.need import fill_bytes
+from rasterizer.texturing.need import fill_bytes, refine_bytes
 from tests.support.measures import peak_memory
 from tests.support.paths import ROOT
 
@@ -167,3 +167,21 @@ class TestHonesty:
         peak = peak_memory(lambda: fill_texture(texture, painted, mesh, method))
         need = fill_bytes(1024**2, channels, method)
         assert 0.5 * (need - FIXED) < peak < need
+
+    @pytest.mark.parametrize(
+        ("size", "views", "side", "channels"),
+        [(1024, 2, 64, 3), (1536, 1, 256, 3), (1024, 2, 512, 6), (64, 6, 384, 3), (512, 3, 512, 3)],
+    )
+    def test_refine(self, size: int, views: int, side: int, channels: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        said = []
+
+        def remember(*numbers: float) -> int:
+            said.append(refine_bytes(*numbers))
+            return said[-1]
+
+        images, cameras = pictures(views, side, channels)
+        mesh = sheet()
+        baked = bake_views(mesh, images, cameras, size)
+        monkeypatch.setattr("rasterizer.texturing.refine.refine.refine_bytes", remember)
+        peak = peak_memory(lambda: refine_texture(mesh, baked.texture, baked.painted, images, cameras, steps=2))
+        assert 0.25 * (said[0] - FIXED) < peak < said[0]  # before the first view is drawn, what pixels show is a guess

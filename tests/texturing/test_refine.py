@@ -110,12 +110,14 @@ class TestQuality:
         cameras = [orbit_camera(azimuth, 10) for azimuth in (-20, 0, 20)]
         images = photograph(mesh, waves(TEXTURE, 16.0), cameras)
         noisy = images + 0.1 * torch.randn(images.shape, generator=torch.Generator().manual_seed(1))
-        changes = []
-        for pictures in (images, noisy):
+        changes, trusts = [], []
+        for pictures, strength in ((images, 1.0), (noisy, 1.0), (noisy, 2.0)):
             baked = bake_views(mesh, pictures, cameras, TEXTURE)
-            found = refine_texture(mesh, baked.texture, baked.painted, pictures, cameras)
+            found = refine_texture(mesh, baked.texture, baked.painted, pictures, cameras, strength=strength)
             changes.append(float((found.texture - baked.texture).square().mean().sqrt()))
-        assert changes[1] < 0.1 * changes[0]
+            trusts.append(found.trust)
+        assert trusts[0] > 0.9 and trusts[1] < 0.1 and "views differ" in str(found)
+        assert changes[1] < 0.1 * changes[0] and changes[2] > changes[0]
 
     def test_colours_stay_within_those_of_the_pictures(self, torus: tuple[Mesh, Tensor, Baked]) -> None:
         mesh, images, _ = torus

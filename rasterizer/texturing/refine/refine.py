@@ -18,6 +18,7 @@ from ...runtime.memory import TooLargeError
 from ...runtime.progress import shares
 from ...runtime.threads import on_own_threads
 from ..bake.pictures import prepare_pictures
+from ..need import refine_bytes
 from ..scale import within_float32
 from .sampling import Sampling
 from .sight import SAMPLES, look_ups, pixel_weights, stand_ins
@@ -28,8 +29,6 @@ STEPS = 18
 
 _DEVICES = ("cpu", "cuda")  # where PyTorch multiplies sparse rows in the same order every time; else the CPU does it
 _LEAST = 1e-8  # weight of a pixel that counts
-_STORED, _MADE = 16, 64  # bytes of a look-up that is kept, there and back; and while its view's are made
-_POINT, _UNKNOWN = 60, 48  # bytes of a point of a view while it is drawn; of a texel's channel while all is solved
 
 
 @dataclass(frozen=True)
@@ -41,17 +40,21 @@ class Refined:
         painted: ``[H, W]`` bool, as it was.
         before: ``[V]`` float32, root mean square by which each picture differs from what the texture showed of it.
         after: the same of what it shows now.
+        trust: how far views agree where several show the same, 0..1; 1 where none do.
     """
 
     texture: Tensor
     painted: Tensor
     before: Tensor
     after: Tensor
+    trust: float
 
     def __str__(self) -> str:
-        """A line a view, for people."""
+        """A line a view, and one if they do not agree, for people."""
         pairs = zip(self.before.tolist(), self.after.tolist(), strict=True)
         lines = [f"view {n}: {255 * old:.1f} to {255 * new:.1f} of 255" for n, (old, new) in enumerate(pairs, 1)]
+        if self.trust < 0.95:
+            lines.append(f"views differ where several show the same: {self.trust:.0%} of the change is wise")
         return "\n".join(lines)
 
 
@@ -82,7 +85,11 @@ def refine_texture(
     as its neighbours do.
 
     Sharpening a picture sharpens its errors. So the change is the smaller, the more views differ where several show the
-    same; give it pictures that agree (``baked.agreement.apply(images)``).
+    same: half of it where that is by 1.3 of 255 in the mean of a texel. Give it pictures that agree
+    (``baked.agreement.apply(images)``).
+
+    Six pictures of 512 x 512 pixels take two CPU cores 1.6 s to a texture of 1024 x 1024 texels and 3.8 s to one of
+    2048 x 2048, in the usual number of steps. The memory is that of :func:`~rasterizer.texturing.need.refine_bytes`.
 
     Args:
         mesh: with UVs.
@@ -91,7 +98,8 @@ def refine_texture(
         images: ``[V, H, W, C]``, one per camera, with the channels of the texture.
         cameras: ``V`` of them.
         steps: of conjugate gradients, 1 to 1000.
-        strength: how far to go, 0 to 2; 0 leaves the texture as it is.
+        strength: how far to go: 0 leaves the texture as it is, 1 goes as far as views agree, 2 all the way, whatever
+            they say.
         masks, exponent, max_angle, border: as for the bake.
         on_progress: called with the share done, 0..1; an exception it raises stops the work.
 
@@ -100,7 +108,7 @@ def refine_texture(
     """
     steps, strength = check_integer(steps, 1, 1000, "steps"), check_number(strength, "strength")
     if not 0 <= strength <= 2:
-        raise ValueError(f"strength: is {strength:g}, expected 0 (leave the texture as it is) to 2; 1 is usual")
+        raise ValueError(f"strength: is {strength:g}, expected 0 (the texture as it is) to 2 (all the way); 1 is usual")
     exponent, border = check_number(exponent, "exponent"), check_integer(border, 0, 1024, "border")
     if not 0 < check_number(max_angle, "max_angle") <= 90:
         raise ValueError(f"max_angle: is {max_angle}, expected degrees above 0 and at most 90")
@@ -117,19 +125,20 @@ def refine_texture(
     where = painted.reshape(-1).nonzero().squeeze(1)
     limit = math.cos(math.radians(max_angle))
     kept, found = _problem(mesh, painted, images, cameras, masks, limit, exponent, border, building)
-    before, after = torch.zeros(len(images)), torch.zeros(len(images))
+    before, after, trust = torch.zeros(len(images)), torch.zeros(len(images)), 1.0
     result = texture.clone()
     if found is not None:
         flat = result.view(-1, texture.shape[2])
         start = flat.index_select(0, where)
         before[kept] = _errors(found, start)
-        change = solve(found, start, steps, solving).mul_(strength)
+        change, trust = solve(found, start, steps, solving)
+        change.mul_(min(strength, 1.0) * trust ** (2 - max(strength, 1.0)))
         changed = _within(start + change, start, images)
         after[kept] = _errors(found, changed)
         flat.index_copy_(0, where, changed)
     if on_progress:
         on_progress(1.0)
-    return Refined(result.to(home), painted.to(home), before, after)
+    return Refined(result.to(home), painted.to(home), before, after, trust)
 
 
 def _problem(
@@ -162,7 +171,7 @@ def _problem(
         if not (texels and len(some)):
             continue
         left = int((weights[number:] > _LEAST).sum())
-        _check_memory(left, len(some), known or 4.0 * SAMPLES**2, size, texels, images)
+        _check_memory(left, len(some), known or 4.0 * SAMPLES**2, texels, images)
         whole, forward = look_ups(mesh, camera, size, some, near)
         known = max(known, 1.25 * len(forward.columns) / len(some))
         kept.append(number)
@@ -174,15 +183,15 @@ def _problem(
     return kept, Problem(views, pixels, evened(views, counts, texels), prior(numbers))
 
 
-def _check_memory(pixels: int, at_once: int, each: float, size: tuple[int, int], texels: int, images: Tensor) -> None:
-    """Refuse what would not fit: ``pixels`` with so many look-ups each, those of a view ``at_once``."""
-    making = at_once * each * _MADE + SAMPLES**2 * size[0] * size[1] * _POINT
-    solving = texels * images.shape[3] * _UNKNOWN + pixels * images.shape[3] * 12
-    needed, free = int(pixels * each * _STORED + max(making, solving)), free_memory(images.device)
+def _check_memory(pixels: int, at_once: int, looks: float, texels: int, images: Tensor) -> None:
+    """Refuse what would not fit: so many pixels, those of a view at once, that show so many texels each."""
+    views, height, width, channels = images.shape
+    needed = refine_bytes(pixels, at_once, looks, SAMPLES**2 * height * width, texels, channels)
+    free = free_memory(images.device)
     if needed > free:
         raise TooLargeError(
-            f"images: refining {len(images)} of {size[1]} x {size[0]} pixels needs {needed / 2**30:.1f} GiB more "
-            f"memory on {images.device}, of which {free / 2**30:.1f} GiB are free; use fewer or smaller images"
+            f"images: refining {views} of {width} x {height} pixels needs {needed / 2**30:.1f} GiB more memory on "
+            f"{images.device}, of which {free / 2**30:.1f} GiB are free; use fewer or smaller images"
         )
 
 

@@ -88,11 +88,11 @@ def evened(views: Sequence[Sampling], weights: Sequence[Tensor], texels: int) ->
     return [weight / view.render(total)[:, 0].clamp(min=1e-9) for view, weight in zip(views, weights, strict=True)]
 
 
-def solve(problem: Problem, start: Tensor, steps: int, report: Callable[[float], None]) -> Tensor:
-    """The change of texels ``[T, C]`` after which they show the pictures, as far as these agree.
+def solve(problem: Problem, start: Tensor, steps: int, report: Callable[[float], None]) -> tuple[Tensor, float]:
+    """The change of texels ``[T, C]`` after which they show the pictures, and what share of it is wise, 0..1.
 
     Least squares, in which pixels that lie far off what other views show count less, by conjugate gradients with the
-    inverse of the weight that each texel has as their preconditioner. The change is the smaller, the more views differ
+    inverse of the weight that each texel has as their preconditioner. The share is the smaller, the more views differ
     where several show the same: what sharpens a picture sharpens its errors, too.
 
     Args:
@@ -114,7 +114,7 @@ def solve(problem: Problem, start: Tensor, steps: int, report: Callable[[float],
         weight = weighted.gathered([torch.ones_like(residual[:, :1]) for residual in residuals])
         some = range(number * steps // rounds, (number + 1) * steps // rounds)
         _descend(weighted, change, gradient, weight, some, tick)
-    return change * (1 + (_difference(weighted, start + change) / _DIFFER) ** 4).reciprocal()
+    return change, 1 / (1 + (float(_difference(weighted, start + change)) / _DIFFER) ** 4)
 
 
 def _descend(
