@@ -53,10 +53,10 @@ class RefineTextureNode(io.ComfyNode):
                     "strength",
                     default=1.0,
                     min=0.0,
-                    max=1.0,
+                    max=2.0,
                     step=0.05,
-                    tooltip="How far to go: 0 leaves the texture as it is, 1 goes all the way. Lower it if noise or "
-                    "artefacts of the pictures stand out.",
+                    tooltip="How far to go: 0 leaves the texture as it is, 1 goes as far as the pictures agree with "
+                    "each other, 2 all the way, which sharpens what they disagree in, too.",
                 ),
                 *inputs.trust_inputs(),
                 io.Mask.Input(

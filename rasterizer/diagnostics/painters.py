@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from ..texturing.bake.flow import blur, warp
+from ..texturing.bake.flow import bend, blur
 
 Painter = Callable[[Tensor, Tensor, int], Tensor]
 """``[V, H, W, 3]`` pictures in 0..1, ``[V, H, W]`` bool of what shows the mesh, and a seed, to other pictures."""
@@ -58,8 +58,9 @@ def shift(pictures: Tensor, shown: Tensor, seed: int, most: float = 5.0) -> Tens
     views, height, width, _ = pictures.shape
     flow = _controls(seed, 3, (views, 2, height, width), 6).clamp(-1, 1) * most
     inside = ((_distance(shown) - _SAFE) / (_FULL - _SAFE)).clamp(0, 1)
-    moved = warp(pictures.permute(0, 3, 1, 2), flow * inside[:, None])
-    return _on(pictures, moved.permute(0, 2, 3, 1), shown)
+    # By a cubic kernel: a linear one would blur as well, which is not what is asked of this painter.
+    moved = torch.stack([bend(picture, there) for picture, there in zip(pictures, flow * inside[:, None], strict=True)])
+    return _on(pictures, moved, shown)
 
 
 def halo(pictures: Tensor, shown: Tensor, seed: int) -> Tensor:

@@ -37,6 +37,7 @@ class BakeNeed:
         chunk: texels that are looked at at once.
         together: views that are worked on at once: all on a GPU, one on each thread of a CPU.
         agreeing: whether views are matched or aligned.
+        filtering: bytes of the pixels that are weighed at once beside that.
     """
 
     views: int
@@ -45,14 +46,15 @@ class BakeNeed:
     chunk: int
     together: int
     agreeing: bool
+    filtering: int
 
     @classmethod
-    def of(cls, images: Tensor, device: torch.device, chunk: int, agreeing: bool) -> BakeNeed:
+    def of(cls, images: Tensor, device: torch.device, chunk: int, agreeing: bool, filtering: int) -> BakeNeed:
         """For ``[V, H, W, C]`` images on a device."""
         views, height, width, channels = images.shape
         policy = device_policy(device)
         together = views if policy.views_together else min(views, threads_for(policy, views * height * width))
-        return cls(views, height * width, channels, min(policy.chunk, chunk), together, agreeing)
+        return cls(views, height * width, channels, min(policy.chunk, chunk), together, agreeing, filtering)
 
     def bytes(self, texels: int, share: float = 1.0) -> int:
         """For a texture of so many texels, of which the layout covers a share."""
@@ -64,7 +66,9 @@ class BakeNeed:
         joining = texels * (10 + 4 * channels) + covered * (38 + 8 * channels) + min(covered, self.chunk) * 75
         drawing = texels * 33 + covered * 23
         agreeing = self._agreeing(covered) if self.agreeing else 0
-        painting = pixels * (28 + 4 * channels) + max(drawing, looking, joining, covered * 40 + agreeing)
+        painting = (
+            self.filtering + pixels * (28 + 4 * channels) + max(drawing, looking, joining, covered * 40 + agreeing)
+        )
         return _FIXED + int(max(preparing, painting))
 
     def _agreeing(self, covered: float) -> float:

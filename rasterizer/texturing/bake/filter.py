@@ -52,8 +52,10 @@ _TAPS = (4, 6, 8, 12, 16, 24)
 _WHOLE = 2.0**20  # weights are such parts of one: their sums, and with them colours of 0 and 1, are exact
 _AT_ONCE = 1 << 18  # pixels that a CPU weighs at once
 
-FIXED_AT_ONCE = 1 << 19
-"""Texels that other devices look at at once, some 500 bytes each beyond those of :mod:`.blend`."""
+FIXED_AT_ONCE = 1 << 22
+"""Pixels that other devices weigh at once."""
+
+_FIXED_BYTES = 36  # of such a pixel, and 8 for each channel
 
 
 @dataclass(frozen=True)
@@ -100,8 +102,9 @@ class Filter:
         for number, picture in enumerate(self.levels):
             fits = (room >= _LEAST) & (level == number)
             if not selects(total.device):
-                for start in range(0, len(total), FIXED_AT_ONCE):
-                    part = slice(start, start + FIXED_AT_ONCE)
+                together = FIXED_AT_ONCE // (4 * self.taps)
+                for start in range(0, len(total), together):
+                    part = slice(start, start + together)
                     found = self._filter(picture, shape[:, part], self.taps)
                     total[part, :channels] = torch.where(fits[part, None], found, total[part, :channels])
                 continue
@@ -139,20 +142,14 @@ class Filter:
         off = start[:, None] + torch.arange(taps, dtype=x.dtype, device=x.device) - middle[:, None]
         weights = _balanced(keys(off / shape[2][:, None]), off).mul_(_WHOLE)
         four = torch.arange(-1, 3, device=x.device) * across[:, None]
-        sums = torch.zeros_like(x)
-        total = x.new_zeros((len(x), picture.color.shape[1]))
-        together = taps if selects(x.device) else 1
-        for tap in range(0, taps, together):
-            some = slice(tap, tap + together)
-            beside = torch.addcmul(side[:, None], off[:, some], shape[3][:, None])
-            whole = beside.floor()
-            pixels = (off[:, some] + middle[:, None]).round_().to(torch.int64).mul_(along[:, None])
-            pixels.add_(whole.to(torch.int64).mul_(across[:, None])).add_(first)
-            places = (pixels[..., None] + four[:, None]).clamp_(first, first + picture.height * picture.width - 1)
-            both = _four(beside.sub_(whole)).mul_(weights[:, some, None]).round_().flatten(1)
-            sums.add_(both.sum(1))
-            total.add_(weigh_rows(picture.color, places.flatten(1), both))
-        colors = total[:, : len(self.lowest)].div_(sums[:, None])
+        beside = torch.addcmul(side[:, None], off, shape[3][:, None])
+        whole = beside.floor()
+        pixels = (off + middle[:, None]).round_().to(torch.int64).mul_(along[:, None])
+        pixels.add_(whole.to(torch.int64).mul_(across[:, None])).add_(first)
+        places = (pixels[..., None] + four[:, None]).clamp_(first, first + picture.height * picture.width - 1)
+        both = _four(beside.sub_(whole)).mul_(weights[..., None]).round_().flatten(1)
+        total = weigh_rows(picture.color, places.flatten(1), both)
+        colors = total[:, : len(self.lowest)] / both.sum(1)[:, None]
         return torch.minimum(torch.maximum(colors, self.lowest), self.highest)
 
 
@@ -250,3 +247,8 @@ def _dilated(near: Tensor, step: int) -> Tensor:
         wide.narrow(axis, max(length - step, 0), min(step, length)).fill_(True)
         near = wide
     return near
+
+
+def filter_bytes(channels: int, device: torch.device) -> int:
+    """What filtering takes on a device beside what a CPU needs for a chunk of texels."""
+    return 0 if selects(device) else FIXED_AT_ONCE * (_FIXED_BYTES + 8 * channels)

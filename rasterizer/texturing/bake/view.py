@@ -285,10 +285,8 @@ def weigh_rows(table: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
     """``[n, C]``: the sum of some rows of ``table [R, C]``, ``[n, k]`` each with its weight."""
     if selects(table.device):  # many times as fast there, and other devices need not have it
         return embedding_bag(rows.contiguous(), table, mode="sum", per_sample_weights=weights.contiguous())
-    total = table.new_zeros((len(rows), table.shape[1]))
-    for row, weight in zip(rows.unbind(1), weights.unbind(1), strict=True):
-        total.addcmul_(table.index_select(0, row), weight[:, None])
-    return total
+    found = table.index_select(0, rows.reshape(-1)).view(*rows.shape, table.shape[1])
+    return found.mul_(weights[..., None]).sum(1)
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from ..scale import LARGEST, SMALLEST, largest_coordinate, within_float32
 from ..texels import Texels
 from .agree import agree
 from .blend import CHUNK, Baked, blend_views
+from .filter import filter_bytes
 from .pictures import prepare_pictures
 
 BLENDS = ("weighted", "sharp")
@@ -121,7 +122,7 @@ def bake_need(images: Tensor, device: torch.device, agreeing: bool = False) -> B
 
     ``agreeing``: with ``match_colors`` or ``align_views``.
     """
-    return BakeNeed.of(images, device, CHUNK, agreeing)
+    return BakeNeed.of(images, device, CHUNK, agreeing, filter_bytes(images.shape[-1], device))
 
 
 def _within_float32(mesh: Mesh, cameras: Sequence[Camera]) -> Mesh:
