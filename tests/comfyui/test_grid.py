@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 import urllib.parse
 from types import ModuleType
 from typing import Any
@@ -50,7 +51,10 @@ def test_a_grid_is_shown_cut_apart_and_gathered_again(server: Any, headless: Mod
     messages = comfy.listen()
     number = comfy.submit(prompt)
     list(comfy.follow(number, messages))
-    outputs = server.get(f"/history/{number}")[number]["outputs"]
+    deadline = time.monotonic() + 10  # the last message comes before the history knows of it
+    while number not in (history := server.get(f"/history/{number}")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    outputs = history[number]["outputs"]
 
     def pictures(node: str) -> list[np.ndarray]:
         entries = outputs[node]["images"]
