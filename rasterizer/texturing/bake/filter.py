@@ -59,13 +59,18 @@ _FIXED_BYTES = 36  # of such a pixel, and 8 for each channel
 
 
 @dataclass(frozen=True)
-class Level:
-    """All views' pictures, averaged over squares of ``step`` pixels a side: ``color [V * height * width, C]``."""
+class Levels:
+    """All views' pictures, and the same averaged over squares of 2, 4 .. pixels a side, one after the other.
+
+    Attributes:
+        color: ``[R, C]``.
+        first, size, width: ``[L]`` int64 of each level: its first row, rows a view, and rows a line.
+    """
 
     color: Tensor
-    height: int
-    width: int
-    step: int
+    first: Tensor
+    size: Tensor
+    width: Tensor
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,7 @@ class Filter:
     """How one view's colours are filtered.
 
     Attributes:
-        levels: of the pictures.
+        pictures: at all sizes.
         view: its number.
         prints: footprints of each face's texels.
         calm: ``[V * H * W]`` uint8, pixels on all sides of each without a break.
@@ -82,7 +87,7 @@ class Filter:
         perspective: whether footprints depend on depth.
     """
 
-    levels: Sequence[Level]
+    pictures: Levels
     view: int
     prints: Footprints
     calm: Tensor
@@ -97,21 +102,20 @@ class Filter:
         room = self.calm.index_select(0, places.view(-1)).view_as(places).amin(0).to(spot).mul_(spot[3])
         scale, shear, level = self._shape(face, spot[2], room)
         down = self.prints.rows.index_select(0, face).to(scale)
-        shape = torch.stack((spot[0], spot[1], scale, shear, down))
+        shape = torch.stack((spot[0], spot[1], scale, shear, down, level))
+        fits = room >= _LEAST
+        if not selects(total.device):
+            together = FIXED_AT_ONCE // (4 * self.taps)
+            for start in range(0, len(total), together):
+                part = slice(start, start + together)
+                found = self._filter(shape[:, part], self.taps)
+                total[part, :channels] = torch.where(fits[part, None], found, total[part, :channels])
+            return
         need = 2 * torch.ceil(2 * scale)
-        for number, picture in enumerate(self.levels):
-            fits = (room >= _LEAST) & (level == number)
-            if not selects(total.device):
-                together = FIXED_AT_ONCE // (4 * self.taps)
-                for start in range(0, len(total), together):
-                    part = slice(start, start + together)
-                    found = self._filter(picture, shape[:, part], self.taps)
-                    total[part, :channels] = torch.where(fits[part, None], found, total[part, :channels])
-                continue
-            for fewer, taps in pairwise((0, *_TAPS)):
-                some = (fits & (need <= taps) & (need > fewer)).nonzero().squeeze(1)
-                for rows in some.split(_AT_ONCE // (4 * taps)):
-                    total[rows, :channels] = self._filter(picture, shape.index_select(1, rows), taps)
+        for fewer, taps in pairwise((0, *_TAPS)):
+            some = (fits & (need <= taps) & (need > fewer)).nonzero().squeeze(1)
+            for rows in some.split(_AT_ONCE // (4 * taps)):
+                total[rows, :channels] = self._filter(shape.index_select(1, rows), taps)
 
     def _shape(self, face: Tensor, depth: Tensor, room: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """``[n]`` each: pixels between the kernel's zeros, shear and level."""
@@ -122,22 +126,23 @@ class Filter:
         size = usual * (_WIDTH / depth.clamp(min=1e-9)) if self.perspective else _WIDTH
         along, across = along * size, across * size
         level = torch.zeros_like(along)
-        for picture in self.levels[:-1]:
-            level += (across > picture.step * _BROAD) & (room >= 2 * _MARGIN * picture.step)
+        for number in range(len(self.pictures.first) - 1):
+            level += (across > _BROAD * 2**number) & (room >= 2 * _MARGIN * 2**number)
         step = torch.exp2(level)
         most = (room / step - _MARGIN).mul_(0.5).clamp_(1, self.taps / 4)
         scale = torch.minimum((along / step).clamp_(min=1), most)
         # A kernel that is not stretched has no direction.
         return scale, shear * ((scale - 1) * 2).clamp_(max=1), level
 
-    def _filter(self, picture: Level, shape: Tensor, taps: int) -> Tensor:
+    def _filter(self, shape: Tensor, taps: int) -> Tensor:
         """``[n, C]`` colours from ``taps`` by 4 pixels."""
-        x, y = ((value + 0.5) / picture.step - 0.5 for value in shape[:2])
+        level, step = shape[5].to(torch.int64), torch.exp2(shape[5])
+        size, width = self.pictures.size[level], self.pictures.width[level]
+        first = self.pictures.first[level].addcmul(size, torch.full_like(size, self.view))
+        x, y = ((value + 0.5) / step - 0.5 for value in shape[:2])
         down = shape[4] > 0
-        first = self.view * picture.height * picture.width
         middle, side = torch.where(down, y, x), torch.where(down, x, y)
-        along = torch.where(down, picture.width, 1)
-        across = torch.where(down, 1, picture.width)
+        along, across = torch.where(down, width, 1), torch.where(down, 1, width)
         start = middle.floor() - (taps // 2 - 1)
         off = start[:, None] + torch.arange(taps, dtype=x.dtype, device=x.device) - middle[:, None]
         weights = _balanced(keys(off / shape[2][:, None]), off).mul_(_WHOLE)
@@ -145,10 +150,11 @@ class Filter:
         beside = torch.addcmul(side[:, None], off, shape[3][:, None])
         whole = beside.floor()
         pixels = (off + middle[:, None]).round_().to(torch.int64).mul_(along[:, None])
-        pixels.add_(whole.to(torch.int64).mul_(across[:, None])).add_(first)
-        places = (pixels[..., None] + four[:, None]).clamp_(first, first + picture.height * picture.width - 1)
+        pixels.add_(whole.to(torch.int64).mul_(across[:, None])).add_(first[:, None])
+        last = (first + size - 1)[:, None, None]
+        places = torch.minimum((pixels[..., None] + four[:, None]).clamp_(min=0), last)
         both = _four(beside.sub_(whole)).mul_(weights[..., None]).round_().flatten(1)
-        total = weigh_rows(picture.color, places.flatten(1), both)
+        total = weigh_rows(self.pictures.color, places.flatten(1), both)
         colors = total[:, : len(self.lowest)] / both.sum(1)[:, None]
         return torch.minimum(torch.maximum(colors, self.lowest), self.highest)
 
@@ -199,7 +205,7 @@ def filters(texels: Texels, lenses: Sequence[Lens], pictures: Pictures) -> list[
         longest *= _NEARER
     scale = min(max(longest, 1.0), _LONGEST)
     taps = next(count for count in _TAPS if count >= 4 * scale)
-    calm = _calm(pictures.rough, (2 * scale + _MARGIN) * levels[-1].step)
+    calm = _calm(pictures.rough, (2 * scale + _MARGIN) * 2 ** (len(levels.first) - 1))
     channels = pictures.channels
     lowest, highest = (pictures.color[:, :channels].amin(0), pictures.color[:, :channels].amax(0))
     return [
@@ -208,16 +214,20 @@ def filters(texels: Texels, lenses: Sequence[Lens], pictures: Pictures) -> list[
     ]
 
 
-def _levels(pictures: Pictures, broadest: float) -> list[Level]:
+def _levels(pictures: Pictures, broadest: float) -> Levels:
     views, height, width = pictures.rough.shape
-    levels = [Level(pictures.color, height, width, 1)]
-    while broadest > levels[-1].step * _BROAD and min(levels[-1].height, levels[-1].width) >= 8 and len(levels) < 5:
-        last = levels[-1]
-        height, width = last.height // 2, last.width // 2
-        color = last.color.view(views, last.height, last.width, -1)[:, : 2 * height, : 2 * width]
-        color = color.reshape(views, height, 2, width, 2, -1).mean((2, 4)).view(views * height * width, -1)
-        levels.append(Level(color, height, width, 2 * last.step))
-    return levels
+    colors, sizes, widths = [pictures.color], [height * width], [width]
+    while broadest > _BROAD * 2 ** (len(sizes) - 1) and min(height, width) >= 8 and len(sizes) < 5:
+        color = colors[-1].view(views, height, width, -1)
+        height, width = height // 2, width // 2
+        color = color[:, : 2 * height, : 2 * width].reshape(views, height, 2, width, 2, -1).mean((2, 4))
+        colors.append(color.view(views * height * width, -1))
+        sizes.append(height * width)
+        widths.append(width)
+    size, line = (torch.tensor(values, device=pictures.color.device) for values in (sizes, widths))
+    return Levels(
+        torch.cat(colors) if len(colors) > 1 else colors[0], size.cumsum(0).sub_(size).mul_(views), size, line
+    )
 
 
 def _calm(rough: Tensor, most: float) -> Tensor:
