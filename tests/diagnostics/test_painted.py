@@ -113,7 +113,7 @@ def test_detail_has_its_deviation_and_its_size() -> None:
 
 def test_the_exact_texture_has_the_best_of_all_figures(examiner: Examiner, exact: Made) -> None:
     row = examiner.row(exact)
-    assert row["share"] > 0.97 and row["psnr_g"] > 28 and row["gcorr"] > 0.93
+    assert row["share"] > 0.97 and row["psnr_g"] > 28 and row["gcorr"] > 0.9
     assert 0.75 < row["sharp"] < 1.1 and abs(row["jump"]) < 2
 
 
