@@ -27,7 +27,7 @@ class RefineTextureNode(io.ComfyNode):
             node_id="TorchRasterRefineTexture",
             display_name="Refine Texture",
             category=inputs.TEXTURING,
-            description="Cures softness and jagged edges: sharpens a baked texture until the mesh, drawn with it "
+            description="Cures softness: sharpens a baked texture until the mesh, drawn with it "
             "through the same cameras, gives back the pictures pixel by pixel. Between Bake Views to Texture and Fill "
             "Texture.",
             search_aliases=["sharpen texture", "super resolution", "optimize texture", "texture detail"],
