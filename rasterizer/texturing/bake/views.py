@@ -98,8 +98,8 @@ def bake_views(
     agreeing = match_colors or align_views > 0
     need = bake_need(images, device, agreeing).bytes
     check_memory("texture_size", size, mesh, need, "use fewer or smaller images")
-    _check_finite(images)
     images = images.to(device, torch.float32).resolve_neg()  # PyTorch makes no new tensor of a negative view's kind
+    _check_finite(images)
     steps = shares(on_progress or (lambda share: None), 4 + agreeing)
     height, width = images.shape[1:3]
     raster = rasterize_mesh(mesh, cameras, (height, width), on_progress=next(steps))

@@ -246,6 +246,6 @@ def _check_pictures(images: Tensor, masks: Tensor | None, cameras: int, channels
 
 
 def _check_finite(values: Tensor, name: str) -> None:
-    bad = int((~torch.isfinite(values)).sum())
+    bad = int((~torch.isfinite(values.float())).sum())  # there are types that PyTorch cannot ask
     if bad:
         raise ValueError(f"{name}: {bad} of {values.numel()} values are not finite, expected numbers; replace them")
