@@ -12,6 +12,7 @@ NEEDS = {
     "a native module": r"native module",
     "Node.js": r"Node\.js",
     "a browser": r"Playwright|Chromium|frontend",
+    "a program to compare with": r"adobe-lagrange",
     "a ComfyUI server": r"no ComfyUI found|ComfyUI in .* does not start|this ComfyUI lacks|would need model files",
 }
 """What a test may need that no package brings, and how the reasons of its skips read."""
