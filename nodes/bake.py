@@ -13,9 +13,8 @@ from ..rasterizer.texturing import BLENDS, METHODS, Baked, bake_views, fill_text
 from ..rasterizer.texturing.bake.views import bake_need
 from ..rasterizer.texturing.need import fill_bytes
 from .host import inputs, versions
-from .host.cameras import read_cameras
 from .host.meshes import read_meshes
-from .host.pictures import check_pictures, check_textures, join_reports, read_masks, size_of
+from .host.pictures import check_pictures, check_textures, join_reports, read_masks, read_views, size_of
 from .host.runtime import Progress, for_each
 
 
@@ -124,22 +123,18 @@ class BakeViewsNode(io.ComfyNode):
         blend: str = BLENDS[0],
     ) -> io.NodeOutput:
         """Bake every mesh of the batch."""
-        meshes, views = read_meshes(mesh), read_cameras(cameras)
-        if not views:
-            raise ValueError("cameras: nothing is connected, expected the cameras that the images were made with")
-        count = len(meshes) * len(views)
-        check_pictures(images, "images", count, len(meshes), len(views))
+        meshes, views = read_views(mesh, cameras)
+        check_pictures(images, "images", len(meshes), len(views))
         stacked = [images[..., :3]]
         if metallic_roughness is not None:
-            check_pictures(metallic_roughness, "metallic_roughness", count, len(meshes), len(views))
+            check_pictures(metallic_roughness, "metallic_roughness", len(meshes), len(views))
             if metallic_roughness.shape[1:3] != images.shape[1:3]:
                 raise ValueError(
                     f"metallic_roughness: is {size_of(metallic_roughness)}, expected {size_of(images)}, as images"
                 )
             stacked.append(metallic_roughness[..., :3])
         pictures = torch.cat(stacked, dim=-1).split(len(views))
-        masks = read_masks(masks, count, tuple(images.shape[1:3]))
-        trusted = [None] * len(meshes) if masks is None else masks.split(len(views))
+        trusted = read_masks(masks, images, len(meshes))
         for item in meshes:
             item.require_uvs()
 

@@ -11,6 +11,7 @@ from ..rasterizer.pictures.colors import parse_color
 from ..rasterizer.pictures.grids import MOST_VIEWS, Grid, gather_pictures, join_views, split_views
 from .host import inputs, versions
 from .host.cameras import read_cameras
+from .host.pictures import batch_of
 from .host.previews import show_pictures
 from .host.runtime import Progress, result_device
 from .host.values import read_grid
@@ -27,11 +28,6 @@ def _check_pictures(value: Any, name: str) -> torch.Tensor:
     if value.ndim != 4 or not value.numel() or value.shape[3] not in (3, 4):
         raise ValueError(f"{name}: found {list(value.shape)}, expected [B, H, W, 3], at least one picture")
     return value
-
-
-def _batch(masks: torch.Tensor) -> torch.Tensor:
-    """Masks of nodes that make a single one may lack the first axis."""
-    return (masks if masks.ndim == 3 else masks[None]).float()
 
 
 def _columns_input(zero: str) -> io.Int.Input:
@@ -102,7 +98,7 @@ class ViewsToGridNode(io.ComfyNode):
         views, height, width, channels = _check_pictures(images, "images").shape
         color = (*parse_color(background), 1.0)[:channels]
         grid = Grid.of(views, (height, width), columns, padding, size)
-        masks = torch.ones(views, height, width) if masks is None else _batch(masks)
+        masks = torch.ones(views, height, width) if masks is None else batch_of(masks).float()
         if masks.shape != images.shape[:3]:
             raise ValueError(
                 f"masks: found {list(masks.shape)}, expected {list(images.shape[:3])}, one for each view, of its size"
@@ -176,7 +172,7 @@ class GridToViewsNode(io.ComfyNode):
         """Cut the grid apart."""
         count, height, width, _ = _check_pictures(grid, "grid").shape
         lies = Grid.within((height, width), views, columns, padding) if layout is None else read_grid(layout)
-        masks = torch.ones(1, height, width) if mask is None else _batch(mask)
+        masks = torch.ones(1, height, width) if mask is None else batch_of(mask).float()
         if masks.shape[0] not in (1, count) or masks.shape[1:] != grid.shape[1:3]:
             raise ValueError(
                 f"mask: found {list(masks.shape)}, expected {list(grid.shape[:3])}, one for each grid and of its size, "

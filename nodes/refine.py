@@ -11,9 +11,7 @@ from ..rasterizer.meshes.mesh import Mesh
 from ..rasterizer.texturing import refine_texture
 from ..rasterizer.texturing.refine.refine import STEPS
 from .host import inputs, versions
-from .host.cameras import read_cameras
-from .host.meshes import read_meshes
-from .host.pictures import check_pictures, check_textures, join_reports, read_masks
+from .host.pictures import check_pictures, check_textures, join_reports, read_masks, read_views
 from .host.runtime import Progress, for_each
 
 
@@ -91,14 +89,10 @@ class RefineTextureNode(io.ComfyNode):
         masks: torch.Tensor | None = None,
     ) -> io.NodeOutput:
         """Refine the texture of every mesh."""
-        meshes, views = read_meshes(mesh), read_cameras(cameras)
-        if not views:
-            raise ValueError("cameras: nothing is connected, expected the cameras that the images were made with")
+        meshes, views = read_views(mesh, cameras)
         painted = check_textures(texture, painted, len(meshes))
-        count = len(meshes) * len(views)
-        check_pictures(images, "images", count, len(meshes), len(views))
-        masks = read_masks(masks, count, tuple(images.shape[1:3]))
-        trusted = [None] * len(meshes) if masks is None else masks.split(len(views))
+        check_pictures(images, "images", len(meshes), len(views))
+        trusted = read_masks(masks, images, len(meshes))
         for item in meshes:
             item.require_uvs()
 
