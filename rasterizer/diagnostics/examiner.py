@@ -20,7 +20,7 @@ from ..rendering.raster import Raster, rasterize_mesh
 from ..texturing.bake.flow import find_flow, luminance, masked_blur, warp
 from ..texturing.bake.view import Lens, columns, unit
 from .seams import seam_difference, seam_sides
-from .sides import SIDES
+from .sides import SIDES, psnr
 from .subjects import Subject
 
 _SAMPLES = 2  # a pixel's side, of the four cameras
@@ -73,8 +73,8 @@ class Examiner:
         overlap = overlap & trust
         return {
             "share": float(mask.sum() / self._inside.sum()),
-            "psnr_g": _psnr(even, self.truth, mask),
-            "psnr_reg": _psnr(moved, self.truth, overlap),
+            "psnr_g": psnr(even[mask], self.truth[mask]),
+            "psnr_reg": psnr(moved[overlap], self.truth[overlap]),
             "sharp": float(_slope(even, mask).mean() / _slope(self.truth, mask).mean()),
             "gcorr": _correlation(moved, self.truth, overlap),
             "jump": self._jump(even, mask),
@@ -136,10 +136,6 @@ def _gains(seen: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
     """One factor a channel that brings the picture closest to the truth."""
     one, other = seen[mask], truth[mask]
     return (one * other).sum(0) / one.square().sum(0).clamp(min=1e-9)
-
-
-def _psnr(found: Tensor, wanted: Tensor, mask: Tensor) -> float:
-    return -10 * math.log10(max(float((found - wanted)[mask].square().mean()), 1e-12))
 
 
 def _gradient(picture: Tensor) -> Tensor:

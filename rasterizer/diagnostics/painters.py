@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.nn.functional import interpolate
+from torch.nn.functional import interpolate, max_pool2d
 
 from ..texturing.bake.flow import bend, blur
 
@@ -126,14 +126,9 @@ def _on(before: Tensor, after: Tensor, shown: Tensor) -> Tensor:
 
 def _distance(shown: Tensor) -> Tensor:
     """``[V, H, W]`` pixels to the nearest one that does not show the mesh, up to :data:`_FULL` and one more."""
-    near = ~shown
-    count = torch.zeros(shown.shape, device=shown.device)
+    near = (~shown).float()
+    count = torch.zeros_like(near)
     for _ in range(int(_FULL) + 1):
-        count += ~near
-        wide = near.clone()
-        wide[:, :, 1:] |= near[:, :, :-1]
-        wide[:, :, :-1] |= near[:, :, 1:]
-        near = wide.clone()
-        near[:, 1:] |= wide[:, :-1]
-        near[:, :-1] |= wide[:, 1:]
+        count += 1 - near
+        near = max_pool2d(near, 3, 1, 1)
     return count

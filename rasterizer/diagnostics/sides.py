@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..cameras.views import View
 from ..meshes.mesh import Mesh
-from ..pictures.sampling import sample_texture
+from ..pictures.sampling import by_pixel, sample_texture
 from ..rendering.raster import rasterize_mesh
 from .fields import normalized
 
@@ -40,8 +40,8 @@ class Sides:
         found = []
         for view in SIDES:
             raster = rasterize_mesh(mesh, [view.camera()], (size * _SAMPLES, size * _SAMPLES))
-            shown = _by_pixel(raster.findices[0, 0, ..., None] > 0).all(1).squeeze(1)
-            found.append(_by_pixel(raster.interpolate(attributes)[0, 0])[shown.nonzero().squeeze(1)])
+            shown = by_pixel(raster.findices[0, 0, ..., None] > 0, _SAMPLES).all(1).squeeze(1)
+            found.append(by_pixel(raster.interpolate(attributes)[0, 0], _SAMPLES)[shown.nonzero().squeeze(1)])
         samples = torch.cat(found)
         return cls(samples[..., :2].contiguous(), samples[..., 2:].contiguous())
 
@@ -54,13 +54,6 @@ class Sides:
         cover = sample_texture(painted.to(texture)[..., None], self.uv)
         whole = (cover > 1 - 1e-5).all(1).squeeze(1).nonzero().squeeze(1)
         return psnr(sample_texture(texture, self.uv[whole]).mean(1), truth[whole])
-
-
-def _by_pixel(image: Tensor) -> Tensor:
-    """``[P, 9, C]`` of ``image [3 H, 3 W, C]``."""
-    height, width, channels = image.shape
-    parts = image.view(height // _SAMPLES, _SAMPLES, width // _SAMPLES, _SAMPLES, channels)
-    return parts.permute(0, 2, 1, 3, 4).reshape(-1, _SAMPLES**2, channels)
 
 
 def psnr(found: Tensor, wanted: Tensor) -> float:

@@ -151,7 +151,7 @@ def _squarest(views: int, height: int, width: int) -> int:
         rows = -(-views // columns)
         return (round(abs(math.log(columns * width / (rows * height))), 6), rows * columns - views, -columns)
 
-    return min((columns for columns in range(1, views + 1)), key=badness)
+    return min(range(1, views + 1), key=badness)
 
 
 def join_views(

@@ -16,6 +16,7 @@ from rasterizer.meshes.mesh import Mesh
 from rasterizer.meshes.sample_meshes import sample_mesh
 from rasterizer.rendering.raster import rasterize_mesh
 from rasterizer.texturing import Texels, bake_views
+from rasterizer.texturing.bake import cubic
 from rasterizer.texturing.bake import filter as filter_module
 from rasterizer.texturing.bake import view as view_module
 from rasterizer.texturing.bake.footprint import footprints, texel_steps
@@ -186,11 +187,11 @@ def test_selecting_rows_changes_nothing(size: int, camera: Camera, monkeypatch: 
 def test_kernels_sum_to_one_and_stay_in_place(scale: float) -> None:
     middle = torch.linspace(0, 1, 33)
     off = torch.arange(-11.0, 13.0)[None] - middle[:, None]
-    weights = filter_module._balanced(filter_module.keys(off / scale), off)
+    weights = filter_module._balanced(cubic.keys(off / scale), off)
     torch.testing.assert_close(weights.sum(1), torch.ones(33))
     torch.testing.assert_close((weights * off).sum(1), torch.zeros(33), rtol=0, atol=1e-5)
     if scale == 1:
-        torch.testing.assert_close(filter_module._four(middle), weights[:, 10:14], rtol=0, atol=1e-6)
+        torch.testing.assert_close(cubic.balanced_four(middle), weights[:, 10:14], rtol=0, atol=1e-6)
 
 
 def test_distances_to_breaks() -> None:

@@ -20,34 +20,18 @@ import torch
 from torch import Tensor
 
 from ..texels import Texels
+from .cubic import balanced_four, keys
 from .footprint import Footprints, footprints, texel_steps
 from .view import Lens, Pictures, selects, weigh_rows
 
-_KEYS = -0.75  # the kernel's slope at 1: the more negative, the sharper
 _WIDTH = 0.75  # pixels between the kernel's zeros for each pixel that a texel spans
 _LONGEST = 6.0  # pixels between the kernel's zeros at most
 _NEARER = 1.5  # times as large as at its centre, a perspective view's face may be seen
 _BROAD = 2**0.5  # pixels between zeros that a kernel across should have from which on a smaller picture suits better
 _LEAST = 1  # pixels without a break around the four nearest: four by four
 _MARGIN = 2  # pixels beyond a kernel's last zero that it may reach where it has a shear
-_RADII = (
-    1,
-    2,
-    3,
-    4,
-    6,
-    8,
-    10,
-    12,
-    14,
-    18,
-    22,
-    28,
-    36,
-    44,
-    56,
-    72,
-)  # that are told apart; each at most twice the one before, and one
+# Radii that are told apart; each at most twice the one before, and one.
+_RADII = (1, 2, 3, 4, 6, 8, 10, 12, 14, 18, 22, 28, 36, 44, 56, 72)
 _TAPS = (4, 6, 8, 12, 16, 24)
 _WHOLE = 2.0**20  # weights are such parts of one: their sums, and with them colours of 0 and 1, are exact
 _AT_ONCE = 1 << 18  # pixels that a CPU weighs at once
@@ -153,18 +137,10 @@ class Filter:
         pixels.add_(whole.to(torch.int64).mul_(across[:, None])).add_(first[:, None])
         last = (first + size - 1)[:, None, None]
         places = torch.minimum((pixels[..., None] + four[:, None]).clamp_(min=0), last)
-        both = _four(beside.sub_(whole)).mul_(weights[..., None]).round_().flatten(1)
+        both = balanced_four(beside.sub_(whole)).mul_(weights[..., None]).round_().flatten(1)
         total = weigh_rows(self.pictures.color, places.flatten(1), both)
         colors = total[:, : len(self.lowest)] / both.sum(1)[:, None]
         return torch.minimum(torch.maximum(colors, self.lowest), self.highest)
-
-
-def keys(x: Tensor) -> Tensor:
-    """The kernel, whose zeros are 1 apart."""
-    x = x.abs()
-    inner = ((_KEYS + 2) * x - (_KEYS + 3)).mul_(x).mul_(x).add_(1)
-    outer = (x - 5).mul_(x).add_(8).mul_(x).sub_(4).mul_(_KEYS)
-    return torch.where(x < 1, inner, torch.where(x < 2, outer, 0.0))
 
 
 def _balanced(weights: Tensor, off: Tensor) -> Tensor:
@@ -176,16 +152,6 @@ def _balanced(weights: Tensor, off: Tensor) -> Tensor:
     weights[:, middle - 1] += astray
     weights[:, middle] -= astray
     return weights
-
-
-def _four(x: Tensor) -> Tensor:
-    """``[..., 4]``: the balanced kernel at -1, 0, 1 and 2 less ``x [...]`` in 0..1."""
-    rest = 1 - x
-    product = x * rest
-    left, right = product * rest * _KEYS, product * x * _KEYS
-    here = ((_KEYS + 2) * x - (_KEYS + 3)).mul_(x).mul_(x).add_(1)
-    here.add_(product.mul_(1 - 2 * x), alpha=-(2 * _KEYS + 1))
-    return torch.stack((left, here, 1 - left - right - here, right), dim=-1)
 
 
 def filters(texels: Texels, lenses: Sequence[Lens], pictures: Pictures) -> list[Filter]:

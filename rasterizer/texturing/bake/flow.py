@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, grid_sample, interpolate, pad
 
+from .cubic import four
+
 _LUMINANCE = (0.299, 0.587, 0.114)  # Rec. 601, of display-referred colours
 _CONTRAST = 8.0  # pixels: sigma of the window in which mean and deviation are taken out
 _WINDOW = 4.0  # pixels: sigma of the window in which a step of the flow is the same
@@ -20,7 +22,6 @@ _SMOOTH = 2.0  # pixels: sigma over which the flow is smoothed after each step
 _ROBUST = 0.7  # deviations: a residual from which on a pixel counts for less
 _DAMPING = 0.01
 _LEVELS, _STEPS = 3, 3
-_KEYS = -0.75  # slope of the cubic
 _BENT = 1 << 18  # pixels that are bent at once
 
 
@@ -61,9 +62,8 @@ def warp(pictures: Tensor, flow: Tensor) -> Tensor:
 def bend(picture: Tensor, flow: Tensor) -> Tensor:
     """``[H, W, C]``, at each pixel of a picture what lies ``flow [2, H, W]`` (x, y) pixels further.
 
-    By the cubic of Keys, "Cubic Convolution Interpolation for Digital Image Processing", 1981, with a = -3/4: exact
-    where the flow is 0, and it keeps more of fine structure than the usual -1/2. The border repeats, and no colour
-    leaves the range of the picture.
+    By the kernel of :mod:`.cubic`, exact where the flow is 0. The border repeats, and no colour leaves the range of the
+    picture.
     """
     height, width, channels = picture.shape
     flat, bent = picture.reshape(-1, channels), torch.empty_like(picture)
@@ -74,7 +74,7 @@ def bend(picture: Tensor, flow: Tensor) -> Tensor:
         rows = torch.arange(part.start, part.stop, dtype=flow.dtype, device=flow.device)[:, None]
         x, y = columns + flow[0, part], rows + flow[1, part]
         left, upper = x.floor(), y.floor()
-        across, down = _keys(x - left), _keys(y - upper)
+        across, down = four(x - left), four(y - upper)
         total = torch.zeros_like(bent[part]).view(-1, channels)
         for row, share in enumerate(down):
             line = (upper + (row - 1)).clamp(0, height - 1).long() * width
@@ -83,17 +83,6 @@ def bend(picture: Tensor, flow: Tensor) -> Tensor:
                 total.addcmul_(flat.index_select(0, place.view(-1)), (share * weight).view(-1, 1))
         bent[part] = total.clamp(low, high).view_as(bent[part])
     return bent
-
-
-def _keys(t: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Weights of the pixels at -1, 0, 1 and 2 for a place ``t`` between 0 and 1."""
-    back = 1 - t
-    return (
-        _KEYS * t * back.square(),
-        ((_KEYS + 2) * t - (_KEYS + 3)) * t.square() + 1,
-        ((_KEYS + 2) * back - (_KEYS + 3)) * back.square() + 1,
-        _KEYS * back * t.square(),
-    )
 
 
 def luminance(colors: Tensor) -> Tensor:

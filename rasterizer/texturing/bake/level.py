@@ -48,7 +48,7 @@ def find_gains(colors: Tensor, trust: Tensor, weights: Sequence[float]) -> Tenso
         ratio = (logs[one] - logs[other]).t()
         middle = weighted_median(ratio, weight)
         spread = weighted_median((ratio - middle[:, None]).abs(), weight)
-        share = weight.sum(1) / max(count, 1)
+        share = weight.sum(1) / count
         rows.append(torch.stack((middle, share / (share + _ENOUGH) / (spread.square() + _SPREAD**2))))
     found = torch.stack(rows).cpu().double() if rows else torch.zeros(0, 2, channels, dtype=torch.float64)
     return _solve(found, [weight / most + 0.2 for weight in weights]).exp().to(colors)

@@ -25,10 +25,11 @@ def prepare_pictures(
         raster: the mesh as the views see it, one layer.
         images: ``[V, H, W, C]`` float32.
         masks: ``[V, H, W]``, by which the weight of each pixel is multiplied, or None.
-        border: pixels over which weights fade out towards edges.
+        border: pixels over which weights fade out towards edges; 0 takes 1/256 of the image's longer side.
         report: takes the share done.
     """
     views, height, width, channels = images.shape
+    border = border or max(1, round(max(height, width) / 256))
     # On a GPU, looking up rows of a multiple of 16 bytes takes twenty times as long as it should.
     wide = channels + 1 if (channels + 1) % 4 or not images.is_cuda else channels + 2
     color = images.new_zeros((views, height, width, wide))

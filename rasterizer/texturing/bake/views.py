@@ -6,7 +6,6 @@ only from views in which its own surface is the visible one, and no texel betwee
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from numbers import Real
@@ -15,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ...cameras.camera import Camera
-from ...contract.checks import as_tensor, check_integer, check_number, check_resolution
+from ...contract.checks import as_tensor, check_choice, check_integer, check_resolution
 from ...meshes.mesh import Mesh
 from ...rendering.raster import rasterize_mesh
 from ...runtime.progress import shares
@@ -25,6 +24,7 @@ from ..scale import LARGEST, SMALLEST, largest_coordinate, within_float32
 from ..texels import Texels
 from .agree import agree
 from .blend import CHUNK, Baked, blend_views
+from .checks import check_pictures, check_trust
 from .filter import filter_bytes
 from .pictures import prepare_pictures
 
@@ -81,14 +81,10 @@ def bake_views(
     Raises:
         ValueError: an argument is unusable, or there is not enough memory for it; the text names it.
     """
-    exponent = check_number(exponent, "exponent")
-    if not 0 < check_number(max_angle, "max_angle") <= 90:
-        raise ValueError(f"max_angle: is {max_angle}, expected degrees above 0 and at most 90")
-    border = check_integer(border, 0, 1024, "border")
+    exponent, limit, border = check_trust(exponent, max_angle, border)
     align_views = check_integer(align_views, 0, 10, "align_views")
-    if blend not in BLENDS:
-        raise ValueError(f"blend: is {blend!r}, expected one of {', '.join(BLENDS)}")
-    images, masks = _check_pictures(images, masks, len(cameras))
+    check_choice(blend, BLENDS, "blend")
+    images, masks = check_pictures(images, masks, len(cameras))
     sides = (texture_size, texture_size) if isinstance(texture_size, Real) else texture_size
     size = check_resolution(sides, "texture_size")
     mesh.require_uvs()
@@ -103,11 +99,10 @@ def bake_views(
     steps = shares(on_progress or (lambda share: None), 4 + agreeing)
     height, width = images.shape[1:3]
     raster = rasterize_mesh(mesh, cameras, (height, width), on_progress=next(steps))
-    border = border or max(1, round(max(height, width) / 256))
     pictures, lenses = prepare_pictures(raster, images, masks, border, next(steps))
     texels = Texels.of(mesh, size, next(steps))
     views = [(lens, float(camera.weight)) for lens, camera in zip(lenses, cameras, strict=True)]
-    limit, agreement = math.cos(math.radians(max_angle)), None
+    agreement = None
     if agreeing:
         agreement = agree(
             texels, views, images, pictures, raster, masks, match_colors, align_views, limit, exponent, next(steps)
@@ -141,19 +136,3 @@ def _check_finite(images: Tensor) -> None:
     for number, fine in enumerate(finite.tolist()):
         if not fine:
             raise ValueError(f"images: view {number + 1} holds NaN or infinite pixels, expected numbers; replace them")
-
-
-def _check_pictures(images: Tensor, masks: Tensor | None, cameras: int) -> tuple[Tensor, Tensor | None]:
-    """Images and masks as tensors that fit each other and the number of cameras."""
-    images = as_tensor(images, "images")
-    if images.ndim != 4 or not images.is_floating_point() or len(images) != cameras or not cameras:
-        raise ValueError(
-            f"images: found {list(images.shape)} {images.dtype} for {cameras} cameras, expected one image for "
-            "each camera, floating-point [V, H, W, C]"
-        )
-    if masks is not None:
-        masks = as_tensor(masks, "masks")
-        if masks.shape != images.shape[:3]:
-            raise ValueError(f"masks: found {list(masks.shape)}, expected {list(images.shape[:3])}, as the images")
-        masks = masks if masks.is_floating_point() else masks != 0  # 255 for yes must not weigh 255 times as much
-    return images, masks

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +16,7 @@ from ...runtime.devices import free_memory
 from ...runtime.memory import TooLargeError
 from ...runtime.progress import shares
 from ...runtime.threads import on_own_threads
+from ..bake.checks import check_pictures, check_trust
 from ..bake.pictures import prepare_pictures
 from ..need import refine_bytes
 from ..scale import within_float32
@@ -109,9 +109,7 @@ def refine_texture(
     steps, strength = check_integer(steps, 1, 1000, "steps"), check_number(strength, "strength")
     if not 0 <= strength <= 2:
         raise ValueError(f"strength: is {strength:g}, expected 0 (the texture as it is) to 2 (all the way); 1 is usual")
-    exponent, border = check_number(exponent, "exponent"), check_integer(border, 0, 1024, "border")
-    if not 0 < check_number(max_angle, "max_angle") <= 90:
-        raise ValueError(f"max_angle: is {max_angle}, expected degrees above 0 and at most 90")
+    exponent, limit, border = check_trust(exponent, max_angle, border)
     mesh.require_uvs()
     as_tensor(mesh.vertices, "mesh vertices")
     texture, painted = _check_texture(texture, painted)
@@ -123,7 +121,6 @@ def refine_texture(
     painted, masks = painted.to(device), None if masks is None else masks.to(device)
     building, solving = shares(on_progress or (lambda share: None), 2)
     where = painted.reshape(-1).nonzero().squeeze(1)
-    limit = math.cos(math.radians(max_angle))
     kept, found = _problem(mesh, painted, images, cameras, masks, limit, exponent, border, building)
     before, after, trust = torch.zeros(len(images)), torch.zeros(len(images)), 1.0
     result = texture.clone()
@@ -157,9 +154,7 @@ def _problem(
     numbers, near = stand_ins(painted)
     texels = int(painted.sum())
     raster = rasterize_mesh(mesh, cameras, size)
-    fading, lenses = prepare_pictures(
-        raster, images[..., :0], None, border or max(1, round(max(size) / 256)), lambda _: None
-    )
+    fading, lenses = prepare_pictures(raster, images[..., :0], None, border, lambda _: None)
     weights = pixel_weights(raster, lenses, cameras, limit, exponent)
     weights.mul_((fading.color.view_as(weights) >= 1).to(weights))  # painters bleed: what is faded is not sharpened
     if masks is not None:
@@ -227,21 +222,14 @@ def _check_texture(texture: Tensor, painted: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _check_pictures(images: Tensor, masks: Tensor | None, cameras: int, channels: int) -> tuple[Tensor, Tensor | None]:
-    images = as_tensor(images, "images")
-    if images.ndim != 4 or not images.is_floating_point() or len(images) != cameras or not images.numel():
-        raise ValueError(
-            f"images: found {list(images.shape)} {images.dtype} for {cameras} cameras, expected one image for each "
-            "camera, floating-point [V, H, W, C]"
-        )
+    images, masks = check_pictures(images, masks, cameras)
+    if not images.numel():
+        raise ValueError(f"images: found {list(images.shape)}, expected pictures with pixels")
     if images.shape[3] != channels:
         raise ValueError(f"images: have {images.shape[3]} channels, expected {channels}, as the texture")
-    _check_finite(images, "images")
-    if masks is not None:
-        masks = as_tensor(masks, "masks")
-        if masks.shape != images.shape[:3]:
-            raise ValueError(f"masks: found {list(masks.shape)}, expected {list(images.shape[:3])}, as the images")
-        masks = masks if masks.is_floating_point() else masks != 0
-        _check_finite(masks, "masks")
+    for values, name in ((images, "images"), (masks, "masks")):
+        if values is not None:
+            _check_finite(values, name)
     return images, masks
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ...cameras.camera import Camera
 from ...meshes.mesh import Mesh
+from ...pictures.sampling import by_pixel, corners
 from ...rendering.raster import Raster, rasterize_mesh
 from ..bake.view import Lens, columns, unit
 from .sampling import Rows, merged
@@ -79,8 +80,8 @@ def look_ups(
     """
     height, width = size
     raster = rasterize_mesh(mesh, [_finer(camera, height, samples)], (samples * height, samples * width))
-    inside = _by_pixel(raster.findices[0, 0, ..., None] > 0, samples)[..., 0]
-    places = _by_pixel(raster.interpolate(mesh.require_uvs())[0, 0], samples)
+    inside = by_pixel(raster.findices[0, 0, ..., None] > 0, samples)[..., 0]
+    places = by_pixel(raster.interpolate(mesh.require_uvs())[0, 0], samples)
     parts, whole = [], []
     for some in pixels.split(max(1, _AT_ONCE // (4 * samples**2))):
         texels, weights = _corners(places.index_select(0, some), near)
@@ -100,23 +101,10 @@ def _finer(camera: Camera, height: int, samples: int) -> Camera:
     return replace(camera, fov=math.degrees(2 * math.atan(camera.half_extent * wider)))
 
 
-def _by_pixel(fine: Tensor, samples: int) -> Tensor:
-    """``[H * S, W * S, C]`` to ``[H * W, S * S, C]``."""
-    height, width, channels = fine.shape
-    parts = fine.view(height // samples, samples, width // samples, samples, channels).transpose(1, 2)
-    return parts.reshape(-1, samples**2, channels)
-
-
 def _corners(uv: Tensor, near: Tensor) -> tuple[Tensor, Tensor]:
-    """Texels ``[P, 4 * N]`` and weights of the mean of bilinear look-ups at ``uv [P, N, 2]``, which are those of
-    :func:`~rasterizer.pictures.sampling.sample_texture`."""
-    height, width = near.shape
-    x, y = uv[..., 0] * width - 0.5, uv[..., 1] * height - 0.5
-    x0, y0 = torch.floor(x), torch.floor(y)
-    fx, fy = x - x0, y - y0
-    left, top = x0.long() % width, y0.long() % height
-    right, bottom = (left + 1) % width, (top + 1) % height
-    texels = torch.cat((top * width + left, top * width + right, bottom * width + left, bottom * width + right), dim=1)
+    """Texels ``[P, 4 * N]`` and weights of the mean of bilinear look-ups at ``uv [P, N, 2]``."""
+    places, fx, fy = corners(uv, *near.shape)
+    texels = torch.cat(places, dim=1)
     weights = torch.cat(((1 - fx) * (1 - fy), fx * (1 - fy), (1 - fx) * fy, fx * fy), dim=1)
     found = near.view(-1).index_select(0, texels.view(-1)).view_as(texels)
     return found, weights / uv.shape[1]
