@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from ...rasterizer.meshes.mesh import Mesh
+from ...rasterizer.meshes.mesh import TEXTURES, Mesh
 from ...rasterizer.meshes.trimesh_objects import from_trimesh
 from .values import named
 from .versions import new_mesh
 
-_IMAGES = ("texture", "metallic_roughness")  # attributes of MESH with a height and a width
+_NAMES = "torch_raster_names"
+"""Our own attribute of MESH: for each item, what the mesh and its material are called."""
 
 
 def is_trimesh(value: Any) -> bool:
@@ -55,15 +56,19 @@ def write_mesh(*meshes: Mesh) -> Any:
     def batch(attribute: str) -> Tensor:
         values = [getattr(mesh, attribute) for mesh in meshes]
         # One picture alone is not copied: pictures may be the most of a mesh by far, and nobody changes them in place.
-        if attribute in _IMAGES and len(values) == 1:
+        if attribute in TEXTURES and len(values) == 1:
             return values[0][None].contiguous()
         return pad_sequence(values, batch_first=True)
 
-    names = ("uvs", "normals", "vertex_colors", "texture", "metallic_roughness")
-    present = {name: batch(name) for name in names if getattr(meshes[0], name) is not None}
+    names = ("uvs", "normals", "vertex_colors", *TEXTURES)
+    present: dict[str, Any] = {name: batch(name) for name in names if getattr(meshes[0], name) is not None}
     if len({(len(mesh.vertices), len(mesh.faces)) for mesh in meshes}) > 1:
         present["vertex_counts"] = torch.tensor([len(mesh.vertices) for mesh in meshes])
         present["face_counts"] = torch.tensor([len(mesh.faces) for mesh in meshes])
+    if meshes[0].occlusion_in_mr:
+        present["occlusion_in_mr"] = True
+    if any(mesh.name or mesh.material for mesh in meshes):
+        present[_NAMES] = [(mesh.name, mesh.material) for mesh in meshes]
     return new_mesh(batch("vertices"), batch("faces"), **present)
 
 
@@ -92,7 +97,7 @@ def _item(value: Any, number: int, name: str) -> Mesh:
         if batch is None:
             return None
         # A single mesh may come without a batch dimension; one texture may serve the whole batch.
-        if getattr(batch, "ndim", None) == (3 if attribute in _IMAGES else 2):
+        if getattr(batch, "ndim", None) == (3 if attribute in TEXTURES else 2):
             batch = batch[None]
         if len(batch) not in (1, size):
             raise ValueError(
@@ -119,14 +124,20 @@ def _item(value: Any, number: int, name: str) -> Mesh:
     if vertices is None or faces is None:
         raise ValueError(f"{name}: has no {'vertices' if vertices is None else 'faces'}, expected a mesh with both")
     home = vertices.device
-    images = {key: floats(key, None) for key in _IMAGES}
+    images = {key: floats(key, None) for key in TEXTURES}
     others = {key: floats(key) for key in ("uvs", "normals", "vertex_colors")}
+    # A node that picks from a batch copies this, too, and does not know that it goes with the items.
+    names = getattr(value, _NAMES, None) or []
+    called, material = names[number] if len(names) == size else ("", "")
     with named(name):
         return Mesh(
             vertices=vertices,
             faces=_narrow(faces.detach().to(home), len(vertices)),
             **{key: None if image is None else image[..., :3].to(home) for key, image in images.items()},
             **{key: None if tensor is None else tensor.to(home) for key, tensor in others.items()},
+            name=called,
+            occlusion_in_mr=bool(getattr(value, "occlusion_in_mr", False)),
+            material=material,
         )
 
 

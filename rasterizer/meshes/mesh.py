@@ -10,6 +10,9 @@ from torch import Tensor
 
 from ..contract.checks import as_tensor, check_faces
 
+TEXTURES = ("texture", "metallic_roughness", "normal_map")
+"""The attributes of a mesh that are images on its UVs."""
+
 
 @dataclass(frozen=True, eq=False)
 class Mesh:
@@ -24,8 +27,12 @@ class Mesh:
         vertex_colors: ``[N, 3]`` or ``[N, 4]`` float32 linear RGB or RGBA, 0..1; they multiply the texture.
         texture: ``[H, W, 3]`` float32 sRGB-coded base colour, 0..1, row 0 at ``v = 0``.
         metallic_roughness: ``[H, W, 3]`` float32 linear texture, 0..1, as glTF packs it: roughness in green, metallic
-            in blue; red is free for occlusion, which nothing here uses. Any size, whatever that of ``texture`` is.
+            in blue, and occlusion in red where ``occlusion_in_mr`` says so. Any size, whatever that of ``texture`` is.
         name: what to call the mesh in file names and messages.
+        normal_map: ``[H, W, 3]`` float32, 0..1: unit vectors in tangent space as ``n / 2 + 0.5``, green up (glTF). The
+            tangents are those of the UVs, the handedness included. Any size.
+        occlusion_in_mr: whether red of ``metallic_roughness`` is ambient occlusion, 1 = open; else it means nothing.
+        material: what the file calls the material; empty where it has no name, or several materials became one.
 
     Raises:
         ValueError: a tensor whose shape or dtype is none of the above, or a name that is no text.
@@ -39,10 +46,15 @@ class Mesh:
     texture: Tensor | None = None
     metallic_roughness: Tensor | None = None
     name: str = ""
+    normal_map: Tensor | None = None
+    occlusion_in_mr: bool = False
+    material: str = ""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str):
-            raise ValueError(f"Mesh name: found {type(self.name).__name__} {self.name!r}, expected a str.")
+        for label in ("name", "material"):
+            text = getattr(self, label)
+            if not isinstance(text, str):
+                raise ValueError(f"Mesh {label}: found {type(text).__name__} {text!r}, expected a str.")
         _check("vertices", self.vertices, "[N, 3]", (None, (3,)))
         whole = not self.vertices.is_meta  # there, a mesh may lie until it is drawn or saved, but not a part of one
         _check("faces", self.faces, "[M, 3]", (None, (3,)), torch.int32, whole)
@@ -51,7 +63,7 @@ class Mesh:
         _check("normals", self.normals, "[N, 3], a row for each vertex,", (rows, (3,)), whole=whole)
         colors = "[N, 3] or [N, 4], a row for each vertex,"
         _check("vertex_colors", self.vertex_colors, colors, (rows, (3, 4)), whole=whole)
-        for name in ("texture", "metallic_roughness"):
+        for name in TEXTURES:
             _check(name, getattr(self, name), "[H, W, 3]", (None, None, (3,)), whole=whole)
         for field in fields(self):
             value = getattr(self, field.name)

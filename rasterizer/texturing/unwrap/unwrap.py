@@ -81,6 +81,8 @@ def unwrap_uv(
         vertex_colors=None if mesh.vertex_colors is None else mesh.vertex_colors[source],
         texture=None,
         metallic_roughness=None,
+        normal_map=None,
+        occlusion_in_mr=False,
     )
 
 
