@@ -54,9 +54,10 @@ def shade(pictures: Tensor, shown: Tensor, seed: int, most: float = 0.1) -> Tens
 
 
 def shift(pictures: Tensor, shown: Tensor, seed: int, most: float = 5.0) -> Tensor:
-    """Features shifted smoothly by up to ``most`` pixels, silhouettes not at all."""
+    """Features shifted smoothly, by ``most`` pixels where it is farthest, silhouettes not at all."""
     views, height, width, _ = pictures.shape
-    flow = _controls(seed, 3, (views, 2, height, width), 6).clamp(-1, 1) * most
+    flow = _controls(seed, 3, (views, 2, height, width), 6)
+    flow = flow * (most / flow.norm(dim=1).amax((1, 2))[:, None, None, None])
     inside = ((_distance(shown) - _SAFE) / (_FULL - _SAFE)).clamp(0, 1)
     # By a cubic kernel: a linear one would blur as well, which is not what is asked of this painter.
     moved = torch.stack([bend(picture, there) for picture, there in zip(pictures, flow * inside[:, None], strict=True)])
