@@ -13,10 +13,11 @@ from ...rendering.raster import Raster
 from ...runtime.progress import shares
 from ..texels import Texels
 from .align import find_shifts
+from .bleed import find_bleed, leave_out
 from .flow import bend
 from .level import LEAST, MOST, find_gains
 from .scene import Scene
-from .view import Lens, Pictures, columns, unit
+from .view import Columns, Lens, Pictures, columns, unit
 
 COLORS = 3
 """Channels that are colours; those after them, alpha too, are data, which takes no gain but moves along. Pictures of
@@ -40,12 +41,14 @@ class Agreement:
         size: ``(height, width)`` of these pictures.
         refused: ``[V]`` pixels of the farthest shift of a view that was left where it is, since moving it made it no
             more alike to the others; else 0.
+        bleed: pixels next to the outlines that were left out, because background bleeds into them.
     """
 
     gains: Tensor
     flow: Tensor | None
     size: tuple[int, int]
     refused: Tensor
+    bleed: int = 0
 
     @property
     def shifts(self) -> Tensor:
@@ -80,7 +83,7 @@ class Agreement:
 
     def __str__(self) -> str:
         """What was done to each view, for people."""
-        lines = []
+        lines = [f"background bleeds in: {self.bleed} px next to outlines left out"] if self.bleed else []
         told = zip(self.gains.tolist(), self.shifts.tolist(), self.refused.tolist(), strict=True)
         for number, (gain, shift, refused) in enumerate(told):
             names = ("red", "green", "blue")
@@ -126,14 +129,23 @@ def agree(
 
     def match(report: Callable[[float], None]) -> None:
         nonlocal agreement
-        if match_colors and count > 1 and pictures.channels >= COLORS:
-            found = _gains(texels, views, pictures, limit, exponent).cpu() * agreement.gains
+        if matching:
+            seen = samples.look(views, pictures, limit, exponent)
+            found = find_gains(*seen, [weight for _, weight in views]).cpu() * agreement.gains
             even = ((found - 1).abs() < _EVEN).all(1, keepdim=True)
             agreement = replace(agreement, gains=torch.where(even, 1.0, found.clamp(LEAST, MOST)))
             _show(images, agreement, shown)
         report(1.0)
 
     steps = shares(report, 3)
+    matching = match_colors and count > 1 and pictures.channels >= COLORS
+    if matching:
+        samples = _Samples.of(texels)
+        # First of all, since it would mislead the gains.
+        lenses = [lens for lens, _ in views]
+        bleed = find_bleed(samples.points, *samples.look(views, pictures, limit, exponent), lenses, pictures, raster)
+        leave_out(pictures, raster, bleed)
+        agreement = replace(agreement, bleed=bleed)
     match(next(steps))
     if rounds and count > 1:
         scene = Scene.of(raster.mesh, raster.cameras, shown, masks, limit, exponent)
@@ -161,18 +173,31 @@ def _in_pixels(flow: Tensor, failed: Tensor, size: tuple[int, int]) -> tuple[Ten
     return torch.where(still[:, None, None, None], 0.0, flow), torch.where(failed, longest, 0.0).cpu()
 
 
-def _gains(
-    texels: Texels, views: Sequence[tuple[Lens, float]], pictures: Pictures, limit: float, exponent: float
-) -> Tensor:
-    width = texels.size[1]
-    some = (texels.index // width % _EVERY == 0) & (texels.index % width % _EVERY == 0)
-    texels = texels[some.nonzero().squeeze(1)]
-    points = columns(texels.interpolate(texels.mesh.vertices))
-    normals = unit(columns(texels.interpolate(texels.mesh.vertex_normals())))
-    found = pictures.color.new_zeros(len(views), len(texels), COLORS)
-    trusts = found.new_zeros(found.shape[:2])
-    for number, (lens, _) in enumerate(views):
-        color, trust, index = lens.look(points, normals, texels.face, pictures, limit, exponent)
-        part = slice(None) if index is None else index
-        found[number, part], trusts[number, part] = color[:, :COLORS], trust
-    return find_gains(found, trusts, [weight for _, weight in views])
+@dataclass(frozen=True)
+class _Samples:
+    """Some texels, at which views are compared."""
+
+    texels: Texels
+    points: Columns
+    normals: Columns
+
+    @classmethod
+    def of(cls, texels: Texels) -> _Samples:
+        width = texels.size[1]
+        some = (texels.index // width % _EVERY == 0) & (texels.index % width % _EVERY == 0)
+        texels = texels[some.nonzero().squeeze(1)]
+        mesh = texels.mesh
+        points, normals = (columns(texels.interpolate(values)) for values in (mesh.vertices, mesh.vertex_normals()))
+        return cls(texels, points, unit(normals))
+
+    def look(
+        self, views: Sequence[tuple[Lens, float]], pictures: Pictures, limit: float, exponent: float
+    ) -> tuple[Tensor, Tensor]:
+        """Colours ``[V, n, 3]`` and trust ``[V, n]``, 0 where a view does not show a texel."""
+        found = pictures.color.new_zeros(len(views), len(self.texels), COLORS)
+        trusts = found.new_zeros(found.shape[:2])
+        for number, (lens, _) in enumerate(views):
+            color, trust, index = lens.look(self.points, self.normals, self.texels.face, pictures, limit, exponent)
+            part = slice(None) if index is None else index
+            found[number, part], trusts[number, part] = color[:, :COLORS], trust
+        return found, trusts

@@ -13,7 +13,8 @@ from ...runtime.threads import share_rows
 from .view import Lens, Pictures, as_columns
 
 _BREAK = 8.0  # pixels that depth must jump, beyond what slopes make, for a pixel to hold the colour of two surfaces
-_NOTHING = 1e30  # depth of pixels that show no surface, or two
+NOTHING = 1e30
+"""Depth of pixels that show no surface, or two."""
 
 
 def prepare_pictures(
@@ -35,7 +36,7 @@ def prepare_pictures(
     color = images.new_zeros((views, height, width, wide))
     color[..., :channels] = images
     depth = raster.distance()[:, 0]
-    depth.masked_fill_(raster.findices[:, 0] == 0, _NOTHING)
+    depth.masked_fill_(raster.findices[:, 0] == 0, NOTHING)
     lenses = Lens.of_each(raster.cameras, raster.mesh, width, height)
     groups = _alike(lenses, device_policy(images.device).views_together)
     rough = torch.empty_like(depth, dtype=torch.bool)
@@ -44,11 +45,11 @@ def prepare_pictures(
         for some in groups[part]:
             alike = lenses[some] if isinstance(some, slice) else [lenses[number] for number in some]
             edges, rough[some] = _edges(depth[some], raster.findices[some, 0], alike)
-            depth[some] = depth[some].masked_fill_(edges, _NOTHING)
+            depth[some] = depth[some].masked_fill_(edges, NOTHING)
             color[some, ..., channels] = _fade(edges, border)
 
     share_rows(fade, len(groups), images.device, weight=height * width, report=report)
-    rough |= _corners(rough) | (depth >= _NOTHING)
+    rough |= _corners(rough) | (depth >= NOTHING)
     if masks is not None:
         rough |= masks == 0
         color[..., channels] *= masks.to(color)
@@ -72,7 +73,7 @@ def _edges(depth: Tensor, findices: Tensor, lenses: Sequence[Lens]) -> tuple[Ten
 
     The lenses are alike.
     """
-    shown = torch.where(depth < _NOTHING, depth, 1.0)
+    shown = torch.where(depth < NOTHING, depth, 1.0)
     slope_x, slope_y = _slopes(shown, findices, lenses)
     edges, rough = (torch.zeros_like(depth, dtype=torch.bool) for _ in range(2))
     for axis, slope in ((2, slope_x), (1, slope_y)):

@@ -211,6 +211,13 @@ class Lens:
             column, row = column / safe, row / safe
         return column.add_((self.width - 1) / 2), row.add_((self.height - 1) / 2), depth
 
+    def nearest(self, points: Columns, image: Tensor) -> Tensor:
+        """``[n]``: what the nearest pixel of an ``image [H, W]`` of this view holds."""
+        column, row, _ = self.pixel(self.place(points))
+        x, y = (at.round().clamp(0, most - 1) for at, most in ((column, self.width), (row, self.height)))
+        place = y.mul_(self.width).add_(x).to(torch.int64).clamp_(0, image.numel() - 1)  # of a vertex that is NaN, too
+        return image.reshape(-1).index_select(0, place)
+
     def slopes(self, place: Columns, normal: Columns) -> tuple[Tensor, Tensor]:
         """How depth changes from a pixel to the next, along columns and along rows, on the plane of the face."""
         right, up, toward = normal

@@ -71,7 +71,8 @@ def bake_views(
         masks: ``[V, H, W]`` float32 0..1, by which the weight of each pixel is multiplied; or of another dtype, where
             what is not 0 is used.
         match_colors: give each view's first three channels the gains with which overlapping views agree
-            (:mod:`.level`), for pictures that were painted or exposed one by one.
+            (:mod:`.level`), for pictures that were painted or exposed one by one. Pixels next to outlines are left out
+            where background is found to bleed into them (:mod:`.bleed`).
         align_views: rounds in which features of the views are moved towards each other (:mod:`.align`), for pictures
             that were painted one by one; 3 are usual, 0 leaves features where they are.
         blend: ``weighted`` takes the mean of the views by their weights; ``sharp`` keeps near the one that weighs most
