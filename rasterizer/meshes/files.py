@@ -130,8 +130,8 @@ def _load(
 def _read(
     data: bytes, suffix: str, folder: MeshFolder, textures: Textures, warn: Callable[[str], None]
 ) -> tuple[trimesh.parent.Geometry, str, str]:
-    """What trimesh makes of a file, its pictures replaced by stand-ins that ``textures`` knows; the mesh's own name, and
-    that of the material where ``textures`` does not know it."""
+    """What trimesh makes of a file, its pictures replaced by stand-ins that ``textures`` knows; the mesh's own name,
+    and that of the material where ``textures`` does not know it."""
     import trimesh
 
     name = material = ""
