@@ -140,11 +140,13 @@ def _resolve(mesh_file: str) -> Path | None:
     except OSError:  # a name longer than any file's
         found = False
     if not found:
-        raise ValueError(f"mesh_file: no file {shown!r} in ComfyUI's input folder; upload it or choose another")
+        other = " (any, such as a sample, if model_3d is connected)" if versions.file_3d_types() else ""
+        raise ValueError(f"mesh_file: no file {shown!r} in ComfyUI's input folder; upload it or choose another{other}")
     return path
 
 
 def _describe(mesh: Mesh) -> str:
+    """What a mesh is; its name is the one in the file, which may be another than the file's."""
     low, high = mesh.bounds()
     size = " x ".join(f"{side:.3g}" for side in (high - low).tolist())
     texture = mesh.texture

@@ -93,7 +93,7 @@ class TestLoadMesh:
     ) -> None:
         box(folders.input.parent / folder)
         (folders.input / "notes.txt").write_text("not a mesh")
-        (choice,) = pack.nodes["LoadMesh"].define_schema().inputs
+        choice, *_ = pack.nodes["LoadMesh"].define_schema().inputs
         assert [option for option in choice.options if not option.startswith("sample: ")] == [name]
         assert pack.nodes["LoadMesh"].validate_inputs(name) is True
         mesh, _, info = run(pack, "LoadMesh", mesh_file=name)
