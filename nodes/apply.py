@@ -82,6 +82,6 @@ def _textured(value: Any, meshes: Sequence[Mesh]) -> Any:
     if isinstance(material, dict):
         factors = {"base_color_factor": [1.0, 1.0, 1.0, 1.0]}
         if meshes[0].metallic_roughness is not None:
-            factors |= {"metallic_factor": 1.0, "roughness_factor": 1.0}
+            factors |= {"metallic_factor": 1.0, "roughness_factor": 1.0, "occlusion_strength": 1.0}
         result.material = {**material, **factors}
     return result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import folder_paths
 from comfy_api.latest import io
@@ -14,7 +15,8 @@ from ..rasterizer.meshes.trimesh_objects import to_trimesh
 from ..rasterizer.runtime.log import log
 from ..rasterizer.runtime.safe_names import relative_parts, shortened
 from .host import inputs, versions
-from .host.meshes import write_mesh
+from .host.files3d import allowed_folders, is_file_3d
+from .host.meshes import read_meshes, write_mesh
 
 _SAMPLE = "sample: "
 
@@ -31,13 +33,17 @@ class LoadMeshNode(io.ComfyNode):
             category=inputs.CATEGORY,
             description="Loads a triangle mesh (GLB, GLTF, OBJ, STL, PLY, OFF) with its UVs, vertex colours "
             "and base-colour texture, or a built-in sample that needs no file.",
-            search_aliases=["load 3d", "import glb", "load obj", "load model"],
+            search_aliases=["load 3d", "import glb", "load obj", "load model", "file 3d to mesh", "hunyuan3d"],
             inputs=[
                 inputs.file_choice(
                     "mesh_file",
                     [_SAMPLE + name for name in SAMPLES] + _mesh_files(),
                     "A built-in sample, or a file in ComfyUI's input or input/3d folder; uploads go to input/3d.",
-                )
+                ),
+                *inputs.file_3d_inputs(
+                    "A 3D file from another node, such as Load 3D, Tripo, Meshy, Rodin or Hunyuan3D; connected, it is "
+                    "loaded instead of mesh_file. GLB, GLTF, OBJ, STL or PLY."
+                ),
             ],
             outputs=[
                 *inputs.mesh_outputs(
@@ -67,19 +73,30 @@ class LoadMeshNode(io.ComfyNode):
         return f"{mesh_file} {status.st_mtime_ns} {status.st_size}"
 
     @classmethod
-    def execute(cls, mesh_file: str) -> io.NodeOutput:
-        """Load."""
-        path = _resolve(mesh_file)
+    def execute(cls, mesh_file: str, **files: Any) -> io.NodeOutput:
+        """Load; ``files`` has ``model_3d`` where it is connected."""
         warnings: list[str] = []
-
-        def warn(text: str) -> None:
+        given = "model_3d" in files
+        mesh = _load_file_3d(files["model_3d"], warnings) if given else _load_named(mesh_file, warnings)
+        for text in warnings:
             log.warning(text)
-            warnings.append(text.replace(str(path), path.name))
-
-        mesh = sample_mesh(mesh_file.removeprefix(_SAMPLE)) if path is None else load_mesh(path, warn)
         if warnings:
             versions.show_text("\n".join(warnings), cls)
         return io.NodeOutput(write_mesh(mesh), to_trimesh(mesh), "\n".join([_describe(mesh), *warnings]))
+
+
+def _load_named(mesh_file: str, warnings: list[str]) -> Mesh:
+    path = _resolve(mesh_file)
+    if path is None:
+        return sample_mesh(mesh_file.removeprefix(_SAMPLE))
+    return load_mesh(path, lambda text: warnings.append(text.replace(str(path), path.name)))
+
+
+def _load_file_3d(value: Any, warnings: list[str]) -> Mesh:
+    if value is not None and not is_file_3d(value):
+        raise ValueError(f"model_3d: is a {type(value).__name__}, expected a 3D file, such as Load 3D gives")
+    (mesh,) = read_meshes(value, "model_3d", warnings.append)
+    return mesh
 
 
 def _mesh_files() -> list[str]:
@@ -105,19 +122,15 @@ def _resolve(mesh_file: str) -> Path | None:
             )
         return None
     name, folder = folder_paths.annotated_filepath(mesh_file)
-    folders = [
-        folder_paths.get_input_directory(),
-        folder_paths.get_output_directory(),
-        folder_paths.get_temp_directory(),
-    ]
+    folders = allowed_folders()
     # What the client has sent is looked at as text first: on Windows, resolving a path may connect to a server.
     for allowed in folders:
-        start = Path(allowed).as_posix().rstrip("/") + "/"
+        start = allowed.as_posix().rstrip("/") + "/"
         if folder is None and name.replace("\\", "/").startswith(start):
-            name, folder = name[len(start) :], allowed
+            name, folder = name[len(start) :], str(allowed)
     try:
         path = Path(folder or folders[0], *relative_parts(name)).resolve()
-        outside = "" if any(path.is_relative_to(Path(root).resolve()) for root in folders) else "is a link"
+        outside = "" if any(path.is_relative_to(root.resolve()) for root in folders) else "is a link"
     except (ValueError, OSError, RuntimeError) as error:  # RuntimeError: links in a circle, before Python 3.13
         outside = str(error)
     if outside:
@@ -127,11 +140,13 @@ def _resolve(mesh_file: str) -> Path | None:
     except OSError:  # a name longer than any file's
         found = False
     if not found:
-        raise ValueError(f"mesh_file: no file {shown!r} in ComfyUI's input folder; upload it or choose another")
+        other = " (any, such as a sample, if model_3d is connected)" if versions.file_3d_types() else ""
+        raise ValueError(f"mesh_file: no file {shown!r} in ComfyUI's input folder; upload it or choose another{other}")
     return path
 
 
 def _describe(mesh: Mesh) -> str:
+    """What a mesh is; its name is the one in the file, which may be another than the file's."""
     low, high = mesh.bounds()
     size = " x ".join(f"{side:.3g}" for side in (high - low).tolist())
     texture = mesh.texture
@@ -140,5 +155,14 @@ def _describe(mesh: Mesh) -> str:
         "UVs" if mesh.uvs is not None else "no UVs",
         "vertex colours" if mesh.vertex_colors is not None else "no vertex colours",
         f"texture {texture.shape[1]} x {texture.shape[0]}" if texture is not None else "no texture",
+        *(text for text, there in _others(mesh) if there),
     ]
     return ", ".join(parts)
+
+
+def _others(mesh: Mesh) -> list[tuple[str, bool]]:
+    return [
+        ("metallic-roughness", mesh.metallic_roughness is not None),
+        ("occlusion", mesh.occlusion_in_mr),
+        ("normal map", mesh.normal_map is not None),
+    ]

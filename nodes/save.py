@@ -55,7 +55,13 @@ class SaveMeshNode(io.ComfyNode):
                     display_name="path",
                     is_output_list=True,
                     tooltip="The file, relative to ComfyUI's output folder, for Preview 3D. One for each mesh.",
-                )
+                ),
+                inputs.File3D.Output(
+                    display_name="model_3d",
+                    is_output_list=True,
+                    tooltip="The same file for nodes that take a 3D file, such as Preview 3D (Advanced) and 3D "
+                    "services. Empty in versions of ComfyUI that have no such nodes.",
+                ),
             ],
             is_output_node=True,
         )
@@ -76,7 +82,8 @@ class SaveMeshNode(io.ComfyNode):
         # The frontend shows the first file; clients of the server download all.
         listed = [files[0] for files in places] + [path for files in places for path in files[1:]]
         shown = [{"filename": path.name, "subfolder": _posix(path.parent), "type": "output"} for path in listed]
-        return io.NodeOutput([files[0].as_posix() for files in places], ui={"3d": shown})
+        files_3d = [versions.new_file_3d(str(files[0])) for files in saved]
+        return io.NodeOutput([files[0].as_posix() for files in places], files_3d, ui={"3d": shown})
 
 
 def _output() -> Path:

@@ -7,7 +7,7 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from .versions import with_extras
+from .versions import file_3d_types, with_extras
 
 CATEGORY = "Torch Rasterizer"
 TEXTURING = f"{CATEGORY}/texturing"
@@ -17,14 +17,22 @@ TriMesh = io.Custom("TRIMESH")
 RasterSocket = io.Custom("RASTER")
 HierarchySocket = io.Custom("GRID_HIERARCHY")
 ViewGrid = io.Custom("VIEW_GRID")
+File3D = io.Custom("FILE_3D")  # whose class ComfyUI has only since 0.12
 Camera = io.Custom("LOAD3D_CAMERA")
 Hy3dCamera = io.Custom("HY3DCAMERA")
 Hy3d21Camera = io.Custom("HY3D21CAMERA")
 
 
 def mesh_input(tooltip: str, optional: bool = False) -> io.MultiType.Input:
-    """An input that takes ComfyUI's meshes and those of the Hunyuan3D packs."""
-    return io.MultiType.Input("mesh", types=[io.Mesh, TriMesh], optional=optional, tooltip=tooltip)
+    """An input that takes ComfyUI's meshes and 3D files, and the meshes of the Hunyuan3D packs."""
+    types = [io.Mesh, TriMesh, *file_3d_types()]
+    return io.MultiType.Input("mesh", types=types, optional=optional, tooltip=tooltip)
+
+
+def file_3d_inputs(tooltip: str) -> list[Any]:
+    """An optional input for 3D files, where this version of ComfyUI has them."""
+    types = file_3d_types()
+    return [io.MultiType.Input("model_3d", types=types, optional=True, tooltip=tooltip)] if types else []
 
 
 def drawn_mesh_input() -> io.MultiType.Input:

@@ -1,11 +1,13 @@
 """Mesh sockets to meshes of the library and back.
 
 ``MESH`` is ComfyUI's class in any version: attributes may be missing, a batch may be zero-padded with ``vertex_counts``
-and ``face_counts``, faces may be float. ``TRIMESH`` is a ``trimesh.Trimesh``.
+and ``face_counts``, faces may be float. ``TRIMESH`` is a ``trimesh.Trimesh``. ``FILE_3D`` is a file
+(:mod:`nodes.host.files3d`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -14,6 +16,8 @@ from torch.nn.utils.rnn import pad_sequence
 
 from ...rasterizer.meshes.mesh import TEXTURES, Mesh
 from ...rasterizer.meshes.trimesh_objects import from_trimesh
+from .factors import with_factors
+from .files3d import is_file_3d, read_file_3d
 from .values import named
 from .versions import new_mesh
 
@@ -26,19 +30,26 @@ def is_trimesh(value: Any) -> bool:
     return any(base.__module__.split(".")[0] == "trimesh" for base in type(value).__mro__)
 
 
-def read_meshes(value: Any, name: str = "mesh") -> list[Mesh]:
-    """The meshes on a MESH or TRIMESH socket, checked.
+def read_meshes(value: Any, name: str = "mesh", on_warning: Callable[[str], None] | None = None) -> list[Mesh]:
+    """The meshes on a MESH, TRIMESH or FILE_3D socket, checked.
+
+    ``on_warning`` is told what was left out of a file; None is a warning in the log.
 
     Raises:
-        ValueError: not a mesh, no faces, an index out of range, or positions that are not finite.
+        ValueError: not a mesh, no faces, an index out of range, positions that are not finite, or a file that cannot be
+            read.
     """
     if is_trimesh(value):
         with named(name):
             meshes = [from_trimesh(value)]
+    elif is_file_3d(value):
+        meshes = [read_file_3d(value, name, on_warning)]
     elif hasattr(value, "vertices") and hasattr(value, "faces"):
         meshes = [_item(value, number, name) for number in range(_batch_size(value))]
+    elif value is None:
+        raise ValueError(f"{name}: is empty: the node before it gave nothing. In a Load 3D node, choose a file")
     else:
-        raise ValueError(f"{name}: is a {type(value).__name__}, expected a MESH or a TRIMESH")
+        raise ValueError(f"{name}: is a {type(value).__name__}, expected a MESH, a TRIMESH or a 3D file")
     if not meshes:
         raise ValueError(f"{name}: is an empty batch, expected at least one mesh")
     for number, mesh in enumerate(meshes):
@@ -130,7 +141,7 @@ def _item(value: Any, number: int, name: str) -> Mesh:
     names = getattr(value, _NAMES, None) or []
     called, material = names[number] if len(names) == size else ("", "")
     with named(name):
-        return Mesh(
+        mesh = Mesh(
             vertices=vertices,
             faces=_narrow(faces.detach().to(home), len(vertices)),
             **{key: None if image is None else image[..., :3].to(home) for key, image in images.items()},
@@ -139,6 +150,7 @@ def _item(value: Any, number: int, name: str) -> Mesh:
             occlusion_in_mr=bool(getattr(value, "occlusion_in_mr", False)),
             material=material,
         )
+        return with_factors(mesh, getattr(value, "material", None))
 
 
 def _narrow(faces: Tensor, vertices: int) -> Tensor:

@@ -37,6 +37,21 @@ def new_mesh(vertices: Any, faces: Any, **attributes: Any) -> Any:
     return mesh
 
 
+def file_3d_types() -> list[Any]:
+    """The sockets for 3D files that the running version has; none before 0.12."""
+    return [kind for kind in vars(io).values() if str(getattr(kind, "io_type", "")).startswith("FILE_3D")]
+
+
+def new_file_3d(path: str) -> Any:
+    """ComfyUI's value for a 3D file on disk; None in a version whose nodes take none."""
+    try:
+        from comfy_api.latest import Types
+
+        return Types.File3D(path)
+    except (ImportError, AttributeError):
+        return None
+
+
 def show_text(text: str, node: type[io.ComfyNode]) -> None:
     """Show text on a node while and after it runs; clients without a screen simply do not get it.
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..runtime.log import log
-from .parts import Part, Picture
+from .layers import Picture
+from .parts import Part
 
 _GUTTER = 4  # texels around each picture that repeat it, for bilinear filtering and the first levels of a mipmap
 _LARGEST = 8192  # texels along a side of the atlas

@@ -11,7 +11,7 @@ from itertools import count
 from pathlib import Path
 from urllib.parse import quote
 
-KINDS = ("", "_roughness", "_metallic")
+KINDS = ("", "_roughness", "_metallic", "_normal")
 """What follows the stem in the names of the pictures."""
 
 _ESCAPED = frozenset('="#%\\')

@@ -17,6 +17,7 @@ from ..runtime.files import write_atomically
 from ..runtime.log import log
 from ..runtime.safe_names import check_new, relative_parts, shortened
 from .folder import MeshFolder, resolver
+from .formats import SAVED_SUFFIXES, SUPPORTED_SUFFIXES, unreadable
 from .gltf import prepare_gltf
 from .headers import check_ply, check_stl
 from .mesh import Mesh
@@ -24,7 +25,7 @@ from .obj import files_beside, prepare_obj, save_obj
 from .off import read_off
 from .texts import to_utf8
 from .textures import Textures
-from .trimesh_objects import assemble, from_trimesh, to_trimesh
+from .trimesh_objects import assemble, from_trimesh, to_glb, to_trimesh
 
 if TYPE_CHECKING:
     import trimesh
@@ -34,16 +35,11 @@ __all__ = [
     "SUPPORTED_SUFFIXES",
     "from_trimesh",
     "load_mesh",
+    "load_mesh_data",
     "save_mesh",
     "saved_files",
     "to_trimesh",
 ]
-
-SUPPORTED_SUFFIXES = (".glb", ".gltf", ".obj", ".stl", ".ply", ".off")
-"""Of files that :func:`load_mesh` reads."""
-
-SAVED_SUFFIXES = (".glb", ".obj", ".ply", ".stl")
-"""Of files that :func:`save_mesh` writes."""
 
 _GLTF_SUFFIXES = (".glb", ".gltf")
 
@@ -58,6 +54,9 @@ def load_mesh(path: str | Path, on_warning: Callable[[str], None] | None = None)
     vertices are linear in glTF and taken as sRGB in other formats. Several textures become one atlas. Base-colour
     factors are multiplied into it, or become vertex colours where the file has no texture at all.
 
+    The mesh is called as the file calls all its meshes, or the only root of its scene, or else as the file is called;
+    the material likewise, if all parts have one.
+
     Args:
         path: a file with one of ``SUPPORTED_SUFFIXES``.
         on_warning: told of what is left out, such as a texture that is not there; None is a warning in the log.
@@ -70,42 +69,80 @@ def load_mesh(path: str | Path, on_warning: Callable[[str], None] | None = None)
             more, because it repeats them.
     """
     path = Path(path)
-    suffix = path.suffix.lower()
-    if suffix not in SUPPORTED_SUFFIXES:
-        raise ValueError(
-            f"mesh file {path}: found suffix '{path.suffix}', expected one of {', '.join(SUPPORTED_SUFFIXES)}. "
-            "Export the mesh to one of these formats; GLB keeps UVs, colours and textures in one file."
-        )
+    where = f"mesh file {path}"
+    suffix = _readable(path.suffix, where)
     if not path.is_file():
-        raise FileNotFoundError(f"mesh file {path}: found no such file, expected a {suffix} file.")
+        raise FileNotFoundError(f"{where}: found no such file, expected a {suffix} file.")
+    return _load(path.read_bytes, suffix, path, where, on_warning)
+
+
+def load_mesh_data(
+    data: bytes, suffix: str, name: str = "", path: Path | None = None, on_warning: Callable[[str], None] | None = None
+) -> Mesh:
+    """As :func:`load_mesh`, from the bytes of a file.
+
+    Args:
+        data: what is in the file.
+        suffix: one of ``SUPPORTED_SUFFIXES``.
+        name: what to call the mesh in messages, and where the data say nothing.
+        path: where the file is, if the files beside it may be read; None if nothing may.
+        on_warning: as for :func:`load_mesh`.
+
+    Raises:
+        ValueError: as :func:`load_mesh`.
+    """
+    where = f"mesh data{f' {name!r}' if name else ''}"
+    suffix = _readable(suffix, where)
+    return _load(lambda: data, suffix, path, where, on_warning, name)
+
+
+def _readable(suffix: str, where: str) -> str:
+    if suffix.lower() not in SUPPORTED_SUFFIXES:
+        raise ValueError(f"{where}: {unreadable(suffix)}")
+    return suffix.lower()
+
+
+def _load(
+    get: Callable[[], bytes],
+    suffix: str,
+    path: Path | None,
+    where: str,
+    on_warning: Callable[[str], None] | None,
+    name: str = "",
+) -> Mesh:
     warnings: dict[str, None] = {}  # each once
     textures = Textures()
     try:
-        loaded = _read(path, textures, lambda text: warnings.setdefault(text))
+        read = _read(get(), suffix, MeshFolder(path), textures, lambda text: warnings.setdefault(text))
     except Exception as error:  # what the parsers of trimesh raise on damaged files is not limited to any class
         what = "not enough memory" if isinstance(error, MemoryError) else f"{type(error).__name__}: {error}"
         raise ValueError(
-            f"mesh file {path}: not readable as {suffix} ({what}). Expected a complete file "
+            f"{where}: not readable as {suffix} ({what}). Expected a complete file "
             "and beside it the files it refers to; export it again, or as GLB."
         ) from error
     for text in warnings:
-        (on_warning or log.warning)(f"{path} {text}.")
-    return assemble(loaded, path.stem, f"mesh file {path}", suffix not in _GLTF_SUFFIXES, textures)
+        (on_warning or log.warning)(f"{path or where} {text}.")
+    loaded, own_name, material = read
+    called = own_name or name or (path.stem if path else "")
+    return assemble(loaded, called, where, suffix not in _GLTF_SUFFIXES, textures, material)
 
 
-def _read(path: Path, textures: Textures, warn: Callable[[str], None]) -> trimesh.parent.Geometry:
-    """What trimesh makes of the file, its pictures replaced by stand-ins that ``textures`` knows."""
+def _read(
+    data: bytes, suffix: str, folder: MeshFolder, textures: Textures, warn: Callable[[str], None]
+) -> tuple[trimesh.parent.Geometry, str, str]:
+    """What trimesh makes of a file, its pictures replaced by stand-ins that ``textures`` knows; the mesh's own name,
+    and that of the material where ``textures`` does not know it."""
     import trimesh
 
-    suffix = path.suffix.lower()
-    folder = MeshFolder(path)
-    data = path.read_bytes()
+    name = material = ""
     if suffix == ".off":
-        return read_off(data)
+        return read_off(data), name, material
     if suffix in _GLTF_SUFFIXES:
-        data = prepare_gltf(data, folder, textures, warn)
+        data, name = prepare_gltf(data, folder, textures, warn)
+    elif suffix == ".obj":
+        data, name, material = prepare_obj(data)
     else:
-        data = {".obj": prepare_obj, ".stl": check_stl, ".ply": check_ply}[suffix](data)
+        data = {".stl": check_stl, ".ply": check_ply}[suffix](data)
     asked: list[str] = []
 
     def get(name: str) -> bytes:
@@ -124,7 +161,8 @@ def _read(path: Path, textures: Textures, warn: Callable[[str], None]) -> trimes
 
     # trimesh gets no path, from which it would read on its own account.
     stream, file_type = io.BytesIO(data), suffix[1:]
-    return trimesh.load(stream, file_type=file_type, resolver=resolver(get), force="scene", process=False)
+    loaded = trimesh.load(stream, file_type=file_type, resolver=resolver(get), force="scene", process=False)
+    return loaded, name, material
 
 
 def save_mesh(mesh: Mesh, path: str | Path) -> list[Path]:
@@ -138,7 +176,7 @@ def save_mesh(mesh: Mesh, path: str | Path) -> list[Path]:
 
             * ``.glb``: everything, textures as PNG inside.
             * ``.obj``: with UVs, normals, colours, and beside it a ``.mtl`` and a PNG for each texture, called as the
-              OBJ file where these names are free.
+              OBJ file where these names are free; without occlusion, which MTL has no word for.
             * ``.ply``: positions, normals and colours of vertices, which take the texture's where there is one.
             * ``.stl``: positions only.
 
@@ -165,9 +203,10 @@ def save_mesh(mesh: Mesh, path: str | Path) -> list[Path]:
         mesh = replace(mesh, vertex_colors=_shown_colors(mesh), uvs=None)
     elif suffix == ".stl":
         mesh = Mesh(mesh.vertices, mesh.faces)
-    normals = {".glb": "include_normals", ".ply": "vertex_normal"}
-    options: dict[str, Any] = {normals[suffix]: mesh.normals is not None} if suffix in normals else {}
-    data: Any = to_trimesh(mesh).export(file_type=suffix[1:], **options)  # bytes, for these suffixes
+    options: dict[str, Any] = {"vertex_normal": mesh.normals is not None} if suffix == ".ply" else {}
+    data: Any = (
+        to_glb(mesh, path.stem) if suffix == ".glb" else to_trimesh(mesh).export(file_type=suffix[1:], **options)
+    )
     write_atomically(path, lambda temporary: temporary.write_bytes(data))
     return [path]
 

@@ -19,10 +19,13 @@ class MeshFolder:
 
     A mesh file may come from a stranger. What it names is read only if it is a regular file in the mesh's folder or
     below, reached without following a link.
+
+    Args:
+        path: the mesh file; None where there is none, only its bytes, and nothing is read.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._folder = path.parent
+    def __init__(self, path: Path | None) -> None:
+        self._folder = path.parent if path else None
         self._read: dict[tuple[str, ...], bytes] = {}
 
     @property
@@ -39,11 +42,15 @@ class MeshFolder:
         Raises:
             FileNotFoundError: there is no such file, or it is none that a mesh may name; the text says why.
         """
+        if self._folder is None:
+            raise FileNotFoundError(
+                f"'{shortened(name)}' is a file of its own, and this mesh came without any; a GLB has all in one file"
+            )
         reason = ""
         decoded = unquote(name).strip()
         for candidate in (name.strip(), decoded, decoded.replace("\\", "/").rpartition("/")[2]):
             try:
-                return self._file(relative_parts(candidate))
+                return self._file(self._folder, relative_parts(candidate))
             except (OSError, ValueError) as error:
                 # Of the reasons, that a name is not allowed says more than that one of its readings is not there.
                 reason = str(error) if isinstance(error, ValueError) and not reason else reason
@@ -51,10 +58,10 @@ class MeshFolder:
             f"'{shortened(name)}' {reason or 'is not there'}; only files in the mesh's own folder are read"
         )
 
-    def _file(self, parts: tuple[str, ...]) -> bytes:
+    def _file(self, folder: Path, parts: tuple[str, ...]) -> bytes:
         # A file that is named many times is held in memory once.
         if parts not in self._read:
-            path = self._folder
+            path = folder
             for part in parts:
                 path = path / part
                 status = path.lstat()

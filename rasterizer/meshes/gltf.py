@@ -13,14 +13,17 @@ from urllib.parse import unquote_to_bytes
 
 from ..runtime.limits import FACES, NESTING, PARTS, VERTICES, check_memory
 from .folder import MeshFolder
-from .textures import Textures
+from .texts import clean_name
+from .textures import Note, Textures
 
 _UNREADABLE_EXTENSIONS = ("KHR_draco_mesh_compression", "EXT_meshopt_compression", "KHR_mesh_quantization")
+_LARGE = 1e6  # beyond which a factor is a mistake
 _FLOAT, _UINT, _TRIANGLES = 5126, 5125, 4
 _BYTES = {5120: 1, 5121: 1, 5122: 2, 5123: 2, 5125: 4, 5126: 4}
 _NUMBERS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "MAT4": 16}
 _JSON = 0x4E4F534A
-_SLOTS = ("baseColorTexture", "metallicRoughnessTexture")
+_SLOTS = ("baseColorTexture", "metallicRoughnessTexture", "normalTexture", "occlusionTexture")
+_CALLED = dict(zip(_SLOTS, ("base colour", "metallic-roughness", "normal", "occlusion"), strict=True))
 _GLOSSY = "KHR_materials_pbrSpecularGlossiness"
 # Bytes that trimesh and we take for a vertex of a primitive, one in the scene, and a face there; and for a node, a
 # primitive, one that is placed, and a material. All measured.
@@ -28,11 +31,12 @@ _READ_VERTEX, _PLACED_VERTEX, _FACE = 100, 260, 100
 _NODE, _PRIMITIVE, _PLACED, _MATERIAL = 1_000, 4_000, 2_500, 1_500
 
 
-def prepare_gltf(data: bytes, folder: MeshFolder, textures: Textures, warn: Callable[[str], None]) -> bytes:
-    """A glTF or GLB file, its header changed where trimesh would lose or misread UVs or faces.
+def prepare_gltf(data: bytes, folder: MeshFolder, textures: Textures, warn: Callable[[str], None]) -> tuple[bytes, str]:
+    """A glTF or GLB file, its header changed where trimesh would lose or misread UVs or faces; and what it is called.
 
     trimesh reads only ``TEXCOORD_0``, and no UVs at all where a primitive has no material. Before 4.4 it makes up faces
-    where a primitive has no indices. Pictures are replaced by stand-ins (:mod:`rasterizer.meshes.textures`).
+    where a primitive has no indices. Pictures are replaced by stand-ins (:mod:`rasterizer.meshes.textures`), and so are
+    the names of materials.
 
     Args:
         data: the file.
@@ -61,18 +65,47 @@ def prepare_gltf(data: bytes, folder: MeshFolder, textures: Textures, warn: Call
     materials.append({})
     for material in materials:
         _without_gloss(material, warn)
+        material["name"] = textures.take_note(_note(material))
     for primitive in (p for m in header.get("meshes", ()) for p in m["primitives"]):
         _choose_uvs(header, primitive, materials[primitive.setdefault("material", plain)], warn)
         if "indices" not in primitive and primitive.get("mode", _TRIANGLES) == _TRIANGLES:
             count = header["accessors"][primitive["attributes"]["POSITION"]]["count"]
             primitive["indices"] = _append_indices(header, count)
     _take_pictures(header, buffers, textures, warn)
+    name = _name(header)
     text = json.dumps(header).encode()
     if not binary:
-        return text
+        return text, name
     text += b" " * (-len(text) % 4)
     size = 20 + len(text) + len(data) - end
-    return struct.pack("<4sIIII", b"glTF", 2, size, len(text), _JSON) + text + data[end:]
+    return struct.pack("<4sIIII", b"glTF", 2, size, len(text), _JSON) + text + data[end:], name
+
+
+def _name(header: dict[str, Any]) -> str:
+    """The one name that all placed meshes have, or else their nodes; else that of the only root, else nothing."""
+    nodes, meshes = header.get("nodes", []), header.get("meshes", [])
+    placing = [node for node in nodes if "mesh" in node]
+    for named in ([meshes[node["mesh"]] for node in placing], placing):
+        names = {clean_name(item.get("name")) for item in named}
+        if len(names) == 1 and "" not in names:
+            return names.pop()
+    scenes = header.get("scenes", [])
+    number = header.get("scene", 0)
+    roots = scenes[number].get("nodes", []) if isinstance(number, int) and 0 <= number < len(scenes) else []
+    return clean_name(nodes[_whole(roots[0], "root")].get("name")) if len(roots) == 1 else ""
+
+
+def _note(material: dict[str, Any]) -> Note:
+    """What trimesh would drop."""
+    scale = _number(material.get("normalTexture", {}).get("scale", 1.0), "normal scale")
+    strength = _number(material.get("occlusionTexture", {}).get("strength", 1.0), "occlusion strength")
+    return Note(clean_name(material.get("name")), scale, min(max(strength, 0.0), 1.0))
+
+
+def _number(value: Any, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not -_LARGE < value < _LARGE:
+        raise ValueError(f"its {name} is {str(value)[:40]!r}, expected a number")
+    return float(value)
 
 
 def _without_gloss(material: dict[str, Any], warn: Callable[[str], None]) -> None:
@@ -92,17 +125,24 @@ def _choose_uvs(
 ) -> None:
     """The UVs of the primitive's base colour become its ``TEXCOORD_0``."""
     attributes = primitive["attributes"]
-    base = material.get("pbrMetallicRoughness", {})
-    rough = base.get("metallicRoughnessTexture")
-    uv_set = base.get("baseColorTexture", rough or {}).get("texCoord", 0)
-    if rough and rough.get("texCoord", 0) != uv_set:
-        warn("has a metallic-roughness texture on other UVs than its base colour; it is left out")
-        del base["metallicRoughnessTexture"]
+    slots = _slots(material)
+    uv_set = slots[0][0][slots[0][1]].get("texCoord", 0) if slots else 0
+    for holder, slot in slots[1:]:
+        if holder[slot].get("texCoord", 0) != uv_set:
+            warn(f"has a texture of {_CALLED[slot]} on other UVs than its {_CALLED[slots[0][1]]}; it is left out")
+            del holder[slot]
     uvs = attributes.get(f"TEXCOORD_{uv_set}")
     if uvs is not None and header["accessors"][uvs]["componentType"] != _FLOAT:
         raise ValueError("its UVs are integers, which is not supported: export it without quantization")
     if uvs is not None:
         attributes["TEXCOORD_0"] = uvs
+
+
+def _slots(material: dict[str, Any]) -> list[tuple[dict[str, Any], str]]:
+    """The textures of a material that are read, each as the object that has it and the name it has there."""
+    base = material.get("pbrMetallicRoughness", {})
+    holders = [(base if slot in _SLOTS[:2] else material, slot) for slot in _SLOTS]
+    return [(holder, slot) for holder, slot in holders if slot in holder]
 
 
 def _append_indices(header: dict[str, Any], count: int) -> int:
@@ -166,13 +206,12 @@ def _take_pictures(header: dict[str, Any], buffers: _Buffers, textures: Textures
             return None
 
     for material in header["materials"]:
-        base = material.get("pbrMetallicRoughness", {})
-        for slot in [slot for slot in _SLOTS if slot in base]:
-            number = _source(header, base[slot], warn)
+        for holder, slot in _slots(material):
+            number = _source(header, holder[slot], warn)
             if number is not None and number not in stand_ins:
                 stand_ins[number] = stand_in(number)
             if number is None or stand_ins[number] is None:
-                del base[slot]
+                del holder[slot]
     blank = _embedded(textures.blank())
     header["images"] = [stand_ins.get(number) or blank for number in range(len(images))]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +12,9 @@ from ..pictures.untrusted import TextureFile
 from ..runtime.limits import TEXTURE_PIXELS
 from ..runtime.log import log
 from .atlas import make_atlas
-from .parts import WHITE, Part, Picture
+from .layers import BaseColor, NormalMap, Picture, Surface
+from .parts import MATT, WHITE, Part
+from .texts import clean_name
 from .textures import Textures
 
 if TYPE_CHECKING:
@@ -27,20 +30,35 @@ def _find(image: Any, textures: Textures | None) -> Image.Image | TextureFile | 
     return image if textures is None else textures.find(image)
 
 
-def read_base_color(
-    material: Any, textures: Textures | None = None
-) -> tuple[Image.Image | TextureFile | None, tuple[float, ...]]:
-    """The image of a material, if any, and the linear RGB factor it is multiplied by.
+def read_material(part: Part, material: Any, textures: Textures | None = None) -> None:
+    """Fill in what a material says of a part: its images, factors and name.
 
-    ``textures``: the pictures for which the material of a file has stand-ins.
+    Args:
+        part: is changed.
+        material: trimesh's.
+        textures: of a file, the pictures and notes for which its materials have stand-ins.
     """
+    if getattr(material, "materials", None):
+        log.warning("Of a material with %d sub-materials only the first is used.", len(material.materials))
+        material = material.materials[0]
+    part.image, part.factor = _base_color(material, textures)
+    part.orm, part.orm_factor = _metallic_roughness(material, textures)
+    part.occlusion = _find(getattr(material, "occlusionTexture", None), textures)
+    part.normal_map = _find(getattr(material, "normalTexture", None), textures)
+    note = None if textures is None else textures.note(getattr(material, "name", None))
+    if note is None:
+        part.material = clean_name(getattr(material, "name", None))
+    else:
+        part.material = note.name
+        part.normal_scale, part.occlusion_strength = note.normal_scale, note.occlusion_strength
+
+
+def _base_color(material: Any, textures: Textures | None) -> tuple[Image.Image | TextureFile | None, tuple[float, ...]]:
+    """The image of a material, if any, and the linear RGB factor it is multiplied by."""
     from PIL import Image
     from trimesh.visual.color import to_rgba
     from trimesh.visual.material import PBRMaterial, empty_material
 
-    if getattr(material, "materials", None):
-        log.warning("Of a material with %d sub-materials only the first is used.", len(material.materials))
-        material = material.materials[0]
     if isinstance(material, PBRMaterial):
         factor = material.baseColorFactor
         image = _find(material.baseColorTexture, textures)
@@ -59,39 +77,49 @@ def read_base_color(
     return None, tuple(array_to_linear(np.asarray(diffuse)[:3] / 255))
 
 
-def read_metallic_roughness(
-    material: Any, textures: Textures | None = None
+def _metallic_roughness(
+    material: Any, textures: Textures | None
 ) -> tuple[Image.Image | TextureFile | None, tuple[float, float, float]]:
     """The metallic-roughness image of a material, if any, and its factors: 1, roughness, metallic."""
-    material = next(iter(getattr(material, "materials", None) or ()), material)
     image = _find(getattr(material, "metallicRoughnessTexture", None), textures)
     # Factors multiply the image. Without one, those that a material leaves out are those of a plain matt surface.
     rough, metal = (getattr(material, f"{kind}Factor", None) for kind in ("roughness", "metallic"))
-    plain = 0.0 if image is None else 1.0
+    plain = MATT[2] if image is None else 1.0
     return image, (1.0, 1.0 if rough is None else float(rough), plain if metal is None else float(metal))
 
 
-def merge_textures(parts: list[Part]) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Base colour and metallic-roughness ``[H, W, 3]`` uint8 for all parts, their UVs moved to these textures.
+def merge_textures(parts: list[Part]) -> tuple[dict[str, np.ndarray], bool]:
+    """The textures for all parts, ``[H, W, 3]`` uint8 by the name that a mesh has them under, and whether red of
+    metallic-roughness is occlusion. The parts' UVs are moved to them.
 
-    Without any image the base colours' factors go to vertex colours, and both are None.
+    Without any image the base colours' factors go to vertex colours, and there are none. Roughness and metallic that
+    are numbers alone become a texture if they are the same everywhere; else they would multiply what shares an image.
 
     Raises:
         ValueError: an image cannot be decoded, or all of them have more texels than the limit.
     """
     mapped = [part for part in parts if part.uvs is not None]
-    if not any(part.image is not None or part.orm is not None for part in mapped):
+    occluded = any(part.occlusion is not None for part in mapped)
+    bent = any(part.normal_map is not None for part in mapped)
+    rough = occluded or any(part.orm is not None for part in mapped)
+    if not rough and not bent and not any(part.image is not None for part in mapped):
         _multiply_vertex_colors(parts)
-        return None, None
-    rough = any(part.orm is not None for part in mapped)
-    groups = _by_surface(parts, rough)
+        return {}, False
+    surfaces = {part.orm_factor for part in parts}
+    rough = rough or (len(surfaces) == 1 and MATT not in surfaces)
+    groups = _by_picture(parts, rough, bent)
     leaders = [group[0] for group in groups]
-    layers = [[Picture(part.image, part.factor, srgb=True) for part in leaders]]
+    layers: dict[str, Sequence[Picture]] = {"texture": [BaseColor(part.image, part.factor) for part in leaders]}
     if rough:
-        layers.append([Picture(part.orm, part.orm_factor, srgb=False) for part in leaders])
-    TEXTURE_PIXELS.check(sum(int(np.prod(picture.size)) for layer in layers for picture in layer))
-    made = [layer[0].pixels() for layer in layers] if len(leaders) == 1 else make_atlas(layers, groups)
-    return made[0], made[1] if len(made) > 1 else None
+        layers["metallic_roughness"] = [
+            Surface(part.orm, part.orm_factor, occluded, part.occlusion, part.occlusion_strength) for part in leaders
+        ]
+    if bent:
+        layers["normal_map"] = [NormalMap(part.normal_map, part.normal_scale) for part in leaders]
+    TEXTURE_PIXELS.check(sum(int(np.prod(picture.size)) for layer in layers.values() for picture in layer))
+    if len(leaders) == 1:
+        return {name: layer[0].pixels() for name, layer in layers.items()}, occluded
+    return dict(zip(layers, make_atlas([*layers.values()], groups), strict=True)), occluded
 
 
 def _multiply_vertex_colors(parts: list[Part]) -> None:
@@ -102,16 +130,17 @@ def _multiply_vertex_colors(parts: list[Part]) -> None:
             part.colors[:, :3] *= part.factor
 
 
-def _by_surface(parts: list[Part], rough: bool) -> list[list[Part]]:
-    """Parts grouped by image and factor, with ``rough`` also by those of metallic-roughness.
+def _by_picture(parts: list[Part], rough: bool, bent: bool) -> list[list[Part]]:
+    """Parts grouped by image and factor, with ``rough`` also by those of the surface, with ``bent`` by normals.
 
     A part without UVs gets some: the middle of a picture that is its factor alone.
     """
     groups: dict[tuple[Any, ...], list[Part]] = {}
     for part in parts:
         if part.uvs is None:
-            part.image = part.orm = None
+            part.image = part.orm = part.occlusion = part.normal_map = None
             part.uvs = np.full((len(part.vertices), 2), 0.5)
-        surface = (id(part.orm), *part.orm_factor) if rough else ()
-        groups.setdefault((id(part.image), *part.factor, *surface), []).append(part)
+        surface = (id(part.orm), *part.orm_factor, id(part.occlusion), part.occlusion_strength) if rough else ()
+        normals = (id(part.normal_map), part.normal_scale) if bent else ()
+        groups.setdefault((id(part.image), *part.factor, *surface, *normals), []).append(part)
     return list(groups.values())

@@ -19,18 +19,22 @@ from ..runtime.files import Write, remove, write_together
 from ..runtime.limits import FACES, PARTS, VERTICES, allowed_memory, check_memory
 from .beside import KINDS, is_part, mark, named_by, stems
 from .mesh import Mesh
-from .texts import to_utf8
+from .texts import clean_name, to_utf8
 
 _LONGEST_CORNER = 64  # characters of v/vt/vn: what repeats in a fan must not be longer than a number is
 _MEMORY_PER_NUMBER = 75  # what trimesh takes for each, in text and on the way to arrays; measured
 _MEMORY_PER_TRIANGLE = 3 * _MEMORY_PER_NUMBER
 _MEMORY_PER_PART = 14_000
 
-_KEYWORDS = ("map_Kd", "map_Pr", "map_Pm")  # of each of KINDS
+# Of each of KINDS. Some programs read normal maps as "norm" only, as the PBR extension has it, others as "map_Bump",
+# and those that take that for heights prefer "norm".
+_KEYWORDS = (("map_Kd",), ("map_Pr",), ("map_Pm",), ("norm", "map_Bump"))
 
 
-def prepare_obj(data: bytes) -> bytes:
-    """An OBJ file in UTF-8 with its polygons cut into fans: trimesh 4 loses the UVs of files with nothing but quads.
+def prepare_obj(data: bytes) -> tuple[bytes, str, str]:
+    """An OBJ file in UTF-8 with its polygons cut into fans; what its object and its material are called, if it has one.
+
+    trimesh 4 loses the UVs of files with nothing but quads.
 
     Raises:
         ValueError: it is beyond a limit.
@@ -38,13 +42,19 @@ def prepare_obj(data: bytes) -> bytes:
     size = len(data)
     text = to_utf8(data).replace(b"\r\n", b"\n").replace(b"\\\n", b" ")
     VERTICES.check(text.count(b"\nv ") + text.count(b"\nv\t"))
-    parts = len(set(re.findall(rb"^usemtl[ \t]+(.*)$", text, flags=re.MULTILINE)))
-    PARTS.check(parts)
+    objects, materials = (_all(word, text) for word in (b"o", b"usemtl"))
+    PARTS.check(parts := len(materials))
     text = re.sub(rb"^f(?:[ \t]+\S+){4}.*$", _Fans(size), text, flags=re.MULTILINE)
     FACES.check(text.count(b"\nf "))
     numbers = sum(text.count(end) for end in (b"/", b" ", b"\t", b"\n"))
     check_memory(numbers * _MEMORY_PER_NUMBER + parts * _MEMORY_PER_PART, size)
-    return text
+    name, material = (clean_name(b"".join(names).decode()) if len(names) == 1 else "" for names in (objects, materials))
+    return text, name, material
+
+
+def _all(word: bytes, text: bytes) -> set[bytes]:
+    """What follows a word at the beginning of lines."""
+    return set(re.findall(rb"^%b[ \t]+(.*)$" % word, text, flags=re.MULTILINE))
 
 
 class _Fans:
@@ -66,7 +76,8 @@ class _Fans:
 def save_obj(mesh: Mesh, path: Path) -> list[Path]:
     """Write an OBJ file, and beside it a ``.mtl`` and PNG files where the mesh has textures.
 
-    Roughness and metallic become a grey image each (``map_Pr``, ``map_Pm``), as the PBR extension of MTL has it.
+    Roughness and metallic become a grey image each (``map_Pr``, ``map_Pm``), and the normal map is named ``norm``, as
+    the PBR extension of MTL has them. Occlusion has no word there and is left out.
 
     A file that was not written for this OBJ file stays; those beside it get other names then. What an earlier OBJ file
     of this path names is not touched before the new one is there, so that at any time one of them is whole. To give
@@ -76,6 +87,8 @@ def save_obj(mesh: Mesh, path: Path) -> list[Path]:
         The files, the OBJ file first.
     """
     images = _images(mesh)
+    name, material = clean_name(mesh.name), clean_name(mesh.material) or "material"
+    called = f"o {name}\n" if name else ""
     geometry = _geometry(mesh)
     pictures = [_to_png(image, mark(path)) for image in images.values()]
 
@@ -83,9 +96,9 @@ def save_obj(mesh: Mesh, path: Path) -> list[Path]:
         names = _names(path, stem, images)
         if taken := next(filter(os.path.lexists, names), None):
             raise FileExistsError(f"{taken} is there already")
-        use = f"mtllib {stem}.mtl\nusemtl material\n" if images else ""
-        data = [_material(stem, images, mark(path)), *pictures] if images else []
-        writers = [_writer(part) for part in (*data, (use + geometry).encode())]
+        use = f"mtllib {stem}.mtl\nusemtl {material}\n" if images else ""
+        data = [_material(material, stem, images, mark(path)), *pictures] if images else []
+        writers = [_writer(part) for part in (*data, (use + called + geometry).encode())]
         write_together(zip([*names, path], writers, strict=True))
         return names
 
@@ -132,13 +145,13 @@ def _images(mesh: Mesh) -> dict[str, Tensor]:
         return {}
     surface = mesh.metallic_roughness
     rough, metallic = (None, None) if surface is None else (surface[..., 1], surface[..., 2])
-    images = zip(KINDS, (mesh.texture, rough, metallic), strict=True)
+    images = zip(KINDS, (mesh.texture, rough, metallic, mesh.normal_map), strict=True)
     return {kind: image for kind, image in images if image is not None}
 
 
-def _material(stem: str, kinds: Iterable[str], comment: str) -> bytes:
-    lines = [f"# {comment}", "newmtl material", "Kd 1 1 1", "Ks 0 0 0", "illum 1"]
-    lines += [f"{_KEYWORDS[KINDS.index(kind)]} {stem}{kind}.png" for kind in kinds]
+def _material(name: str, stem: str, kinds: Iterable[str], comment: str) -> bytes:
+    lines = [f"# {comment}", f"newmtl {name}", "Kd 1 1 1", "Ks 0 0 0", "illum 1"]
+    lines += [f"{keyword} {stem}{kind}.png" for kind in kinds for keyword in _KEYWORDS[KINDS.index(kind)]]
     return ("\n".join(lines) + "\n").encode()
 
 

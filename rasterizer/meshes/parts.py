@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..pictures.colors import array_to_bytes, array_to_linear, array_to_srgb
-from ..pictures.untrusted import TextureFile, pixels
+from ..pictures.untrusted import TextureFile
 
 if TYPE_CHECKING:
     from PIL import Image
 
 WHITE = (1.0, 1.0, 1.0)
 """The factor that changes nothing."""
+
+MATT = (1.0, 1.0, 0.0)
+"""Of a material that says nothing of its surface: rough, and no metal."""
 
 
 @dataclass
@@ -31,6 +33,11 @@ class Part:
         factor: linear RGB.
         orm: the linear metallic-roughness image, to be multiplied by ``orm_factor``; None is white.
         orm_factor: 1, roughness, metallic.
+        occlusion: the linear image whose red is ambient occlusion; None is 1 everywhere.
+        occlusion_strength: 0..1, how much of it counts.
+        normal_map: the linear image of normals in tangent space; None is flat.
+        normal_scale: what their tangential parts are multiplied by.
+        material: what the file calls the material, or empty.
     """
 
     vertices: np.ndarray
@@ -41,43 +48,9 @@ class Part:
     image: Image.Image | TextureFile | None
     factor: tuple[float, ...]
     orm: Image.Image | TextureFile | None = None
-    orm_factor: tuple[float, float, float] = (1.0, 1.0, 0.0)
-
-
-@dataclass(frozen=True)
-class Picture:
-    """An image times a linear factor, decoded when its pixels are asked for; one texel where there is no image.
-
-    Attributes:
-        image: what to multiply, or None.
-        factor: linear RGB.
-        srgb: whether image and result are sRGB-coded, else linear.
-    """
-
-    image: Image.Image | TextureFile | None
-    factor: tuple[float, ...]
-    srgb: bool
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """``(width, height)``."""
-        return (1, 1) if self.image is None else self.image.size
-
-    def pixels(self) -> np.ndarray:
-        """``[H, W, 3]`` uint8.
-
-        Raises:
-            ValueError: the image cannot be decoded.
-        """
-        decode, encode = (array_to_linear, array_to_srgb) if self.srgb else (np.asarray, np.asarray)
-        if self.image is None:
-            return array_to_bytes(encode(np.array(self.factor)))[None, None]
-        try:
-            texels = pixels(self.image)
-        except ValueError as error:
-            raise ValueError(f"found a texture that {error}") from error
-        if self.factor != WHITE:
-            table = array_to_bytes(encode(decode(np.arange(256) / 255)[:, None] * np.array(self.factor)))
-            for row in texels:  # at once, the look-up would take eight times the picture
-                row[:] = table[row, np.arange(3)]
-        return texels
+    orm_factor: tuple[float, float, float] = MATT
+    occlusion: Image.Image | TextureFile | None = None
+    occlusion_strength: float = 1.0
+    normal_map: Image.Image | TextureFile | None = None
+    normal_scale: float = 1.0
+    material: str = ""

@@ -1,11 +1,26 @@
-"""Mesh files made of text."""
+"""What mesh files have as text: themselves, and names."""
 
 from __future__ import annotations
 
 import codecs
 import locale
+import re
+from typing import Any
 
 _MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+
+
+_LONGEST = 200  # letters of a name that anybody reads
+_MADE_UP = re.compile(r"world|GLTF|geometry_[0-9]+|material_[0-9]+")  # by trimesh, where there is no name
+
+
+def clean_name(name: Any) -> str:
+    """A name out of a file, which a stranger may have made, as one line that can be shown and written; else empty."""
+    if not isinstance(name, str):
+        return ""
+    plain = "".join(letter if letter.isprintable() else " " for letter in name[: 2 * _LONGEST])
+    plain = " ".join(plain.split())[:_LONGEST]
+    return "" if _MADE_UP.fullmatch(plain) else plain
 
 
 def to_utf8(data: bytes) -> bytes:

@@ -1,23 +1,41 @@
-"""Pictures that a mesh file brings, kept from trimesh, which gets stand-ins of one pixel for them.
+"""What a mesh file brings that is kept from trimesh, which gets stand-ins for it.
 
-:mod:`rasterizer.pictures.untrusted` says why.
+Pictures, for which it gets one pixel each (:mod:`rasterizer.pictures.untrusted` says why); and what it would drop of
+materials, whose stand-in is the material's name.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
+from dataclasses import dataclass
 from typing import Any
 
 from ..pictures.untrusted import TextureFile
 
 
+@dataclass(frozen=True)
+class Note:
+    """What trimesh drops of a material, or changes.
+
+    Attributes:
+        name: what the file calls it.
+        normal_scale: of its normal map.
+        occlusion_strength: of its occlusion, 0..1.
+    """
+
+    name: str = ""
+    normal_scale: float = 1.0
+    occlusion_strength: float = 1.0
+
+
 class Textures:
-    """The pictures of one mesh file, and the stand-ins by which they are found in trimesh's materials again."""
+    """The pictures of one mesh file and notes on its materials, found again by the stand-ins in trimesh's materials."""
 
     def __init__(self) -> None:
         self._files: list[TextureFile] = []
         self._known: dict[bytes, int] = {}
+        self._notes: dict[str, Note] = {}
 
     def add(self, data: bytes) -> bytes:
         """Take a picture file in; the stand-in for it, a PNG of one pixel whose colour is its number.
@@ -42,6 +60,16 @@ class Textures:
             return None
         number = int.from_bytes(bytes(image.getpixel((0, 0))), "big")
         return self._files[number] if number < len(self._files) else None
+
+    def take_note(self, note: Note) -> str:
+        """The name that a material shall have for trimesh."""
+        name = f"material {len(self._notes)}"
+        self._notes[name] = note
+        return name
+
+    def note(self, name: Any) -> Note | None:
+        """What was noted of the material that trimesh calls ``name``, if anything was."""
+        return self._notes.get(name) if isinstance(name, str) else None
 
 
 def _stand_in(number: int) -> bytes:

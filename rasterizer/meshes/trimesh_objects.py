@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,9 +12,10 @@ from ..contract.checks import as_array
 from ..pictures.colors import array_to_bytes, array_to_linear
 from ..pictures.files import to_pil
 from ..runtime.log import log
-from .materials import merge_textures, read_base_color, read_metallic_roughness
-from .mesh import Mesh
+from .materials import merge_textures, read_material
+from .mesh import TEXTURES, Mesh
 from .parts import WHITE, Part
+from .texts import clean_name
 from .textures import Textures
 
 if TYPE_CHECKING:
@@ -33,11 +35,12 @@ def from_trimesh(tm: trimesh.Trimesh | trimesh.Scene, name: str = "") -> Mesh:
 
     Args:
         tm: a ``trimesh.Trimesh`` or a ``trimesh.Scene`` with at least one.
-        name: what to call the mesh.
+        name: what to call the mesh; empty is what it is called in trimesh, if all of it has one name.
 
     Raises:
         ValueError: another type, no triangles, or coordinates that are NaN or infinite.
     """
+    name = name or _name_of(tm)
     return assemble(tm, name, f"trimesh object{f' {name!r}' if name else ''}", srgb_colors=False)
 
 
@@ -46,6 +49,7 @@ def to_trimesh(mesh: Mesh) -> trimesh.Trimesh:
 
     Vertex colours are stored as 8 bits of the linear values, because trimesh writes them to GLB unconverted and glTF
     has linear ones. Written to formats whose colours are sRGB by convention, such as PLY, they come out darker.
+    Occlusion is the same image as metallic-roughness, as glTF shares one.
     """
     import trimesh
 
@@ -54,13 +58,18 @@ def to_trimesh(mesh: Mesh) -> trimesh.Trimesh:
     if mesh.uvs is None:
         visual = trimesh.visual.ColorVisuals(vertex_colors=colors)
     else:
-        base, rough = (None if image is None else to_pil(image) for image in (mesh.texture, mesh.metallic_roughness))
+        base, rough, normals = (
+            None if image is None else to_pil(image) for image in (getattr(mesh, kind) for kind in TEXTURES)
+        )
         material = trimesh.visual.material.PBRMaterial(
             baseColorTexture=base,
             baseColorFactor=[255, 255, 255, 255],
             metallicRoughnessTexture=rough,
             metallicFactor=0.0 if rough is None else 1.0,
             roughnessFactor=1.0,
+            normalTexture=normals,
+            occlusionTexture=rough if mesh.occlusion_in_mr else None,
+            name=mesh.material or None,
         )
         uvs = as_array(mesh.uvs).astype(np.float64)
         uvs[:, 1] = 1.0 - uvs[:, 1]
@@ -72,12 +81,46 @@ def to_trimesh(mesh: Mesh) -> trimesh.Trimesh:
         faces=as_array(mesh.faces),
         vertex_normals=None if mesh.normals is None else as_array(mesh.normals),
         visual=visual,
-        metadata={"name": mesh.name},
+        metadata={"name": mesh.name} if mesh.name else {},
         process=False,
     )
 
 
-def assemble(tm: Any, name: str, where: str, srgb_colors: bool, textures: Textures | None = None) -> Mesh:
+def to_glb(mesh: Mesh, name: str) -> bytes:
+    """A GLB file, its mesh and its material called as they are; the mesh ``name`` where it has none."""
+    import trimesh
+
+    tm = to_trimesh(replace(mesh, occlusion_in_mr=False))  # its picture would be written twice
+    tm.metadata.clear()  # it would be written beside the name
+
+    def add_occlusion(tree: dict[str, Any]) -> None:
+        for material in tree.get("materials", ()):
+            surface = material.get("pbrMetallicRoughness", {}).get("metallicRoughnessTexture")
+            if mesh.occlusion_in_mr and surface is not None:
+                material["occlusionTexture"] = dict(surface)
+
+    scene = trimesh.Scene()
+    name = clean_name(mesh.name) or clean_name(name) or "mesh"
+    scene.add_geometry(tm, node_name=name, geom_name=name)
+    made: Any = scene.export(
+        file_type="glb", include_normals=mesh.normals is not None, tree_postprocessor=add_occlusion
+    )
+    return made
+
+
+def _name_of(tm: Any) -> str:
+    """What an object of trimesh says that it is called; a scene, if its only mesh says so."""
+    geometries = list(getattr(tm, "geometry", {}).items()) or [("", tm)]
+    if len(geometries) > 1:
+        return ""
+    ((key, geometry),) = geometries
+    metadata = getattr(geometry, "metadata", None)
+    return clean_name(metadata.get("name") if isinstance(metadata, dict) else None) or clean_name(key)
+
+
+def assemble(
+    tm: Any, name: str, where: str, srgb_colors: bool, textures: Textures | None = None, material: str = ""
+) -> Mesh:
     """All meshes of a trimesh object, placed and joined, with one texture.
 
     Args:
@@ -86,12 +129,14 @@ def assemble(tm: Any, name: str, where: str, srgb_colors: bool, textures: Textur
         where: what messages call ``tm``.
         srgb_colors: whether colours of vertices and faces are sRGB-coded, else linear.
         textures: of a file, the pictures that materials have stand-ins for.
+        material: what to call the material; empty is what all parts call theirs.
 
     Raises:
         ValueError: they cannot be put together; the text says why.
     """
     try:
-        return _join_parts(_placed_parts(tm, srgb_colors, textures), name, where)
+        mesh = _join_parts(_placed_parts(tm, srgb_colors, textures), name, where)
+        return replace(mesh, material=material) if material else mesh
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from error
     except MemoryError as error:
@@ -128,7 +173,8 @@ def _join_parts(parts: list[Part], name: str, where: str) -> Mesh:
     if not len(faces):
         raise ValueError(_NO_TRIANGLES.format("a mesh whose faces all repeat a vertex"))
 
-    texture, metallic_roughness = merge_textures(parts)
+    textures, occluded = merge_textures(parts)
+    materials = {part.material for part in parts}
     colors: list[np.ndarray] | None = None
     if any(part.colors is not None for part in parts):
         colors = [np.ones((len(p.vertices), 4)) if p.colors is None else p.colors for p in parts]
@@ -140,14 +186,11 @@ def _join_parts(parts: list[Part], name: str, where: str) -> Mesh:
         uvs=_stack_all([part.uvs for part in parts]),
         normals=_stack_all([part.normals for part in parts]),
         vertex_colors=None if colors is None else _stack(colors),
-        texture=_unit_range(texture),
-        metallic_roughness=_unit_range(metallic_roughness),
         name=name,
+        occlusion_in_mr=occluded,
+        material=materials.pop() if len(materials) == 1 else "",
+        **{kind: torch.from_numpy(image).to(torch.float32).div_(255) for kind, image in textures.items()},
     )
-
-
-def _unit_range(image: np.ndarray | None) -> torch.Tensor | None:
-    return None if image is None else torch.from_numpy(image).to(torch.float32).div_(255)
 
 
 def _stack(arrays: list[np.ndarray]) -> torch.Tensor:
@@ -199,8 +242,7 @@ def _as_given(tm: trimesh.Trimesh, textures: Textures | None) -> Part:
     part = Part(vertices, faces, normals, uvs=None, colors=None, image=None, factor=WHITE)
     visual: Any = tm.visual
     if visual.kind == "texture":
-        part.image, part.factor = read_base_color(visual.material, textures)
-        part.orm, part.orm_factor = read_metallic_roughness(visual.material, textures)
+        read_material(part, visual.material, textures)
         part.uvs = _rows(visual.uv, vertices)
         attributes = visual.vertex_attributes
         part.colors = _rows(attributes.get("color", tm.vertex_attributes.get("color")), vertices)

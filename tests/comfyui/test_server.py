@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.server, pytest.mark.slow]
 
 # What saved workflows and headless runs rely on: never rename, never reorder.
 INPUTS = {
-    "TorchRasterLoadMesh": ["mesh_file"],
+    "TorchRasterLoadMesh": ["mesh_file", "model_3d"],
     "TorchRasterRasterize": [
         *("mesh", "width", "height", "space", "mode", "tile_size", "batch_size", "backend", "layers", "cameras")
     ],
@@ -97,7 +97,7 @@ OUTPUTS = {
     "TorchRasterPicturesToViews": [("images", "IMAGE")],
     "TorchRasterUnwrapUV": [("mesh", "MESH"), ("trimesh", "TRIMESH")],
     "TorchRasterApplyTexture": [("mesh", "MESH"), ("trimesh", "TRIMESH")],
-    "TorchRasterSaveMesh": [("path", "STRING")],
+    "TorchRasterSaveMesh": [("path", "STRING"), ("model_3d", "FILE_3D")],
 }
 
 # Load or fetch gigabytes of model files: workflows with them are checked, not run.
@@ -192,7 +192,9 @@ class TestRegistration:
     @pytest.mark.parametrize("node", INPUTS)
     def test_interface(self, server: Any, node: str) -> None:
         info = server.object_info[node]
-        assert [*info["input"].get("required", {}), *info["input"].get("optional", {})] == INPUTS[node]
+        files = "FILE_3D" in server.object_info["Load3D"]["output"]  # no version before 0.12 has any
+        expected = [name for name in INPUTS[node] if name != "model_3d" or files]
+        assert [*info["input"].get("required", {}), *info["input"].get("optional", {})] == expected
         assert list(zip(info["output_name"], info["output"], strict=True)) == OUTPUTS[node]
         assert info["category"] in ("Torch Rasterizer", "Torch Rasterizer/texturing")
         assert info["description"]
@@ -210,7 +212,10 @@ class TestRegistration:
             "backend": "auto",
             "layers": 1,
         }
-        assert set(required["mesh"][0].split(",")) == {"MESH", "TRIMESH"}
+        assert {kind for kind in required["mesh"][0].split(",") if not kind.startswith("FILE_3D")} == {
+            "MESH",
+            "TRIMESH",
+        }
         cameras = server.object_info["TorchRasterRasterize"]["input"]["optional"]["cameras"]
         assert set(cameras[0].split(",")) == {"LOAD3D_CAMERA", "HY3DCAMERA", "HY3D21CAMERA"}
 

@@ -122,7 +122,7 @@ class TestScenes:
         scene.export(tmp_path / "two.glb")
 
         mesh = load_mesh(tmp_path / "two.glb")
-        assert mesh.name == "two"
+        assert mesh.name == "box"
         assert (len(mesh.vertices), len(mesh.faces)) == (16, 24)
         low, high = mesh.bounds()
         assert low.tolist() == pytest.approx([-11.5, -1, -0.5])

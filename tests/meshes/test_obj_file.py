@@ -20,12 +20,12 @@ from rasterizer.meshes.mesh import Mesh
 
 
 def square(seed: int) -> Mesh:
-    """With two textures of 8 bits."""
-    images = (torch.rand(2, 8, 16, 3, generator=torch.Generator().manual_seed(seed)) * 255).round() / 255
+    """With three textures of 8 bits."""
+    images = (torch.rand(3, 8, 16, 3, generator=torch.Generator().manual_seed(seed)) * 255).round() / 255
     uvs = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
     points = torch.cat((uvs, torch.full((4, 1), float(seed))), dim=1)
     faces = torch.tensor([[0, 2, 1], [1, 2, 3]], dtype=torch.int32)
-    return Mesh(points, faces, uvs=uvs, texture=images[0], metallic_roughness=images[1])
+    return Mesh(points, faces, uvs=uvs, texture=images[0], metallic_roughness=images[1], normal_map=images[2])
 
 
 A, B = square(0), square(1)
@@ -63,7 +63,7 @@ def test_two_names_share_nothing(tmp_path: Path, pair: tuple[str, str]) -> None:
         one, other = folder / f"{first}.obj", folder / f"{second}.obj"
         assert not {*save_mesh(A, one)} & {*save_mesh(B, other)}
         assert shows(one, A) and shows(other, B)
-        assert len(names(folder)) == 10
+        assert len(names(folder)) == 12
 
 
 @given(
@@ -75,7 +75,7 @@ def test_no_two_stems_meet(pair: list[str]) -> None:
         path = Path(f"x{stem}.obj") if not stem.startswith("-") else Path(f"{stem}.obj")
         made.append({name for first in islice(stems(path), 4) for name in beside(first)})
         assert all(not set(name) & set(' \t\u3000#%"\\') for name in made[-1])
-    assert not made[0] & made[1] and all(len(found) == 16 for found in made)
+    assert not made[0] & made[1] and all(len(found) == 20 for found in made)
 
 
 def test_plain_names_are_kept_and_long_ones_fit(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_files_of_others_stay(tmp_path: Path) -> None:
     for mesh in (A, B, A):
         files = save_mesh(mesh, tmp_path / "photo.obj")
         assert shows(tmp_path / "photo.obj", mesh)
-        assert names(tmp_path) == {*others, *(path.name for path in files)} and len(files) == 5
+        assert names(tmp_path) == {*others, *(path.name for path in files)} and len(files) == 6
         assert all((tmp_path / name).read_bytes() == data for name, data in others.items())
     for name in ("photo.png", "photo_metallic.png"):
         (tmp_path / name).unlink()
@@ -130,9 +130,9 @@ def test_saving_again_leaves_no_litter(tmp_path: Path) -> None:
         files = save_mesh(mesh, tmp_path / "a b.obj")
         assert names(tmp_path) == {"a b.obj", *beside("a=20b")} == {path.name for path in files}
         assert shows(tmp_path / "a b.obj", mesh)
-    save_mesh(replace(A, metallic_roughness=None), tmp_path / "a b.obj")
+    save_mesh(replace(A, metallic_roughness=None, normal_map=None), tmp_path / "a b.obj")
     assert names(tmp_path) == {"a b.obj", "a=20b.mtl", "a=20b.png"}
-    save_mesh(replace(A, metallic_roughness=None, texture=None), tmp_path / "a b.obj")
+    save_mesh(replace(A, metallic_roughness=None, normal_map=None, texture=None), tmp_path / "a b.obj")
     assert names(tmp_path) == {"a b.obj"}
 
 
@@ -142,7 +142,7 @@ def test_what_a_killed_process_left_goes_at_the_next_save(tmp_path: Path, monkey
     with monkeypatch.context() as patch:
         patch.setattr("rasterizer.meshes.obj.remove", lambda names: None)
         save_mesh(B, path)
-    assert shows(path, B) and len(names(tmp_path)) == 9
+    assert shows(path, B) and len(names(tmp_path)) == 11
     save_mesh(A, path)
     assert shows(path, A) and names(tmp_path) == {"mesh.obj", *beside("mesh")}
 

@@ -162,8 +162,8 @@ class TestReadMeshes:
     @pytest.mark.parametrize(
         ("value", "message"),
         [
-            pytest.param("a string", "thing: is a str, expected a MESH or a TRIMESH", id="wrong type"),
-            pytest.param(None, "thing: is a NoneType, expected a MESH or a TRIMESH", id="nothing"),
+            pytest.param("a string", "thing: is a str, expected a MESH, a TRIMESH or a 3D file", id="wrong type"),
+            pytest.param(None, "thing: is empty: the node before it gave nothing", id="nothing"),
             pytest.param(
                 OldMesh(None, FACES[None]), "thing: has no vertices, expected a mesh with both", id="no tensor"
             ),

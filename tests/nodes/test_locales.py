@@ -14,9 +14,21 @@ import pytest
 
 from tests.support.paths import ROOT
 
+NEWER = [("TorchRasterLoadMesh", "inputs", "model_3d")]
+"""Texts of what only newer versions of ComfyUI have."""
+
 
 def read(language: str) -> dict[str, Any]:
     return json.loads((ROOT / "locales" / language / "nodeDefs.json").read_text(encoding="utf-8"))
+
+
+def read_for(schemas: dict[str, dict[str, Any]], language: str) -> dict[str, Any]:
+    """The texts of a language, less those of what this version of ComfyUI is too old for."""
+    shown = read(language)
+    for node, kind, name in NEWER:
+        if node in schemas and name not in schemas[node][kind]:
+            shown[node][kind].pop(name)
+    return shown
 
 
 def texts(schema: Any) -> dict[str, Any]:
@@ -49,7 +61,7 @@ def test_english_is_what_the_schemas_say(schemas: dict[str, dict[str, Any]]) -> 
     if os.environ.get("UPDATE_LOCALES"):
         text = json.dumps(schemas, indent=2, ensure_ascii=False) + "\n"
         (ROOT / "locales" / "en" / "nodeDefs.json").write_text(text, encoding="utf-8")
-    shown = read("en")
+    shown = read_for(schemas, "en")
     assert {node: shown.get(node) for node in schemas} == schemas, "run once with UPDATE_LOCALES=1"
 
 
@@ -71,7 +83,7 @@ def test_every_input_and_output_has_a_tooltip(schemas: dict[str, dict[str, Any]]
 
 
 def test_chinese_covers_everything(schemas: dict[str, dict[str, Any]]) -> None:
-    shown, wanted = leaves(read("zh")), leaves(schemas)
+    shown, wanted = leaves(read_for(schemas, "zh")), leaves(schemas)
     assert [path for path in wanted if not shown.get(path)] == []
     ours = {path: text for path, text in shown.items() if path.split("/")[1] in schemas}
     assert [path for path in ours if path not in wanted] == [], "texts for what no longer exists"

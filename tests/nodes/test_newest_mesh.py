@@ -239,7 +239,7 @@ def test_apply(pack: SimpleNamespace, given: SimpleNamespace) -> None:
 
 
 def test_save(pack: SimpleNamespace, given: SimpleNamespace, folders: SimpleNamespace) -> None:
-    (paths,) = run(pack, "SaveMesh", mesh=given.batch, filename_prefix="3d/newest", format="glb")
+    paths, _ = run(pack, "SaveMesh", mesh=given.batch, filename_prefix="3d/newest", format="glb")
     assert len(paths) == 2
     for path, mesh in zip(paths, given.single, strict=True):
         (loaded,) = trimesh.load(folders.output / path).geometry.values()

@@ -93,7 +93,7 @@ class TestLoadMesh:
     ) -> None:
         box(folders.input.parent / folder)
         (folders.input / "notes.txt").write_text("not a mesh")
-        (choice,) = pack.nodes["LoadMesh"].define_schema().inputs
+        choice, *_ = pack.nodes["LoadMesh"].define_schema().inputs
         assert [option for option in choice.options if not option.startswith("sample: ")] == [name]
         assert pack.nodes["LoadMesh"].validate_inputs(name) is True
         mesh, _, info = run(pack, "LoadMesh", mesh_file=name)
@@ -270,7 +270,7 @@ class TestRasterize:
             ({"tile_size": 4}, "tile_size: is 4, expected a whole number from 8 to 512"),
             ({"width": 0}, "resolution: is 48 x 0"),
             ({"cameras": 5}, "cameras: is int, expected a camera"),
-            ({"mesh": "box"}, "mesh: is a str, expected a MESH or a TRIMESH"),
+            ({"mesh": "box"}, "mesh: is a str, expected a MESH, a TRIMESH or a 3D file"),
             ({"space": "uv", "layers": 2}, "layers: is 2, expected 1 in UV space"),
         ],
     )

