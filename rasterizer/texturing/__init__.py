@@ -3,6 +3,7 @@
 from .apply import apply_textures
 from .bake.blend import Baked
 from .bake.views import BLENDS, bake_views
+from .carry import carried_sizes, carry_textures
 from .fill.methods import METHODS, fill_texture
 from .fill.plane import spread
 from .fill.vertices.inpaint import inpaint_vertices, vertex_colors
@@ -17,6 +18,8 @@ __all__ = [
     "Texels",
     "apply_textures",
     "bake_views",
+    "carried_sizes",
+    "carry_textures",
     "fill_texture",
     "inpaint_vertices",
     "refine_texture",
