@@ -280,6 +280,28 @@ class TestApplyTexture:
         assert twin.visual.material.metallicRoughnessTexture.size == (4, 4)
         assert vars(torus).keys() == before.keys() and all(vars(torus)[key] is before[key] for key in before)
 
+    def test_relief_and_occlusion(self, pack: SimpleNamespace, torus: Any) -> None:
+        torus.material = {"roughness_factor": 0.5, "metallic_factor": -1.0, "normal_scale": 3.0, "unknown": 1}
+        color, bumps, shade = torch.rand(1, 8, 8, 3), torch.rand(1, 4, 4, 3), torch.rand(1, 6, 6)
+        options = {"mesh": torus, "base_color": color, "normal_map": bumps}
+        mesh, _ = run(pack, "ApplyTexture", **options, occlusion=shade, normal_layout="directx")
+        assert torch.equal(mesh.normal_map[..., 1], 1 - bumps[..., 1]) and mesh.occlusion_in_mr
+        assert torch.equal(mesh.metallic_roughness[..., 0], shade)
+        assert (mesh.metallic_roughness[..., 1:] == torch.tensor([0.5, 0.0])).all()
+        assert mesh.material == {
+            "base_color_factor": [1.0] * 4, "roughness_factor": 1.0, "metallic_factor": 1.0, "normal_scale": 1.0,
+            "occlusion_strength": 1.0, "unknown": 1,
+        }  # fmt: skip
+        for same in (shade[0], shade[..., None].repeat(1, 1, 1, 3)):
+            again, _ = run(pack, "ApplyTexture", **options, occlusion=same)
+            assert torch.equal(again.metallic_roughness, mesh.metallic_roughness)
+        assert torch.equal(again.normal_map, bumps)
+        mesh.material = torus.material
+        mesh, _ = run(pack, "ApplyTexture", mesh=mesh, base_color=color, occlusion=1 - shade)
+        assert mesh.material["roughness_factor"] == 0.5, "its own metallic-roughness is meant with its factors"
+        with pytest.raises(ValueError, match=r"^occlusion: is \[3, 8, 8, 1\], expected .* or a MASK, one for all or"):
+            run(pack, "ApplyTexture", **options, occlusion=torch.rand(3, 8, 8))
+
     def test_trimesh_shows_the_texture_the_same_way_up(self, pack: SimpleNamespace, torus: Any) -> None:
         color = torch.rand(1, 4, 4, 3).repeat_interleave(16, 1).repeat_interleave(16, 2)
         _, twin = run(pack, "ApplyTexture", mesh=torus, base_color=torch.zeros_like(color))
