@@ -2,6 +2,7 @@
 
 from .apply import apply_textures
 from .bake.blend import Baked
+from .bake.over import bake_over
 from .bake.views import BLENDS, bake_views
 from .carry import carried_sizes, carry_textures
 from .fill.methods import METHODS, fill_texture
@@ -17,6 +18,7 @@ __all__ = [
     "Refined",
     "Texels",
     "apply_textures",
+    "bake_over",
     "bake_views",
     "carried_sizes",
     "carry_textures",
