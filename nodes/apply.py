@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 from typing import Any
 
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..rasterizer.meshes.mesh import Mesh
+from ..rasterizer.meshes.mesh import TEXTURES
 from ..rasterizer.meshes.trimesh_objects import to_trimesh
-from ..rasterizer.texturing.apply import LAYOUTS, apply_textures
+from ..rasterizer.texturing.apply import LAYOUTS, NORMAL_LAYOUTS, apply_textures
 from .host import inputs, versions
 from .host.meshes import is_trimesh, read_meshes, write_mesh
+from .host.pictures import batch_of
 
 
 class ApplyTextureNode(io.ComfyNode):
@@ -26,8 +26,16 @@ class ApplyTextureNode(io.ComfyNode):
             node_id="TorchRasterApplyTexture",
             display_name="Apply Texture",
             category=inputs.TEXTURING,
-            description="Gives a copy of the mesh a base colour and, if connected, metallic and roughness.",
-            search_aliases=["set texture", "pbr material", "metallic roughness", "Hy3DApplyTexture"],
+            description="Gives a copy of the mesh a base colour and, if connected, metallic and roughness, a normal "
+            "map and ambient occlusion.",
+            search_aliases=[
+                "set texture",
+                "pbr material",
+                "metallic roughness",
+                "Hy3DApplyTexture",
+                "normal map",
+                "ambient occlusion",
+            ],
             inputs=[
                 inputs.mesh_input("A mesh with UVs."),
                 io.Image.Input(
@@ -45,43 +53,83 @@ class ApplyTextureNode(io.ComfyNode):
                     tooltip="Channels of metallic_roughness. hunyuan3d: red metallic, green roughness, as its paint "
                     "model gives them. gltf ORM: green roughness, blue metallic, as files hold them.",
                 ),
+                io.Image.Input(
+                    "normal_map", optional=True, tooltip="Fine relief, as a normal map in tangent space, bluish."
+                ),
+                inputs.choice(
+                    "normal_layout",
+                    NORMAL_LAYOUTS,
+                    optional=True,
+                    tooltip="Which way green of normal_map points. opengl: up, as Blender, Unity and 3D files have it. "
+                    "directx: down, as Unreal has it. If dents look like bumps, it is the other one.",
+                ),
+                io.MultiType.Input(
+                    "occlusion",
+                    types=[io.Image, io.Mask],
+                    optional=True,
+                    tooltip="Ambient occlusion, white where the surface is open. Of an image, red counts.",
+                ),
             ],
             outputs=inputs.mesh_outputs("The textured copy."),
         )
 
     @classmethod
     def execute(
-        cls, mesh: Any, base_color: Tensor, metallic_roughness: Tensor | None = None, mr_layout: str = LAYOUTS[0]
+        cls,
+        mesh: Any,
+        base_color: Tensor,
+        metallic_roughness: Tensor | None = None,
+        mr_layout: str = LAYOUTS[0],
+        normal_map: Tensor | None = None,
+        normal_layout: str = NORMAL_LAYOUTS[0],
+        occlusion: Tensor | None = None,
     ) -> io.NodeOutput:
         """Apply to every mesh."""
         meshes = read_meshes(mesh)
-        colors = _images(base_color, len(meshes), "base_color")
-        surfaces = _images(metallic_roughness, len(meshes), "metallic_roughness")
-        made = [apply_textures(*parts, mr_layout) for parts in zip(meshes, colors, surfaces, strict=True)]
-        value = write_mesh(*made) if is_trimesh(mesh) else _textured(mesh, made)
+        count = len(meshes)
+        colors = _images(base_color, count, "base_color")
+        surfaces = _images(metallic_roughness, count, "metallic_roughness")
+        bumps = _images(normal_map, count, "normal_map")
+        open_ = _images(_with_channels(occlusion), count, "occlusion", channels=1)
+        made = [
+            apply_textures(item, color, surface, mr_layout, bump, shade, normal_layout)
+            for item, color, surface, bump, shade in zip(meshes, colors, surfaces, bumps, open_, strict=True)
+        ]
+        value = write_mesh(*made)
+        if hasattr(mesh, "vertices") and not is_trimesh(mesh):
+            value = _textured(mesh, value)
         return io.NodeOutput(value, to_trimesh(made[0]))
 
 
-def _images(value: Tensor | None, count: int, name: str) -> list[Tensor | None]:
+def _with_channels(value: Any) -> Any:
+    """Masks as images of one channel."""
+    return batch_of(value)[..., None] if isinstance(value, Tensor) and value.ndim < 4 else value
+
+
+def _images(value: Tensor | None, count: int, name: str, channels: int = 3) -> list[Any]:
     """One image for each mesh."""
     if value is None:
         return [None] * count
-    if not isinstance(value, Tensor) or value.ndim != 4 or value.shape[-1] < 3 or len(value) not in (1, count):
+    if not isinstance(value, Tensor) or value.ndim != 4 or value.shape[-1] < channels or len(value) not in (1, count):
         found = list(value.shape) if isinstance(value, Tensor) else type(value).__name__
-        raise ValueError(f"{name}: is {found}, expected an IMAGE [1 or {count}, H, W, 3], one for all or for each mesh")
+        expected = f"an IMAGE [1 or {count}, H, W, 3]" + (" or a MASK" if channels == 1 else "")
+        raise ValueError(f"{name}: is {found}, expected {expected}, one for all or for each mesh")
     return [value[min(number, len(value) - 1)] for number in range(count)]
 
 
-def _textured(value: Any, meshes: Sequence[Mesh]) -> Any:
-    """A copy of a MESH with the textures of ``meshes``; what else ComfyUI keeps in it, such as a normal map, stays."""
-    written = write_mesh(*meshes)
+def _textured(value: Any, written: Any) -> Any:
+    """A copy of a MESH with the textures of ``written``; what else ComfyUI keeps in it stays."""
     result = copy.copy(value)
-    for name in ("texture", "metallic_roughness", "vertex_colors"):
+    for name in (*TEXTURES, "vertex_colors"):
         setattr(result, name, getattr(written, name, None))
+    result.occlusion_in_mr = getattr(written, "occlusion_in_mr", False)
     material = getattr(value, "material", None)
     if isinstance(material, dict):
-        factors = {"base_color_factor": [1.0, 1.0, 1.0, 1.0]}
-        if meshes[0].metallic_roughness is not None:
+        # Where there are textures, the factors that multiplied them are in them.
+        factors: dict[str, Any] = {"base_color_factor": [1.0, 1.0, 1.0, 1.0]}
+        if getattr(written, "metallic_roughness", None) is not None:
             factors |= {"metallic_factor": 1.0, "roughness_factor": 1.0, "occlusion_strength": 1.0}
+        if getattr(written, "normal_map", None) is not None:
+            factors |= {"normal_scale": 1.0}
         result.material = {**material, **factors}
     return result

@@ -9,12 +9,21 @@ from comfy_api.latest import io
 
 from ..rasterizer.meshes.mesh import Mesh
 from ..rasterizer.pictures.colors import distinct_colors
-from ..rasterizer.texturing import BLENDS, METHODS, Baked, bake_views, fill_texture
+from ..rasterizer.texturing import BLENDS, METHODS, Baked, bake_over, bake_views, fill_texture
 from ..rasterizer.texturing.bake.views import bake_need
 from ..rasterizer.texturing.need import fill_bytes
 from .host import inputs, versions
 from .host.meshes import read_meshes
-from .host.pictures import check_pictures, check_textures, join_reports, read_masks, read_views, size_of
+from .host.pictures import (
+    check_pictures,
+    check_textures,
+    join_reports,
+    read_base,
+    read_masks,
+    read_paint,
+    read_views,
+    size_of,
+)
 from .host.runtime import Progress, for_each
 
 
@@ -78,10 +87,32 @@ class BakeViewsNode(io.ComfyNode):
                     tooltip="weighted: the mean of the views, smooth. sharp: near the view that sees best, for "
                     "details that differ too much to be aligned and come out doubled or washed out.",
                 ),
+                io.Image.Input(
+                    "base_texture",
+                    optional=True,
+                    tooltip="The texture there is, such as from Mesh to Images, to paint a part of it anew: the rest "
+                    "is kept to the bit. texture_size must be its size.",
+                ),
+                io.Mask.Input(
+                    "paint_mask",
+                    optional=True,
+                    tooltip="Where base_texture may be painted, on the texture: white may, black stays, grey blends. "
+                    "Draw it over the UV layout of Mesh to Images. masks does the same on the pictures.",
+                ),
+                io.Image.Input(
+                    "base_metallic_roughness",
+                    optional=True,
+                    tooltip="As base_texture, for the second set of pictures; of the same size.",
+                ),
             ],
             outputs=[
-                io.Image.Output(display_name="texture", tooltip="Black where nothing was painted."),
-                io.Mask.Output(display_name="painted", tooltip="1 where at least one view shows the texel."),
+                io.Image.Output(
+                    display_name="texture", tooltip="Black where nothing was painted, or base_texture if connected."
+                ),
+                io.Mask.Output(
+                    display_name="painted",
+                    tooltip="1 where at least one view shows the texel, and everywhere with base_texture.",
+                ),
                 io.Mask.Output(
                     display_name="confidence",
                     tooltip="How squarely, and how far from an edge, the best view shows the texel.",
@@ -121,6 +152,9 @@ class BakeViewsNode(io.ComfyNode):
         match_colors: bool = True,
         align_views: int = 3,
         blend: str = BLENDS[0],
+        base_texture: torch.Tensor | None = None,
+        paint_mask: torch.Tensor | None = None,
+        base_metallic_roughness: torch.Tensor | None = None,
     ) -> io.NodeOutput:
         """Bake every mesh of the batch."""
         meshes, views = read_views(mesh, cameras)
@@ -135,34 +169,43 @@ class BakeViewsNode(io.ComfyNode):
             stacked.append(metallic_roughness[..., :3])
         pictures = torch.cat(stacked, dim=-1).split(len(views))
         trusted = read_masks(masks, images, len(meshes))
+        bases = read_base(
+            base_texture, base_metallic_roughness, metallic_roughness is not None, texture_size, len(meshes)
+        )
+        paints = read_paint(paint_mask, base_texture, len(meshes))
         for item in meshes:
             item.require_uvs()
+        options: dict[str, Any] = {
+            "exponent": exponent,
+            "max_angle": max_angle,
+            "border": border,
+            "match_colors": match_colors,
+            "align_views": align_views,
+            "blend": blend,
+        }
 
         def bake(
-            mesh: Mesh, pictures: torch.Tensor, trusted: torch.Tensor | None, progress: Progress
+            mesh: Mesh,
+            pictures: torch.Tensor,
+            trusted: torch.Tensor | None,
+            base: torch.Tensor | None,
+            paint: torch.Tensor | None,
+            progress: Progress,
         ) -> tuple[torch.Tensor | str, ...]:
-            baked = bake_views(
-                mesh,
-                pictures,
-                views,
-                texture_size,
-                exponent=exponent,
-                max_angle=max_angle,
-                border=border,
-                masks=trusted,
-                match_colors=match_colors,
-                align_views=align_views,
-                blend=blend,
-                on_progress=progress,
-            )
-            colors = pictures[..., :3]
-            agreed = colors if baked.agreement is None else baked.agreement.apply(colors)
-            return baked.texture, baked.painted, baked.confidence, _view_map(baked, len(views)), agreed, _report(baked)
+            how: dict[str, Any] = {**options, "masks": trusted, "on_progress": progress}
+            if base is None:
+                baked = bake_views(mesh, pictures, views, texture_size, **how)
+            else:
+                baked = bake_over(mesh, pictures, views, base, paint, **how)
+            there = baked.painted if base is None else torch.ones_like(baked.painted)
+            agreed = (pictures if baked.images is None else baked.images)[..., :3]
+            return baked.texture, there, baked.confidence, _view_map(baked, len(views)), agreed, _report(baked, base)
 
         # ComfyUI is asked for that many bytes on a GPU only.
-        agreeing = match_colors or align_views > 0
-        need = bake_need(pictures[0], torch.device("cuda"), agreeing).bytes(texture_size * texture_size)
-        made = for_each(bake, meshes, pictures, trusted, need=pictures[0].numel() * 4 + need)
+        need = bake_need(pictures[0], torch.device("cuda"), match_colors or align_views > 0)
+        wanted = pictures[0].numel() * 4 + need.bytes(texture_size * texture_size)
+        wanted += 0 if bases[0] is None else bases[0].numel() * 12
+        made = for_each(bake, meshes, pictures, trusted, bases, paints, need=wanted)
         *baked, texts = zip(*made, strict=True)
         textures, painted, confidence, view_map, agreed = map(torch.stack, baked)
         second = textures[..., 3:] if metallic_roughness is not None else torch.zeros_like(textures)
@@ -185,10 +228,11 @@ def _view_map(baked: Baked, views: int) -> torch.Tensor:
     return colors.to(baked.texture.device)[(baked.heaviest + 1).long()]
 
 
-def _report(baked: Baked) -> str:
-    share = float(baked.painted.sum() / baked.covered.sum().clamp(min=1))
+def _report(baked: Baked, base: torch.Tensor | None) -> str:
+    share = float((baked.painted & baked.covered).sum() / baked.covered.sum().clamp(min=1))
     changed = "Pictures baked as they came." if baked.agreement is None else str(baked.agreement)
-    return f"{100 * share:.0f} % of the texels painted.\n{changed}"
+    how = "painted" if base is None else "painted anew, the others as in base_texture"
+    return f"{100 * share:.0f} % of the texels {how}.\n{changed}"
 
 
 class FillTextureNode(io.ComfyNode):

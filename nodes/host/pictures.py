@@ -62,9 +62,72 @@ def read_masks(masks: torch.Tensor | None, images: torch.Tensor, meshes: int) ->
     masks = batch_of(masks)
     if len(masks) not in (1, count):
         raise ValueError(f"masks: found {len(masks)}, expected {count}, one for each image, or 1 for all")
-    if tuple(masks.shape[1:]) != size:
-        masks = torch.nn.functional.interpolate(masks[:, None].float(), size, mode="bilinear", antialias=True)[:, 0]
-    return list(masks.expand(count, -1, -1).split(count // meshes))
+    return list(_resized(masks, size).expand(count, -1, -1).split(count // meshes))
+
+
+def _resized(masks: torch.Tensor, size: tuple[int, ...]) -> torch.Tensor:
+    """``[B, H, W]`` masks in another size, ``(height, width)``."""
+    if tuple(masks.shape[1:]) == size:
+        return masks
+    return torch.nn.functional.interpolate(masks[:, None].float(), size, mode="bilinear", antialias=True)[:, 0]
+
+
+def read_base(
+    base: torch.Tensor | None, second: torch.Tensor | None, wants_second: bool, texture_size: int, meshes: int
+) -> list[torch.Tensor | None]:
+    """For each mesh the texture ``[H, W, C]`` to paint onto; None where there is none.
+
+    Args:
+        base: base_texture.
+        second: base_metallic_roughness, which becomes further channels.
+        wants_second: whether there are pictures for it.
+        texture_size: the longer side that they must have.
+        meshes: how many there are.
+    """
+    if base is None:
+        if second is not None:
+            raise ValueError("base_metallic_roughness: is connected without base_texture, expected both")
+        return [None] * meshes
+    if (second is not None) != wants_second:
+        there, missing = ("metallic_roughness", "base_metallic_roughness")[:: 1 if wants_second else -1]
+        raise ValueError(
+            f"{missing}: is not connected, but base_texture and {there} are; expected both, or neither. Mesh to Images "
+            "gives the metallic_roughness of a mesh"
+        )
+    parts = []
+    for name, value in (("base_texture", base), ("base_metallic_roughness", second)):
+        if value is None:
+            continue
+        if value.ndim != 4 or value.shape[3] < 3 or len(value) not in (1, meshes):
+            raise ValueError(
+                f"{name}: found {list(value.shape)}, expected [1 or {meshes}, H, W, 3], one for all or for each mesh"
+            )
+        if value.shape[1:3] != base.shape[1:3]:
+            raise ValueError(
+                f"{name}: is {size_of(value)}, expected {size_of(base)}, as base_texture; put Upscale Image between"
+            )
+        parts.append(value[..., :3].expand(meshes, -1, -1, -1))
+    longer = max(base.shape[1:3])
+    if longer != texture_size:
+        raise ValueError(
+            f"texture_size: is {texture_size}, but base_texture is {size_of(base)}; set texture_size to {longer}, or "
+            f"put Upscale Image between, for {texture_size}"
+        )
+    return list(torch.cat(parts, dim=3))
+
+
+def read_paint(paint: torch.Tensor | None, base: torch.Tensor | None, meshes: int) -> list[torch.Tensor | None]:
+    """For each mesh the mask ``[H, W]`` of its texture, in the size of that; None where there is none."""
+    if paint is None:
+        return [None] * meshes
+    if base is None:
+        raise ValueError(
+            "paint_mask: is connected without base_texture, expected both; Mesh to Images gives the texture of a mesh"
+        )
+    paint = batch_of(paint)
+    if len(paint) not in (1, meshes):
+        raise ValueError(f"paint_mask: found {len(paint)}, expected {meshes}, one for each mesh, or 1 for all")
+    return list(_resized(paint, tuple(base.shape[1:3])).expand(meshes, -1, -1))
 
 
 def join_reports(texts: Sequence[str]) -> str:

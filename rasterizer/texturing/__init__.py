@@ -2,7 +2,9 @@
 
 from .apply import apply_textures
 from .bake.blend import Baked
+from .bake.over import bake_over
 from .bake.views import BLENDS, bake_views
+from .carry import carried_sizes, carry_textures
 from .fill.methods import METHODS, fill_texture
 from .fill.plane import spread
 from .fill.vertices.inpaint import inpaint_vertices, vertex_colors
@@ -16,7 +18,10 @@ __all__ = [
     "Refined",
     "Texels",
     "apply_textures",
+    "bake_over",
     "bake_views",
+    "carried_sizes",
+    "carry_textures",
     "fill_texture",
     "inpaint_vertices",
     "refine_texture",

@@ -86,6 +86,20 @@ def fill_bytes(texels: int, channels: int, method: str, share: float = 1.0) -> i
     return _FIXED + int(texels * max(spreading, 30 + 4 * channels + share * (texel + channel * channels)))
 
 
+def carry_bytes(texels: int, old: int, chunk: int, share: float = 1.0) -> int:
+    """What :func:`carry_textures` needs but for the old textures.
+
+    Args:
+        texels: of the largest new texture.
+        old: of the largest old one.
+        chunk: texels that are looked at at once.
+        share: of the new texels that the layout covers.
+    """
+    covered = texels * share
+    kept = texels * 24  # two textures of three, while the last is made
+    return _FIXED + int(max(old * 80, kept + texels * 80 + covered * 90 + min(covered, chunk) * 600 + old * 32))
+
+
 def refine_bytes(pixels: int, at_once: int, looks: float, points: int, texels: int, channels: int) -> int:
     """What :func:`refine_texture` needs but for the texture and the pictures.
 

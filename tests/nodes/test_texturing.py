@@ -24,6 +24,14 @@ def stopped(pack: SimpleNamespace) -> Any:
     pack.management.interrupt_current_processing(False)
 
 
+@pytest.fixture
+def said(pack: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    texts: list[str] = []
+    compat = pack.compat
+    monkeypatch.setattr(compat, "show_text", lambda text, node_id: texts.append(text))
+    return texts
+
+
 class TestCameras:
     """The list, and what becomes of it."""
 
@@ -194,7 +202,7 @@ class TestUnwrapUV:
     def test_new_uvs(self, pack: SimpleNamespace, torus: Any) -> None:
         before = {name: value.clone() for name, value in vars(torus).items() if isinstance(value, torch.Tensor)}
         mesh, twin = run(pack, "UnwrapUV", mesh=torus, resolution=256, padding=2, keep_existing=False)
-        assert mesh.uvs.shape == (1, mesh.vertices.shape[1], 2) and getattr(mesh, "texture", None) is None
+        assert mesh.uvs.shape == (1, mesh.vertices.shape[1], 2) and mesh.texture.shape == torus.texture.shape
         assert torch.equal(mesh.vertices[0][mesh.faces[0].long()], torus.vertices[0][torus.faces[0].long()])
         for name, value in before.items():
             assert torch.equal(getattr(torus, name), value), name
@@ -204,6 +212,44 @@ class TestUnwrapUV:
             for either in (mesh, twin)
         ]  # fmt: skip
         assert (pictures[0] != pictures[1]).float().mean() < 0.01  # v = 0 is at the top of both
+
+    def test_textures_are_kept(self, pack: SimpleNamespace, torus: Any, said: list[str]) -> None:
+        torus = copy.copy(torus)
+        torus.emissive = torus.texture[:, :64, :64]
+        torus.material, torus.unlit = {"double_sided": True}, True
+        options = {"mesh": torus, "resolution": 256, "padding": 2, "keep_existing": False}
+        mesh, twin = run(pack, "UnwrapUV", **options)
+        assert said[-1].startswith("Kept on the new UVs: texture 512 x 512, emissive 64 x 64.\nOn the surface, 0.")
+        assert mesh.material == torus.material and mesh.unlit and mesh.emissive.shape == (1, 64, 64, 3)
+        assert abs(mesh.emissive.mean() - torus.emissive.mean()) < 0.05
+        size = int(re.search(r"texture_size (\d+) keeps", said[-1])[1])
+        assert 512 < size < 1024 and run(pack, "UnwrapUV", texture_size=size, **options)[0].texture.shape[1] == size
+        assert "On the surface" not in said[-1]
+        views = cameras(pack)[0]
+        shown = [
+            run(pack, "Interpolate", raster=run(pack, "Rasterize", mesh=each, cameras=views, width=SIZE, height=SIZE,
+                space="camera", mode="auto", tile_size=32, batch_size=0, backend="auto", layers=1)[0],
+                attribute="texture", shading="smooth", encoding="raw", background="#ffffff")[0]
+            for each in (torus, mesh, twin)
+        ]  # fmt: skip
+        for other in shown[1:]:
+            assert (shown[0] - other).square().mean() < 1e-3
+        mesh, _ = run(pack, "UnwrapUV", keep_textures=False, **options)
+        assert getattr(mesh, "texture", None) is None and getattr(mesh, "emissive", None) is None
+        assert said[-1] == "The mesh had textures. They do not lie on the new UVs and are dropped."
+
+    def test_textures_that_lie_nowhere_are_told_of(self, pack: SimpleNamespace, torus: Any, said: list[str]) -> None:
+        torus = copy.copy(torus)
+        torus.uvs = None
+        mesh, _ = run(pack, "UnwrapUV", mesh=torus, resolution=256, padding=2)
+        assert getattr(mesh, "texture", None) is None and "had textures but no UVs" in said[-1]
+
+    def test_vertex_colours_go_with_their_vertices(self, pack: SimpleNamespace, torus: Any, said: list[str]) -> None:
+        plain = copy.copy(torus)
+        plain.texture, plain.vertex_colors = None, torus.vertices.abs().clamp(0, 1)
+        mesh, _ = run(pack, "UnwrapUV", mesh=plain, resolution=256, padding=2, keep_existing=False)
+        torch.testing.assert_close(mesh.vertex_colors, mesh.vertices.abs().clamp(0, 1), rtol=0, atol=0)
+        assert said == []
 
     def test_batch_of_different_meshes(self, pack: SimpleNamespace) -> None:
         boxes = [trimesh.creation.box((1, 2, 3)), trimesh.creation.icosphere(subdivisions=2)]
@@ -233,6 +279,28 @@ class TestApplyTexture:
         assert (mesh.material["metallic_factor"], mesh.material["unknown"]) == (1.0, 1)
         assert twin.visual.material.metallicRoughnessTexture.size == (4, 4)
         assert vars(torus).keys() == before.keys() and all(vars(torus)[key] is before[key] for key in before)
+
+    def test_relief_and_occlusion(self, pack: SimpleNamespace, torus: Any) -> None:
+        torus.material = {"roughness_factor": 0.5, "metallic_factor": -1.0, "normal_scale": 3.0, "unknown": 1}
+        color, bumps, shade = torch.rand(1, 8, 8, 3), torch.rand(1, 4, 4, 3), torch.rand(1, 6, 6)
+        options = {"mesh": torus, "base_color": color, "normal_map": bumps}
+        mesh, _ = run(pack, "ApplyTexture", **options, occlusion=shade, normal_layout="directx")
+        assert torch.equal(mesh.normal_map[..., 1], 1 - bumps[..., 1]) and mesh.occlusion_in_mr
+        assert torch.equal(mesh.metallic_roughness[..., 0], shade)
+        assert (mesh.metallic_roughness[..., 1:] == torch.tensor([0.5, 0.0])).all()
+        assert mesh.material == {
+            "base_color_factor": [1.0] * 4, "roughness_factor": 1.0, "metallic_factor": 1.0, "normal_scale": 1.0,
+            "occlusion_strength": 1.0, "unknown": 1,
+        }  # fmt: skip
+        for same in (shade[0], shade[..., None].repeat(1, 1, 1, 3)):
+            again, _ = run(pack, "ApplyTexture", **options, occlusion=same)
+            assert torch.equal(again.metallic_roughness, mesh.metallic_roughness)
+        assert torch.equal(again.normal_map, bumps)
+        mesh.material = torus.material
+        mesh, _ = run(pack, "ApplyTexture", mesh=mesh, base_color=color, occlusion=1 - shade)
+        assert mesh.material["roughness_factor"] == 0.5, "its own metallic-roughness is meant with its factors"
+        with pytest.raises(ValueError, match=r"^occlusion: is \[3, 8, 8, 1\], expected .* or a MASK, one for all or"):
+            run(pack, "ApplyTexture", **options, occlusion=torch.rand(3, 8, 8))
 
     def test_trimesh_shows_the_texture_the_same_way_up(self, pack: SimpleNamespace, torus: Any) -> None:
         color = torch.rand(1, 4, 4, 3).repeat_interleave(16, 1).repeat_interleave(16, 2)
@@ -268,13 +336,6 @@ class TestApplyTexture:
 
 class TestAdviceOnUVs:
     """Said before the painting, and not only when it is to be baked."""
-
-    @pytest.fixture
-    def said(self, pack: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-        texts: list[str] = []
-        compat = pack.compat
-        monkeypatch.setattr(compat, "show_text", lambda text, node_id: texts.append(text))
-        return texts
 
     @pytest.mark.slow
     def test_where_there_are_none(self, pack: SimpleNamespace, torus: Any, said: list[str]) -> None:

@@ -14,8 +14,9 @@ import torch
 from rasterizer.cameras.camera import orbit_camera
 from rasterizer.meshes.mesh import Mesh
 from rasterizer.runtime.memory import TooLargeError, is_out_of_memory
-from rasterizer.texturing import METHODS, bake_views, fill_texture, refine_texture
+from rasterizer.texturing import METHODS, bake_views, carry_textures, fill_texture, refine_texture
 from rasterizer.texturing.bake.views import bake_need
+from rasterizer.texturing.carry import carry_need
 from rasterizer.texturing.need import fill_bytes, refine_bytes
 from tests.support.measures import peak_memory
 from tests.support.paths import ROOT
@@ -90,6 +91,14 @@ class TestRefusal:
         texture, painted = torch.zeros(1, 1, 3).expand(16384, 16384, 3), torch.ones(1, 1, dtype=torch.bool)
         with pytest.raises(ValueError, match="^texture: 16384 x 16384 texels need .* 7.0 GiB are free; .* would fit"):
             fill_texture(texture, painted.expand(16384, 16384), sheet(), method)
+
+    def test_textures_that_cannot_be_carried(self, free, idle) -> None:
+        free(7 << 10)
+        mesh = replace(sheet(), texture=torch.rand(64, 64, 3))
+        with pytest.raises(
+            ValueError, match="^texture_size: 16384 x 16384 texels need .* 7.0 GiB are free; .* would fit"
+        ):
+            carry_textures(mesh, sheet(), 16384)
 
     def test_a_layout_that_covers_little_needs_less(self, free) -> None:
         images, cameras = pictures(1, 16)
@@ -167,6 +176,22 @@ class TestHonesty:
         peak = peak_memory(lambda: fill_texture(texture, painted, mesh, method))
         need = fill_bytes(1024**2, channels, method)
         assert 0.5 * (need - FIXED) < peak < need
+
+    @pytest.mark.parametrize(
+        ("old", "new", "share", "names"),
+        [
+            (64, 1536, 1.0, ["texture"]),
+            (64, 1536, 0.3, ["texture"]),
+            (1536, 64, 1.0, ["texture"]),
+            (1024, 1024, 0.6, ["texture", "metallic_roughness", "normal_map"]),
+        ],
+    )
+    def test_carry(self, old: int, new: int, share: float, names: list[str]) -> None:
+        mesh = replace(sheet(), **{name: torch.rand(old, old, 3) for name in names})
+        layout = sheet(share)
+        peak = peak_memory(lambda: carry_textures(mesh, layout, new))
+        need = carry_need(mesh, CPU)(new**2, share)
+        assert 0.4 * (need - FIXED) < peak < need
 
     @pytest.mark.parametrize(
         ("size", "views", "side", "channels"),

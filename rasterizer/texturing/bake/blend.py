@@ -32,6 +32,7 @@ class Baked:
         covered: ``[H, W]`` bool, texels of the UV layout.
         heaviest: ``[H, W]`` int16, the view that weighs most in each texel; -1 where nothing was painted.
         agreement: how the views were changed before; None where they were not asked to agree.
+        images: ``[V, H, W, C]``, the pictures as they agree; None where they were not asked to.
     """
 
     texture: Tensor
@@ -40,6 +41,7 @@ class Baked:
     covered: Tensor
     heaviest: Tensor
     agreement: Agreement | None = None
+    images: Tensor | None = None
 
 
 def blend_views(

@@ -103,14 +103,14 @@ def bake_views(
     pictures, lenses = prepare_pictures(raster, images, masks, border, next(steps))
     texels = Texels.of(mesh, size, next(steps))
     views = [(lens, float(camera.weight)) for lens, camera in zip(lenses, cameras, strict=True)]
-    agreement = None
+    agreement, agreed = None, None
     if agreeing:
         agreement = agree(
             texels, views, images, pictures, raster, masks, match_colors, align_views, limit, exponent, next(steps)
         )
-    return replace(
-        blend_views(texels, views, pictures, exponent, limit, blend == "sharp", next(steps)), agreement=agreement
-    )
+        agreed = pictures.color.view(*images.shape[:3], -1)[..., : pictures.channels]
+    baked = blend_views(texels, views, pictures, exponent, limit, blend == "sharp", next(steps))
+    return replace(baked, agreement=agreement, images=agreed)
 
 
 def bake_need(images: Tensor, device: torch.device, agreeing: bool = False) -> BakeNeed:

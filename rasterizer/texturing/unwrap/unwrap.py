@@ -38,7 +38,8 @@ def unwrap_uv(
     """The mesh with new UVs in 0..1, without overlap, its vertices duplicated along seams.
 
     Faces keep their order; normals and vertex colours go with their vertices. Textures are left out, because the new
-    UVs do not lie on them. xatlas runs in a process of its own, so that this one stays responsive.
+    UVs do not lie on them; :func:`~rasterizer.texturing.carry.carry_textures` brings them over. xatlas runs in a
+    process of its own, so that this one stays responsive.
 
     Args:
         mesh: what to unwrap; UVs that it has are replaced.
