@@ -11,6 +11,7 @@ from .load import LoadMeshNode
 from .maps import RenderMapsNode
 from .raster import InterpolateNode, RasterizeNode
 from .refine import RefineTextureNode
+from .render import RenderMeshNode
 from .save import SaveMeshNode
 from .unwrap import UnwrapUVNode
 from .views import CamerasNode
@@ -21,6 +22,7 @@ NODES = [
     RasterizeNode,
     InterpolateNode,
     RenderMapsNode,
+    RenderMeshNode,
     ViewsToGridNode,
     GridToViewsNode,
     PicturesToViewsNode,
