@@ -31,7 +31,7 @@ class LoadMeshNode(io.ComfyNode):
             category=inputs.CATEGORY,
             description="Loads a triangle mesh (GLB, GLTF, OBJ, STL, PLY, OFF) with its UVs, vertex colours "
             "and base-colour texture, or a built-in sample that needs no file.",
-            search_aliases=["load 3d", "import glb", "load obj", "load model"],
+            search_aliases=["hunyuan3d", "load 3d", "import glb", "load obj", "load model"],
             inputs=[
                 inputs.file_choice(
                     "mesh_file",
