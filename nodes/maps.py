@@ -29,7 +29,15 @@ class RenderMapsNode(io.ComfyNode):
             category=inputs.TEXTURING,
             description="Normal, position and depth maps and masks of a mesh from all views, as Hunyuan3D's paint "
             "models expect them; also for depth and normal ControlNets.",
-            search_aliases=["Hy3DRenderMultiView", "conditioning maps", "normal map", "position map", "depth map"],
+            search_aliases=[
+                "hunyuan3d",
+                "controlnet depth",
+                "Hy3DRenderMultiView",
+                "conditioning maps",
+                "normal map",
+                "position map",
+                "depth map",
+            ],
             inputs=[
                 inputs.drawn_mesh_input(),
                 inputs.cameras_input("The views, such as those of Camera Views. Use the same list for baking."),

@@ -36,7 +36,18 @@ class RasterizeNode(io.ComfyNode):
             category=inputs.CATEGORY,
             description="Finds the nearest face at every pixel of every view: face ids, barycentrics, mask and depth. "
             "Connect 'raster' to Interpolate Attributes for normals, positions, textures and more.",
-            search_aliases=["render mesh", "z-buffer", "face id", "depth map", "custom_rasterizer"],
+            search_aliases=[
+                "render mesh",
+                "z-buffer",
+                "face id",
+                "object id",
+                "id map",
+                "segmentation map",
+                "wireframe",
+                "uv layout",
+                "depth map",
+                "custom_rasterizer",
+            ],
             has_intermediate_output=True,  # the inspector's pictures come again from the cache
             inputs=[
                 inputs.drawn_mesh_input(),

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from comfy_api.latest import io
 
-from ..rasterizer.cameras.views import PRESETS, PROJECTIONS, custom_views, turntable, with_lens
+from ..rasterizer.cameras.views import PRESETS, PROJECTIONS, View, custom_views, turntable, with_lens
 from ..rasterizer.contract.checks import check_choice, check_integer
+from ..rasterizer.meshes.mesh import Mesh
 from ..rasterizer.rendering.choose_views import MOST_EXTRA, add_views
-from .host import inputs, versions
+from ..rasterizer.rendering.thumbnails import draw_thumbnails
+from .host import inputs, previews, versions
 from .host.cameras import write_cameras, write_hunyuan_cameras
 from .host.meshes import read_meshes, uv_advice
 from .host.runtime import for_each
 
+KEY = "torch_raster_cameras"
+
 _PRESETS = (*PRESETS, "turntable", "custom")
+_THUMBNAIL = 128  # pixels, twice of what the browser shows
 
 
 class CamerasNode(io.ComfyNode):
@@ -29,7 +35,7 @@ class CamerasNode(io.ComfyNode):
             category=inputs.CATEGORY,
             description="The views to render and texture a mesh from: Hunyuan3D's own, a turntable, or your own list. "
             "Use the same list for rendering and for baking.",
-            search_aliases=["hunyuan3d cameras", "multi view", "orbit", "turntable"],
+            search_aliases=["hunyuan3d", "hunyuan3d cameras", "multi view", "orbit", "turntable"],
             inputs=[
                 versions.with_extras(
                     inputs.choice(
@@ -111,6 +117,7 @@ class CamerasNode(io.ComfyNode):
                 ),
             ],
             hidden=[io.Hidden.unique_id],
+            has_intermediate_output=True,  # the picture of the cameras comes again from the cache
         )
 
     @classmethod
@@ -145,11 +152,37 @@ class CamerasNode(io.ComfyNode):
             raise ValueError(
                 f"extra_views: is {extra_views} with nothing connected to mesh, expected 0, or the mesh to look at"
             )
+        given = chosen
         if extra_views:
-            given = chosen
             (chosen,) = for_each(lambda mesh, progress: add_views(mesh, given, extra_views, progress), [around])
             added = ", ".join(f"{view.azimuth:g}° {view.elevation:+g}°" for view in chosen[len(given) :])
             said.append(f"{len(chosen)} cameras, {len(chosen) - len(given)} of them added{': ' * bool(added)}{added}")
         if any(said):
             versions.show_text("\n".join(filter(None, said)), cls)
-        return io.NodeOutput(write_cameras(chosen, around), write_hunyuan_cameras(chosen))
+        shown = None
+        if versions.somebody_watches():
+            settings = {
+                "preset": preset,
+                "azimuths": azimuths,
+                "elevations": elevations,
+                "weights": weights,
+                "views": views,
+                "projection": projection,
+                "ortho_scale": ortho_scale,
+                "distance": distance,
+                "fov": fov,
+                "extra_views": extra_views,
+            }
+            shown = _shown(settings, chosen, len(chosen) - len(given), around)
+        return io.NodeOutput(write_cameras(chosen, around), write_hunyuan_cameras(chosen), ui=shown)
+
+
+def _shown(settings: dict[str, Any], views: Sequence[View], added: int, mesh: Mesh | None) -> dict[str, Any]:
+    """What ``web/nodes/camera_views.js`` draws: the cameras, and what they see of a mesh."""
+    pictures = []
+    if mesh is not None:
+        cameras = [view.camera() for view in views[: previews.MOST]]
+        (images,) = for_each(lambda mesh, report: draw_thumbnails(mesh, cameras, _THUMBNAIL, report), [mesh])
+        pictures = previews.save_pictures(images)
+    spots = [[view.azimuth, view.elevation, view.weight] for view in views]
+    return {KEY: [{"settings": settings, "views": spots, "added": added, "pictures": pictures}]}

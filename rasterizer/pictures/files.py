@@ -16,7 +16,7 @@ _ROWS = 64
 
 
 def to_pil(image: Tensor) -> Any:
-    """A Pillow image from ``[H, W, 3]`` or ``[H, W]`` values in 0..1, rounded to 8 bits."""
+    """A Pillow image from ``[H, W, 3]``, ``[H, W, 4]`` or ``[H, W]`` values in 0..1, rounded to 8 bits."""
     from PIL import Image
 
     values = image.detach()

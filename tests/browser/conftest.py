@@ -117,6 +117,37 @@ class Frontend:
         }"""
         return self.page.evaluate(script, [kind, x, y])
 
+    def set(self, node: int, **values: Any) -> None:
+        """Set widgets of a node as a hand does."""
+        script = """([id, values]) => {
+            const node = (app.canvas.graph ?? app.graph).getNodeById(id);
+            for (const [name, value] of Object.entries(values)) {
+                const widget = node.widgets.find((w) => w.name === name);
+                widget.value = value;
+                widget.callback?.(value);
+            }
+            app.canvas.setDirty(true, true);
+        }"""
+        self.page.evaluate(script, [node, values])
+
+    def connect(self, source: int, output: int, target: int, name: str) -> None:
+        """Link an output to the input of a name."""
+        script = """([source, output, target, name]) => {
+            const [from, to] = [source, target].map((id) => app.graph.getNodeById(id));
+            from.connect(output, to, to.inputs.findIndex((input) => input.name === name)); }"""
+        self.page.evaluate(script, [source, output, target, name])
+
+    def panel(self, node: int, kind: str) -> Any:
+        """Our panel on a node, found by the element that the node's widget has."""
+        script = """([id, kind]) => {
+            const node = (app.canvas.graph ?? app.graph).getNodeById(id);
+            const root = node.widgets.find(({ element }) => element?.classList?.contains(kind))?.element;
+            root?.setAttribute("data-test-node", id);
+            return Boolean(root);
+        }"""
+        assert self.page.evaluate(script, [node, kind]), f"node {node} has no panel {kind}"
+        return self.page.locator(f'[data-test-node="{node}"]')
+
     def clear(self) -> None:
         """An empty graph."""
         self.page.evaluate("app.graph.clear()")

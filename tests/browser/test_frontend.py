@@ -34,21 +34,9 @@ def glb() -> bytes:
     return trimesh.creation.box((1, 2, 3)).export(file_type="glb")
 
 
-def panel(frontend: Any, node: int, kind: str) -> Any:
-    """Our panel on a node, found by the element that the node's widget has."""
-    script = """([id, kind]) => {
-        const node = (app.canvas.graph ?? app.graph).getNodeById(id);
-        const root = node.widgets.find(({ element }) => element?.classList?.contains(kind))?.element;
-        root?.setAttribute("data-test-node", id);
-        return Boolean(root);
-    }"""
-    assert frontend.page.evaluate(script, [node, kind]), f"node {node} has no panel {kind}"
-    return frontend.page.locator(f'[data-test-node="{node}"]')
-
-
 def read_knot(frontend: Any, node: int, shot: str) -> str:
     """What the inspector says of a pixel of the example's knot."""
-    found = panel(frontend, node, "inspector")
+    found = frontend.panel(node, "inspector")
     frontend.center(node)
     box = found.locator("canvas").bounding_box()
     frontend.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] * 0.3)
@@ -111,7 +99,7 @@ class TestInspector:
         ids, weights = raster.findices[0, 0], raster.barycentric[0, 0]
         node = ran.nodes["TorchRasterRasterize"]
         frontend.center(node, 1.2)
-        found = panel(frontend, node, "inspector")
+        found = frontend.panel(node, "inspector")
         box = found.locator("canvas").bounding_box()
 
         def pixel(x: int, y: int) -> tuple[int, int]:
@@ -141,7 +129,7 @@ class TestInspector:
     def test_click_pins_and_the_switch_cycles(self, frontend: Any, ran: SimpleNamespace) -> None:
         node = ran.nodes["TorchRasterInterpolate"]
         frontend.center(node, 1.2)
-        found = panel(frontend, node, "inspector")
+        found = frontend.panel(node, "inspector")
         box = found.locator("canvas").bounding_box()
         middle = box["x"] + box["width"] / 2, box["y"] + box["height"] * 0.3
         frontend.page.mouse.click(*middle)
@@ -163,7 +151,7 @@ class TestInspector:
         from rasterizer.rendering.attributes import face_colors
 
         node = ran.nodes["TorchRasterRasterize"]
-        found = panel(frontend, node, "inspector")
+        found = frontend.panel(node, "inspector")
         assert found.get_attribute("data-kind") == "ids"
         script = """(root) => { const c = root.querySelector("canvas");
             return [...c.getContext("2d").getImageData(0, 300, c.width, 1).data]; }"""
@@ -182,7 +170,7 @@ class TestInspector:
             node,
         )
         assert frontend.run() == "success"
-        found = panel(frontend, node, "inspector")
+        found = frontend.panel(node, "inspector")
         frontend.center(node)
         picker = found.locator("select[name=layer]")
         assert picker.locator("option").count() == 3
@@ -199,7 +187,7 @@ class TestInspector:
         frontend.load(read(EXAMPLE), "tab")
         node = next(node["id"] for node in read(EXAMPLE)["nodes"] if node["type"] == "TorchRasterRasterize")
         assert frontend.run() == "success"
-        assert panel(frontend, node, "inspector").locator("canvas").count() == 1
+        assert frontend.panel(node, "inspector").locator("canvas").count() == 1
         frontend.command("Comfy.NewBlankWorkflow")
         assert frontend.page.evaluate("app.graph._nodes.length") == 0
         frontend.command("Workspace.PreviousOpenedWorkflow")
@@ -216,7 +204,7 @@ class TestInspector:
         for width in (320, 384, 320):
             frontend.page.evaluate(script, [node, width])
             assert frontend.run() == "success"
-            canvas = panel(frontend, node, "inspector").locator("canvas")
+            canvas = frontend.panel(node, "inspector").locator("canvas")
             assert canvas.evaluate("(c) => c.width") == width
 
     def test_works_inside_a_subgraph(self, frontend: Any) -> None:
@@ -247,7 +235,7 @@ class TestBackendInfo:
         frontend.clear()
         node = frontend.add("TorchRasterBackendInfo", 100, 100)
         assert frontend.run() == "success"
-        found = panel(frontend, node, "backend-info")
+        found = frontend.panel(node, "backend-info")
         frontend.center(node, 1.2)
         frontend.shot("backend_info")
         text = found.inner_text()
@@ -265,7 +253,7 @@ class TestBackendInfo:
         frontend.clear()
         node = frontend.add("TorchRasterBackendInfo", 100, 100)
         assert frontend.run() == "success"
-        found = panel(frontend, node, "backend-info")
+        found = frontend.panel(node, "backend-info")
         frontend.center(node)
         for width in (600, 400, 300, 230):
             found.evaluate("(root, width) => { root.style.width = `${width}px`; }", width)
@@ -279,36 +267,8 @@ class TestBackendInfo:
         node = frontend.add("TorchRasterBackendInfo", 100, 100)
         report = "Torch Rasterizer 0.0.9\nBackends:\n  torch (x): in use"
         frontend.page.evaluate("([id, text]) => app.graph.getNodeById(id).onExecuted({ text: [text] })", [node, report])
-        found = panel(frontend, node, "backend-info")
+        found = frontend.panel(node, "backend-info")
         assert found.locator("pre").text_content() == report and found.locator("td").count() == 0
-
-
-class TestCameraViews:
-    """The picture of Camera Views."""
-
-    def test_follows_the_widgets(self, frontend: Any) -> None:
-        frontend.clear()
-        node = frontend.add("TorchRasterCameras", 100, 100)
-        found = panel(frontend, node, "camera-views").locator("svg")
-        frontend.center(node)
-
-        def cameras(**values: Any) -> int:
-            script = """([id, values]) => { const node = app.graph.getNodeById(id);
-                for (const [name, value] of Object.entries(values)) {
-                    const widget = node.widgets.find((w) => w.name === name);
-                    widget.value = value;
-                    widget.callback?.(value);
-                }
-                app.canvas.setDirty(true, true); }"""
-            frontend.page.evaluate(script, [node, values])
-            frontend.shot(f"cameras_{values.get('preset', 'default')}")
-            return int(found.get_attribute("data-cameras"))
-
-        assert cameras() == 6
-        assert cameras(preset="turntable", views=9) == 9
-        assert cameras(preset="custom", azimuths="0, 45, 200", elevations="10", weights="1") == 3
-        assert cameras(preset="custom", elevations="10, 20") == 0
-        assert cameras(preset="custom", elevations="10, x, 3") == 0
 
 
 class TestPictureLabels:
@@ -323,24 +283,9 @@ class TestPictureLabels:
         cameras, views = frontend.add("TorchRasterCameras", 0, 0), frontend.add("TorchRasterPicturesToViews", 500, 0)
         assert self.shown(frontend, views) == [f"picture_{number}" for number in range(1, 13)]
         # Some frontends give a new node what a node of this id had in the graph before.
-        self.set(frontend, cameras, preset="hunyuan3d-2")
-        self.connect(frontend, cameras, 0, views, "cameras")
+        frontend.set(cameras, preset="hunyuan3d-2")
+        frontend.connect(cameras, 0, views, "cameras")
         return cameras, views
-
-    def connect(self, frontend: Any, source: int, output: int, target: int, name: str) -> None:
-        script = """([source, output, target, name]) => {
-            const [from, to] = [source, target].map((id) => app.graph.getNodeById(id));
-            from.connect(output, to, to.inputs.findIndex((input) => input.name === name)); }"""
-        frontend.page.evaluate(script, [source, output, target, name])
-
-    def set(self, frontend: Any, node: int, **values: Any) -> None:
-        script = """([id, values]) => { const node = app.graph.getNodeById(id);
-            for (const [name, value] of Object.entries(values)) {
-                const widget = node.widgets.find((w) => w.name === name);
-                widget.value = value;
-                widget.callback?.(value);
-            } }"""
-        frontend.page.evaluate(script, [node, values])
 
     def shown(self, frontend: Any, node: int) -> list[str]:
         """What stands at the pictures' inputs, with Nodes 2.0 by what the page shows."""
@@ -358,13 +303,13 @@ class TestPictureLabels:
         assert self.shown(frontend, views) == list(self.SIX)
         frontend.center(views)
         frontend.shot("labels_six")
-        self.set(frontend, cameras, preset="turntable", views=3)
+        frontend.set(cameras, preset="turntable", views=3)
         assert self.shown(frontend, views) == ["1 front", "2 120°", "3 240°"]
-        self.set(frontend, cameras, preset="custom", azimuths="180, 35", elevations="0, 20", weights="1")
+        frontend.set(cameras, preset="custom", azimuths="180, 35", elevations="0, 20", weights="1")
         assert self.shown(frontend, views) == ["1 back", "2 35° +20°"]
-        self.set(frontend, cameras, preset="turntable", views=36)
+        frontend.set(cameras, preset="turntable", views=36)
         assert len(self.shown(frontend, views)) == 12
-        self.set(frontend, cameras, preset="hunyuan3d-2.1")
+        frontend.set(cameras, preset="hunyuan3d-2.1")
         assert self.shown(frontend, views) == list(self.SIX)
         frontend.page.evaluate("(id) => app.graph.getNodeById(id).disconnectInput(0)", views)
         assert self.shown(frontend, views) == [f"picture_{number}" for number in range(1, 13)]
@@ -374,8 +319,8 @@ class TestPictureLabels:
     def test_what_is_connected_stays(self, frontend: Any, nodes: tuple[int, int]) -> None:
         cameras, views = nodes
         picture = frontend.add("TorchRasterRenderMaps", 0, 600)
-        self.connect(frontend, picture, 0, views, "picture_5")
-        self.set(frontend, cameras, preset="custom", azimuths="0, 90", elevations="0", weights="1")
+        frontend.connect(picture, 0, views, "picture_5")
+        frontend.set(cameras, preset="custom", azimuths="0, 90", elevations="0", weights="1")
         assert self.shown(frontend, views) == ["1 front", "2 right", "picture_3", "picture_4", "picture_5"]
         script = "(id) => app.graph.getNodeById(id).inputs.find(({ name }) => name === 'picture_5').link"
         assert frontend.page.evaluate(script, views) is not None
@@ -385,7 +330,7 @@ class TestPictureLabels:
     def test_a_workflow_comes_back_with_its_links(self, frontend: Any, nodes: tuple[int, int]) -> None:
         _, views = nodes
         picture = frontend.add("TorchRasterRenderMaps", 0, 600)
-        self.connect(frontend, picture, 0, views, "picture_6")
+        frontend.connect(picture, 0, views, "picture_6")
         self.shown(frontend, views)
         saved = frontend.page.evaluate("app.graph.serialize()")
         frontend.load(saved, "labels")
@@ -398,7 +343,7 @@ class TestPictureLabels:
         cameras, views = nodes
         script = "(id) => { app.graph.getNodeById(id).inputs[2].label = 'my photograph'; }"
         frontend.page.evaluate(script, views)
-        self.set(frontend, cameras, preset="turntable", views=2)
+        frontend.set(cameras, preset="turntable", views=2)
         script = "(id) => app.graph.getNodeById(id).inputs.map((slot) => slot.label ?? slot.localized_name)"
         assert frontend.page.evaluate(script, views) == ["cameras", "1 front", "my photograph"]
 

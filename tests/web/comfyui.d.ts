@@ -14,10 +14,12 @@ declare namespace Comfy {
     value?: unknown;
     label?: string;
     serialize?: boolean;
+    disabled?: boolean;
     callback?: (this: Widget, ...values: unknown[]) => unknown;
     options: {
       values?: string[] | (() => string[]);
       getMinHeight?: () => number;
+      disabled?: boolean;
     };
   }
 
@@ -55,6 +57,7 @@ declare namespace Comfy {
     comfyClass?: string;
     size: [width: number, height: number];
     type?: string;
+    title?: string;
     widgets?: Widget[];
     inputs: Slot[];
     graph?: Graph | null;
@@ -108,7 +111,11 @@ declare namespace Comfy {
   interface App {
     graph: Graph;
     rootGraph?: Graph;
-    canvas?: { graph?: Graph | null };
+    canvas?: {
+      graph?: Graph | null;
+      processMouseDown?(event: PointerEvent): void;
+      processMouseWheel?(event: WheelEvent): void;
+    };
     nodeOutputs?: Record<string, Output | undefined>;
     extensionManager?: {
       setting?: { get?(id: string): unknown };
@@ -120,6 +127,7 @@ declare namespace Comfy {
   interface Api {
     addEventListener(kind: "execution_cached", listener: (event: CustomEvent<{ nodes?: NodeId[] }>) => void): void;
     addEventListener(kind: "execution_success" | "progress_text", listener: () => void): void;
+    apiURL(route: string): string;
     fetchApi(route: string, options?: RequestInit): Promise<Response>;
   }
 }

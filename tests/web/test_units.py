@@ -22,7 +22,7 @@ def test_unit(unit: Path) -> None:
 
 
 def test_what_runs_without_a_browser_is_tested() -> None:
-    assert [path.name for path in UNITS] == ["fragments.test.mjs", "png.test.mjs", "sides.test.mjs"]
+    assert [path.name for path in UNITS] == ["applies.test.mjs", "fragments.test.mjs", "png.test.mjs", "sides.test.mjs"]
 
 
 def test_without_node_they_are_skipped_for_want_of_it(monkeypatch: pytest.MonkeyPatch) -> None:

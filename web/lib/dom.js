@@ -1,4 +1,6 @@
 // @ts-check
+import { sharePointer } from "./pointer.js";
+
 const MARGIN = 10; // around an element in the classic canvas
 
 /**
@@ -15,6 +17,17 @@ export function element(tag, attributes = {}, ...children) {
   if (names) made.className = names;
   Object.assign(made, others);
   made.append(...children);
+  return made;
+}
+
+/**
+ * A part of a panel that may be scrolled. Nodes 2.0 leaves the wheel to it once it was clicked.
+ * @param {string} name class of its own
+ * @param {...(Node | string)} children
+ */
+export function scrolling(name, ...children) {
+  const made = element("div", { class: name, tabIndex: 0 }, ...children);
+  made.dataset.captureWheel = "true";
   return made;
 }
 
@@ -42,10 +55,7 @@ export function loadStyle() {
  */
 export function addPanel(node, name, height) {
   const root = element("div", { class: "torch-raster" });
-  // Dragging, clicking and menus inside the panel are the panel's, not the node's.
-  for (const kind of ["pointerdown", "pointerup", "mousedown", "dblclick", "contextmenu"]) {
-    root.addEventListener(kind, (event) => event.stopPropagation());
-  }
+  sharePointer(root);
   const widget = node.addDOMWidget(name, "torch_raster_panel", root, {
     serialize: false,
     hideInPanel: true,

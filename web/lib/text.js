@@ -17,6 +17,11 @@ const ENGLISH = {
   weights: "barycentrics",
   value: "image",
   show: "Show another quantity",
+  full: "full size",
+  fullTitle: "Over the whole window, and back (Escape)",
+  close: "close",
+  save: "save",
+  saveTitle: "Save this picture",
   mesh: "mesh",
   view: "view",
   layer: "layer",
@@ -42,6 +47,8 @@ const ENGLISH = {
   bottom: "bottom",
   added: "added",
   cameras: "cameras",
+  ofThemAdded: "{n} of them added",
+  upToMore: "up to {n} more when it runs",
   noCameras: "azimuths, elevations and weights: numbers, as many of each",
 };
 
@@ -63,6 +70,11 @@ const CHINESE = {
   weights: "重心坐标",
   value: "图像",
   show: "切换显示内容",
+  full: "放大",
+  fullTitle: "放大到整个窗口，按 Escape 返回",
+  close: "关闭",
+  save: "保存",
+  saveTitle: "保存此图片",
   mesh: "网格",
   view: "视图",
   layer: "层",
@@ -88,6 +100,8 @@ const CHINESE = {
   bottom: "底部",
   added: "补充",
   cameras: "个相机",
+  ofThemAdded: "其中 {n} 个为补充",
+  upToMore: "运行时最多再增加 {n} 个",
   noCameras: "方位角、仰角和权重须为数量相同的数字",
 };
 

@@ -1,5 +1,5 @@
 // @ts-check
-import { addPanel, copyText, element } from "../lib/dom.js";
+import { addPanel, copyText, element, scrolling } from "../lib/dom.js";
 import { onOutput } from "../lib/output.js";
 import { text } from "../lib/text.js";
 
@@ -34,7 +34,7 @@ export function addBackendPanel(node) {
     const data = output.torch_raster_report?.[0];
     // A run of an older version of the pack left nothing but the text.
     const shown = data ? sections(data) : [element("pre", { textContent: report })];
-    root.replaceChildren(copyBar(report), element("div", { class: "scroll" }, ...shown));
+    root.replaceChildren(copyBar(report), scrolling("scroll", ...shown));
     if (first) grow(340);
   });
 }

@@ -1,27 +1,54 @@
 // @ts-check
-import { addPanel, element } from "../lib/dom.js";
+import { api } from "../../../scripts/api.js";
+import { applies } from "../lib/applies.js";
+import { cameraPicture } from "../lib/camera_picture.js";
+import { addPanel, element, scrolling } from "../lib/dom.js";
+import { onOutput } from "../lib/output.js";
+import { anglesOf, sideOf } from "../lib/sides.js";
 import { text } from "../lib/text.js";
 
 const HEIGHT = 170;
-const SIZE = 160;
-const RADIUS = 68;
-const TILT = 22; // degrees from which the picture looks down on the mesh
-const TURN = -28; // degrees by which it looks from the side
+const THUMBNAIL = 68; // with its gap
+const MOST_ROWS = 3; // of thumbnails; more are scrolled to
+const SIDES = 36; // of the node beside the panel's content
 
-/** @typedef {[azimuth: number, elevation: number, weight: number]} Camera */
+/** @typedef {import("../lib/camera_picture.js").Camera} Camera */
 
 /**
- * Where the cameras of Camera Views stand, following its widgets.
+ * What nodes/views.py says of a run.
+ * @typedef {object} Ran
+ * @property {Record<string, unknown>} settings that it was made with
+ * @property {Camera[]} views
+ * @property {number} added how many of them, at the end, were chosen for the mesh
+ * @property {Picture[]} pictures what the first of them see
+ */
+
+/** @typedef {{filename: string, subfolder: string, type: string}} Picture */
+
+/**
+ * Where the cameras of Camera Views stand, following its widgets; after a run, what they see and which were added.
  * @param {Comfy.Node} node
  * @param {(node: Comfy.Node) => void} changed called when they may stand elsewhere
  */
 export function addCameraPicture(node, changed) {
-  const { root } = addPanel(node, "picture", () => HEIGHT);
+  /** @type {Ran | null} */
+  let ran = null;
+  /** @type {Picture[]} */
+  let pictures = [];
+  const { root, grow } = addPanel(node, "picture", () => HEIGHT + thumbnailsHeight(pictures.length, node.size[0]));
   root.classList.add("camera-views");
   const draw = () => {
-    const list = cameras(node);
-    const caption = list ? `${list.length} ${text("cameras")}` : text("noCameras");
-    root.replaceChildren(picture(list ?? []), element("div", { class: "quiet", textContent: caption }));
+    greyOut(node);
+    const run = ran && isOf(node, ran.settings) ? ran : null;
+    const list = run?.views ?? cameras(node);
+    const more = run && pictures.length !== run.pictures.length;
+    pictures = run?.pictures ?? [];
+    root.replaceChildren(
+      cameraPicture(list ?? [], run?.added),
+      element("div", { class: "quiet", textContent: caption(node, list, run) }),
+      ...(run && pictures.length ? [thumbnails(run)] : []),
+    );
+    if (more) grow();
     changed(node);
   };
   for (const widget of node.widgets ?? []) {
@@ -32,11 +59,19 @@ export function addCameraPicture(node, changed) {
       return result;
     };
   }
-  const configured = node.onConfigure;
+  const { onConfigure, onConnectionsChange } = node;
   node.onConfigure = function (...values) {
-    configured?.apply(this, values);
+    onConfigure?.apply(this, values);
     draw();
   };
+  node.onConnectionsChange = function (...values) {
+    onConnectionsChange?.apply(this, values);
+    draw();
+  };
+  onOutput(node, (output) => {
+    ran = output.torch_raster_cameras?.[0] ?? null;
+    draw();
+  });
   draw();
 }
 
@@ -69,74 +104,85 @@ function numbers(list) {
 }
 
 /**
- * A point around the mesh (Y up, azimuth 0 toward +Z) in the picture.
- * @param {number} x
- * @param {number} y
- * @param {number} z
- * @returns {[x: number, y: number, depth: number]}
+ * @param {Comfy.Node} node
+ * @param {string} name of an input
  */
-function project(x, y, z) {
-  const [turn, tilt] = [TURN, TILT].map((degrees) => (degrees * Math.PI) / 180);
-  const side = x * Math.cos(turn) + z * Math.sin(turn);
-  const toward = z * Math.cos(turn) - x * Math.sin(turn);
-  const up = y * Math.cos(tilt) - toward * Math.sin(tilt);
-  return [side, -up, toward * Math.cos(tilt) + y * Math.sin(tilt)];
+function isLinked(node, name) {
+  return node.inputs?.some((input) => input.name === name && input.link != null) ?? false;
 }
 
 /**
- * @param {number} azimuth
- * @param {number} elevation
+ * Widgets that the others make idle look so, and cannot be changed; their values stay.
+ * @param {Comfy.Node} node
  */
-function onSphere(azimuth, elevation, radius = RADIUS) {
-  const [a, e] = [azimuth, elevation].map((degrees) => (degrees * Math.PI) / 180);
-  return project(radius * Math.cos(e) * Math.sin(a), radius * Math.sin(e), radius * Math.cos(e) * Math.cos(a));
-}
-
-/** @param {Camera[]} list */
-function picture(list) {
-  const horizon = Array.from({ length: 37 }, (_, number) => onSphere(10 * number, 0).slice(0, 2).join(" ")).join(",");
-  const svg = shape("svg", { viewBox: `${-SIZE / 2} ${-SIZE / 2} ${SIZE} ${SIZE}`, "data-cameras": list.length });
-  const line = { fill: "none", stroke: "currentColor", "stroke-width": 0.6 };
-  svg.append(shape("circle", { r: RADIUS, ...line, opacity: 0.35 }));
-  svg.append(shape("polyline", { points: horizon, ...line, opacity: 0.5 }));
-  const [x, y] = onSphere(0, 0, 30);
-  svg.append(shape("line", { x1: 0, y1: 0, x2: x, y2: y, stroke: "#d9534f", "stroke-width": 2 }));
-  svg.append(label(x + 3, y + 9, text("front"), { fill: "#d9534f" }));
-  svg.append(shape("circle", { r: 12, fill: "currentColor", opacity: 0.5 }));
-  const heaviest = Math.max(...list.map(([, , weight]) => weight), 1e-6);
-  const spots = list.map(([azimuth, elevation, weight], number) => {
-    return { number, weight, at: onSphere(azimuth, elevation) };
-  });
-  spots.sort((one, other) => one.at[2] - other.at[2]); // far ones first
-  for (const { number, weight, at } of spots) {
-    const opacity = at[2] < 0 ? 0.55 : 1;
-    const [cx, cy] = at;
-    svg.append(shape("line", { x1: cx, y1: cy, x2: cx * 0.3, y2: cy * 0.3, ...line, opacity: opacity * 0.4 }));
-    const size = 3.5 + 3 * Math.sqrt(Math.max(0, weight) / heaviest);
-    svg.append(shape("circle", { cx, cy, r: size, fill: "#4a90d9", opacity }));
-    if (list.length <= 24) svg.append(label(cx + size + 1, cy + 3, `${number + 1}`, { opacity }));
+function greyOut(node) {
+  /** @param {string} name */
+  const value = (name) => (isLinked(node, name) ? undefined : node.widgets?.find((w) => w.name === name)?.value);
+  const mesh = isLinked(node, "mesh");
+  /** @type {Comfy.Widget | undefined} */
+  let unseen;
+  for (const widget of node.widgets ?? []) {
+    const idle = !applies(widget.name, value, mesh);
+    if (idle === Boolean(widget.disabled)) continue;
+    widget.disabled = idle;
+    // Nodes 2.0 read the option at first. Later ones follow the widget, whose class has it as an accessor, and keep
+    // what the option was when they first saw it.
+    if (!Object.hasOwn(widget, "disabled")) continue;
+    widget.options.disabled = idle;
+    unseen = widget;
   }
-  return svg;
+  // The first ones look at all of a node's widgets again when one of them is set, though to what it is.
+  if (globalThis.LiteGraph?.vueNodesMode) unseen?.callback?.(unseen.value);
 }
 
 /**
- * @param {number} x
- * @param {number} y
- * @param {string} words
- * @param {Record<string, string | number>} attributes
+ * Whether the node is set as it was in a run; what comes by a link is not known here.
+ * @param {Comfy.Node} node
+ * @param {Record<string, unknown>} settings
  */
-function label(x, y, words, attributes) {
-  const made = shape("text", { x, y, "font-size": 9, fill: "currentColor", ...attributes });
-  made.textContent = words;
-  return made;
+function isOf(node, settings) {
+  const widgets = (node.widgets ?? []).filter(({ name }) => name in settings && !isLinked(node, name));
+  return widgets.every(({ name, value }) => value === settings[name]);
 }
 
 /**
- * @param {keyof SVGElementTagNameMap} tag
- * @param {Record<string, string | number>} attributes
+ * @param {Comfy.Node} node
+ * @param {Camera[] | null} list
+ * @param {Ran | null} run
  */
-function shape(tag, attributes) {
-  const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, `${value}`);
-  return made;
+function caption(node, list, run) {
+  if (!list) return text("noCameras");
+  const said = [`${list.length} ${text("cameras")}`];
+  const extra = Number(node.widgets?.find(({ name }) => name === "extra_views")?.value ?? 0);
+  if (!run && extra && isLinked(node, "mesh")) said.push(text("upToMore", { n: extra }));
+  if (run?.added) said.push(text("ofThemAdded", { n: run.added }));
+  const [n, m] = [run?.pictures.length ?? 0, list.length];
+  if (n && n < m) said.push(text("fewerPictures", { n, m }));
+  return said.join(", ");
+}
+
+/**
+ * @param {number} count
+ * @param {number} width of the node
+ */
+function thumbnailsHeight(count, width) {
+  const columns = Math.max(1, Math.floor((width - SIDES) / THUMBNAIL));
+  return THUMBNAIL * Math.min(MOST_ROWS, Math.ceil(count / columns));
+}
+
+/** @param {Ran} run */
+function thumbnails({ views, added, pictures }) {
+  const made = pictures.map((picture, number) => {
+    const [azimuth, elevation] = views[number];
+    const side = sideOf(azimuth, elevation);
+    const title = `${number + 1} ${side ? `${text(side)}, ` : ""}${anglesOf(azimuth, elevation)}`;
+    const query = new URLSearchParams({ ...picture });
+    return element(
+      "figure",
+      { title, class: number < views.length - added ? "" : "added" },
+      element("img", { src: api.apiURL(`/view?${query}`), alt: title, draggable: false }),
+      element("figcaption", { textContent: `${number + 1}` }),
+    );
+  });
+  return scrolling("thumbnails", ...made);
 }

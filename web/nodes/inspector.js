@@ -2,6 +2,7 @@
 import { api } from "../../../scripts/api.js";
 import { addPanel, element } from "../lib/dom.js";
 import { Picture } from "../lib/fragments.js";
+import { fillWindow, savePicture } from "../lib/full_size.js";
 import { onOutput } from "../lib/output.js";
 import { text } from "../lib/text.js";
 
@@ -22,7 +23,7 @@ export function addInspector(node) {
   let filled = false;
   const { root, grow } = addPanel(node, "inspector", () => (filled ? HEIGHT : EMPTY_HEIGHT));
   root.classList.add("inspector");
-  const view = new Inspector(root);
+  const view = new Inspector(root, () => `${node.title ?? node.type ?? ""}`);
   onOutput(node, (output) => {
     /** @type {Entry | undefined} */
     const entry = output.torch_raster_inspector?.[0];
@@ -57,13 +58,21 @@ class Inspector {
 
   button = element("button", { type: "button", title: text("show"), onclick: () => this.cycle() });
   pickers = element("span", { class: "bar" });
+  full = element("button", { type: "button", title: text("fullTitle"), textContent: text("full") });
+  keep = element("button", { type: "button", title: text("saveTitle"), textContent: text("save") });
   canvas = element("canvas", { width: 1, height: 1 });
   readout = element("dl", { class: "readout" });
   note = element("div", { class: "quiet", hidden: true });
 
-  /** @param {HTMLElement} root */
-  constructor(root) {
+  /**
+   * @param {HTMLElement} root
+   * @param {() => string} title of the node
+   */
+  constructor(root, title) {
     this.root = root;
+    this.title = title;
+    this.full.onclick = () => fillWindow(root, this.full);
+    this.keep.onclick = () => this.save();
     this.canvas.addEventListener("pointermove", (event) => this.hover(event));
     this.canvas.addEventListener("pointerleave", () => this.say(this.pinned));
     this.canvas.addEventListener("click", (event) => this.pin(event));
@@ -91,7 +100,7 @@ class Inspector {
   /** In place of the request to run the workflow. */
   build() {
     this.root.replaceChildren(
-      element("div", { class: "bar" }, this.button, this.pickers),
+      element("div", { class: "bar" }, this.button, this.pickers, this.full, this.keep),
       element("div", { class: "stage" }, this.canvas),
       this.readout,
       this.note,
@@ -156,6 +165,15 @@ class Inspector {
     canvas.style.setProperty("--ratio", `${picture.width / picture.height}`);
     canvas.style.imageRendering = picture.width < 512 ? "pixelated" : "auto"; // enlarged or made smaller
     this.mark();
+  }
+
+  /** The picture as it is, without the ring of the pinned pixel, as a file. */
+  save() {
+    if (!this.image || !this.picture || !this.kind) return;
+    const { picture } = this.picture;
+    const several = AXES.filter((axis) => new Set(this.pictures.map((other) => other.picture[axis])).size > 1);
+    const places = several.map((axis) => `${text(axis)} ${picture[axis] + 1}`);
+    savePicture(this.image, [this.title(), text(this.kind), ...places].join(" "));
   }
 
   /** The picture, and a ring around the pinned pixel. */
