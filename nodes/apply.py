@@ -8,7 +8,6 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..rasterizer.meshes.mesh import TEXTURES
 from ..rasterizer.meshes.trimesh_objects import to_trimesh
 from ..rasterizer.texturing.apply import LAYOUTS, NORMAL_LAYOUTS, apply_textures
 from .host import inputs, versions
@@ -97,7 +96,7 @@ class ApplyTextureNode(io.ComfyNode):
         ]
         value = write_mesh(*made)
         if hasattr(mesh, "vertices") and not is_trimesh(mesh):
-            value = _textured(mesh, value)
+            value = _textured(mesh, value, normal_map is not None)
         return io.NodeOutput(value, to_trimesh(made[0]))
 
 
@@ -117,10 +116,10 @@ def _images(value: Tensor | None, count: int, name: str, channels: int = 3) -> l
     return [value[min(number, len(value) - 1)] for number in range(count)]
 
 
-def _textured(value: Any, written: Any) -> Any:
-    """A copy of a MESH with the textures of ``written``; what else ComfyUI keeps in it stays."""
+def _textured(value: Any, written: Any, bumps: bool) -> Any:
+    """A copy of a MESH with the textures of ``written``, ``bumps`` too; what else ComfyUI keeps in it stays."""
     result = copy.copy(value)
-    for name in (*TEXTURES, "vertex_colors"):
+    for name in ("texture", "metallic_roughness", "vertex_colors", *["normal_map"] * bumps):
         setattr(result, name, getattr(written, name, None))
     result.occlusion_in_mr = getattr(written, "occlusion_in_mr", False)
     material = getattr(value, "material", None)
@@ -129,7 +128,7 @@ def _textured(value: Any, written: Any) -> Any:
         factors: dict[str, Any] = {"base_color_factor": [1.0, 1.0, 1.0, 1.0]}
         if getattr(written, "metallic_roughness", None) is not None:
             factors |= {"metallic_factor": 1.0, "roughness_factor": 1.0, "occlusion_strength": 1.0}
-        if getattr(written, "normal_map", None) is not None:
+        if bumps:
             factors |= {"normal_scale": 1.0}
         result.material = {**material, **factors}
     return result
