@@ -387,13 +387,13 @@ class TestUpload:
             assert self.value(frontend, node) == f"3d/{name}"
             assert (frontend.server.base / "input" / "3d" / name).read_bytes() == glb()
 
-    def test_drop(self, frontend: Any, node: int) -> None:
-        name = f"drop_{frontend.name}.glb"
+    def drop(self, frontend: Any, node: int, name: str, data: bytes) -> None:
+        """A file let go of over the node."""
         script = """([id, name, data]) => {
             const node = app.graph.getNodeById(id);
             const files = new DataTransfer();
             const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
-            files.items.add(new File([bytes], name, { type: "model/gltf-binary" }));
+            files.items.add(new File([bytes], name));
             const target = document.querySelector(`[data-node-id="${id}"]`) ?? app.canvas.canvas;
             const box = app.canvas.canvas.getBoundingClientRect(), { scale, offset } = app.canvas.ds;
             const at = {
@@ -405,10 +405,25 @@ class TestUpload:
                 target.dispatchEvent(new DragEvent(kind, options));
             }
         }"""
-        frontend.page.evaluate(script, [node, name, base64.b64encode(glb()).decode()])
+        frontend.page.evaluate(script, [node, name, base64.b64encode(data).decode()])
         frontend.page.wait_for_timeout(1500)
+
+    def test_drop(self, frontend: Any, node: int) -> None:
+        name = f"drop_{frontend.name}.glb"
+        self.drop(frontend, node, name, glb())
         assert self.value(frontend, node) == f"3d/{name}"
         assert frontend.page.evaluate("app.graph._nodes.length") == 1, "the drop made a node of its own, too"
+
+    @pytest.mark.parametrize(("suffix", "cure"), [("FBX", "Blender"), ("usdz", "Blender"), ("ksplat", "surface")])
+    def test_drop_of_what_is_not_read_is_answered(self, frontend: Any, node: int, suffix: str, cure: str) -> None:
+        before = self.value(frontend, node)
+        self.drop(frontend, node, f"statue.{suffix}", b"Kaydara FBX Binary")
+        toast = frontend.page.locator(".p-toast-message", has_text=f"statue.{suffix}").last
+        said = toast.inner_text()
+        frontend.shot(f"drop_{suffix}")
+        assert ".glb .gltf .obj" in said and cure in said
+        assert frontend.page.evaluate("app.graph._nodes.length") == 1, "the drop made a node of its own, too"
+        assert self.value(frontend, node) == before
 
     def test_other_files_are_not_taken(self, frontend: Any, node: int) -> None:
         script = """(id) => { const files = new DataTransfer(); files.items.add(new File(["x"], "x.txt"));
@@ -416,6 +431,77 @@ class TestUpload:
         before = self.value(frontend, node)
         assert frontend.page.evaluate(script, node) is False
         assert self.value(frontend, node) == before
+
+
+class TestFiles:
+    """ComfyUI's own 3D files, and workflows from versions that have them."""
+
+    def test_a_file_on_the_canvas_is_one_link_from_rasterize(self, frontend: Any) -> None:
+        if not frontend.page.evaluate("'Load3DAdvanced' in LiteGraph.registered_node_types"):
+            pytest.skip("this ComfyUI has no 3D files")
+        name = f"canvas_{frontend.name}.glb"
+        (frontend.server.base / "input" / "3d" / name).write_bytes(glb())
+        frontend.clear()
+        load, raster, show = (
+            frontend.add(kind, x, 100)
+            for kind, x in (("Load3DAdvanced", 0), ("TorchRasterRasterize", 600), ("PreviewImage", 1100))
+        )
+        script = """([load, raster, show, name]) => {
+            const [from, node, end] = [load, raster, show].map((id) => app.graph.getNodeById(id));
+            from.widgets.find((widget) => widget.name === "model_file").value = name;
+            for (const side of ["width", "height"]) node.widgets.find((widget) => widget.name === side).value = 256;
+            const links = [from.connect(0, node, 0), node.connect(1, end, 0)];
+            return links.every(Boolean) && node.inputs[0].name;
+        }"""
+        assert frontend.page.evaluate(script, [load, raster, show, f"3d/{name}"]) == "mesh"
+        frontend.page.wait_for_timeout(2000)
+        assert frontend.run() == "success"
+        frontend.fit()
+        frontend.shot("load_3d")
+
+    def test_a_workflow_of_a_newer_version_opens_and_runs(self, frontend: Any) -> None:
+        """With the input and the output for 3D files, which older versions do not have."""
+        frontend.clear()
+        kind = "FILE_3D,FILE_3D_GLB"
+        load = {
+            "id": 1,
+            "type": "TorchRasterLoadMesh",
+            "pos": [0, 0],
+            "size": [300, 100],
+            "flags": {},
+            "mode": 0,
+            "inputs": [
+                {"name": "mesh_file", "type": "COMBO", "link": None, "widget": {"name": "mesh_file"}},
+                {"name": "model_3d", "type": kind, "link": None, "shape": 7},
+            ],
+            "outputs": [
+                {"name": "mesh", "type": "MESH", "links": [1]},
+                {"name": "trimesh", "type": "TRIMESH", "links": []},
+                {"name": "info", "type": "STRING", "links": []},
+            ],
+            "widgets_values": ["sample: torus"],
+        }
+        save = {
+            "id": 2,
+            "type": "TorchRasterSaveMesh",
+            "pos": [500, 0],
+            "size": [300, 100],
+            "flags": {},
+            "mode": 0,
+            "inputs": [
+                {"name": "mesh", "type": f"MESH,TRIMESH,{kind}", "link": 1},
+                {"name": "filename_prefix", "type": "STRING", "link": None, "widget": {"name": "filename_prefix"}},
+                {"name": "format", "type": "COMBO", "link": None, "widget": {"name": "format"}},
+            ],
+            "outputs": [
+                {"name": "path", "type": "STRING", "links": []},
+                {"name": "model_3d", "type": "FILE_3D", "links": []},
+            ],
+            "widgets_values": ["3d/newer", "glb"],
+        }
+        ids = {"last_node_id": 2, "last_link_id": 1, "groups": [], "config": {}, "extra": {}, "version": 0.4}
+        frontend.load({**ids, "nodes": [load, save], "links": [[1, 1, 0, 2, 0, "MESH"]]})
+        assert frontend.run() == "success"
 
 
 class TestHelp:

@@ -61,6 +61,10 @@ def _full() -> Mesh:
         vertex_colors=colors,
         texture=image,
         metallic_roughness=image.flip(0),
+        normal_map=image.flip(1),
+        occlusion_in_mr=True,
+        name="sheet",
+        material="paper",
     )
 
 
@@ -106,9 +110,16 @@ def document() -> tuple[dict[str, Any], bytes]:
                     "baseColorFactor": [1, 0.5, 0.25, 1],
                     "metallicRoughnessTexture": {"index": 1},
                     "roughnessFactor": 0.5,
-                }
+                },
+                "name": "varnish",
+                "normalTexture": {"index": 1, "scale": 0.5},
+                "occlusionTexture": {"index": 0, "strength": 0.75},
             },
-            {"pbrMetallicRoughness": {"baseColorTexture": {"index": 1, "texCoord": 1}}, "alphaMode": "BLEND"},
+            {
+                "pbrMetallicRoughness": {"baseColorTexture": {"index": 1, "texCoord": 1}},
+                "occlusionTexture": {"index": 1, "texCoord": 1},
+                "alphaMode": "BLEND",
+            },
         ],
         "textures": [{"source": 0, "sampler": 0}, {"source": 1}],
         "images": [{"uri": "base.png"}, {"uri": "other.jpg", "mimeType": "image/jpeg"}],

@@ -79,7 +79,7 @@ def _allowed(folder: Path, mesh: Any) -> int:
     from rasterizer.runtime.limits import allowed_memory
 
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
-    textures = (getattr(mesh, name, None) for name in ("texture", "metallic_roughness"))
+    textures = (getattr(mesh, name, None) for name in ("texture", "metallic_roughness", "normal_map"))
     made = sum(texture[..., 0].numel() for texture in textures if texture is not None)
     return allowed_memory(size) + 16 * max(_texels, made)
 
@@ -97,11 +97,27 @@ def _load(path: Path) -> Any:
         return key_of(error)
 
 
+def _load_alone(path: Path) -> str:
+    """What is wrong with how the bytes of a file are read, which must open nothing; empty if nothing."""
+    global _watched
+    from rasterizer.meshes.files import load_mesh_data
+    from tests.fuzz.driver import key_of
+
+    data, _watched = path.read_bytes(), path / "nothing"
+    try:
+        load_mesh_data(data, path.suffix, path.name)
+    except ValueError as error:
+        return "" if path.name in str(error) else f"the message does not name the data: {key_of(error)}"
+    except BaseException as error:
+        return key_of(error)
+    return ""
+
+
 def _judge(mesh: Any) -> str:
     """What is wrong with a mesh; empty if nothing."""
     import torch
 
-    for name in ("vertices", "uvs", "normals", "vertex_colors", "texture", "metallic_roughness"):
+    for name in ("vertices", "uvs", "normals", "vertex_colors", "texture", "metallic_roughness", "normal_map"):
         values = getattr(mesh, name)
         if values is not None and not bool(torch.isfinite(torch.stack(torch.aminmax(values))).all()):
             return f"{name} are not finite"
@@ -140,9 +156,10 @@ def main(memory: int, seconds: int) -> None:
         _texels = 0
         _watched = path.parent.resolve()
         found = _load(path)
+        alone = _load_alone(path)
         _watched = None
         memory = _memory("VmHWM") - before
-        wrong = found if isinstance(found, str) else _judge(found)
+        wrong = (found if isinstance(found, str) else _judge(found)) or alone
         answer = {"wrong": wrong, "forbidden": sorted(set(_forbidden)), "memory": memory}
         answer["allowed"] = _allowed(path.parent, found)
         del found

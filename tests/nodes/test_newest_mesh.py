@@ -234,8 +234,11 @@ def test_apply(pack: SimpleNamespace, given: SimpleNamespace) -> None:
     same_meshes(pack, made, [apply(mesh, slice(n, n + 1))[0] for n, mesh in enumerate(given.single)])
     assert torch.equal(made.texture, base)
     assert trimesh_value.visual.uv is not None
-    for name in ("tangents", "normal_map", "emissive", "vertex_counts", "unlit", "occlusion_in_mr"):
+    for name in ("tangents", "emissive", "vertex_counts", "unlit", "occlusion_in_mr"):
         assert getattr(made, name) is getattr(given.batch, name), name
+    # Its strength is in it by now.
+    expected = torch.stack([mesh.normal_map for mesh in pack.border.read_meshes(given.batch)])
+    assert torch.equal(made.normal_map, expected) and made.material.get("normal_scale", 1.0) == 1.0
     assert made.material["base_color_factor"] == [1.0] * 4
     assert made.material["double_sided"]
 

@@ -275,7 +275,7 @@ class TestApplyTexture:
         mesh, twin = run(pack, "ApplyTexture", mesh=torus, base_color=color, metallic_roughness=surface)
         assert torch.equal(mesh.texture, color)
         assert torch.equal(mesh.metallic_roughness[..., 1:], surface[..., [1, 0]])
-        assert mesh.normal_map is torus.normal_map
+        assert torch.equal(mesh.normal_map, torus.normal_map)
         assert (mesh.material["metallic_factor"], mesh.material["unknown"]) == (1.0, 1)
         assert twin.visual.material.metallicRoughnessTexture.size == (4, 4)
         assert vars(torus).keys() == before.keys() and all(vars(torus)[key] is before[key] for key in before)
@@ -298,7 +298,8 @@ class TestApplyTexture:
         assert torch.equal(again.normal_map, bumps)
         mesh.material = torus.material
         mesh, _ = run(pack, "ApplyTexture", mesh=mesh, base_color=color, occlusion=1 - shade)
-        assert mesh.material["roughness_factor"] == 0.5, "its own metallic-roughness is meant with its factors"
+        assert mesh.material["roughness_factor"] == 1.0, "its factor is in its metallic-roughness by now"
+        assert (mesh.metallic_roughness[..., 1] == 0.25).all()
         with pytest.raises(ValueError, match=r"^occlusion: is \[3, 8, 8, 1\], expected .* or a MASK, one for all or"):
             run(pack, "ApplyTexture", **options, occlusion=torch.rand(3, 8, 8))
 

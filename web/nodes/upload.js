@@ -6,6 +6,13 @@ import { text } from "../lib/text.js";
 
 const MESHES = [".glb", ".gltf", ".obj", ".stl", ".ply", ".off"];
 const COMPANIONS = [".bin", ".mtl", ".png", ".jpg", ".jpeg", ".webp"]; // which GLTF and OBJ refer to
+// 3D files that are not read: ComfyUI would lay a Load 3D on top of the node, and nothing would say why.
+const SPLATS = [".splat", ".spz", ".ksplat"];
+const OTHERS = [
+  ...[".fbx", ".blend", ".dae", ".usd", ".usda", ".usdc", ".usdz", ".abc", ".3ds", ".x3d", ".3mf", ".max", ".ma", ".mb"],
+  ...[".step", ".stp", ".iges", ".igs"],
+  ...SPLATS,
+];
 const SUBFOLDER = "3d";
 
 // From here on the list of files itself has an upload button with Nodes 2.0, as its input's marks ask for.
@@ -31,7 +38,7 @@ export function addUpload(node) {
   const drop = node.onDragDrop;
   node.onDragDrop = function (event) {
     const files = [...(event.dataTransfer?.files ?? [])];
-    if (!files.some(isMesh)) return drop?.call(this, event) ?? false;
+    if (!files.some((file) => isMesh(file) || ends(file, OTHERS))) return drop?.call(this, event) ?? false;
     upload(node, files);
     return true;
   };
@@ -43,8 +50,16 @@ function frontendUploads() {
 }
 
 /** @param {File} file */
-function isMesh({ name }) {
-  return MESHES.some((suffix) => name.toLowerCase().endsWith(suffix));
+function isMesh(file) {
+  return ends(file, MESHES);
+}
+
+/**
+ * @param {File} file
+ * @param {string[]} suffixes
+ */
+function ends({ name }, suffixes) {
+  return suffixes.some((suffix) => name.toLowerCase().endsWith(suffix));
 }
 
 /** @param {Comfy.Node} node */
@@ -60,7 +75,11 @@ function choose(node) {
  * @param {File[]} files
  */
 async function upload(node, files) {
-  const mesh = files.find(isMesh);
+  const mesh = files.find(isMesh), other = files.find((file) => ends(file, OTHERS));
+  if (!mesh && other) {
+    const cure = text(ends(other, SPLATS) ? "splat" : "convert");
+    return complain(`${other.name}: ${text("notRead")} ${MESHES.join(" ")}. ${cure}`);
+  }
   if (!mesh) return complain(`${text("noMesh")} ${MESHES.join(" ")}`);
   let chosen = "";
   for (const file of files) {
@@ -100,5 +119,5 @@ async function send(file) {
 
 /** @param {string} detail */
 function complain(detail) {
-  app.extensionManager?.toast?.add({ severity: "error", summary: text("uploadTitle"), detail, life: 8000 });
+  app.extensionManager?.toast?.add({ severity: "error", summary: text("uploadTitle"), detail, life: 12000 });
 }
