@@ -100,6 +100,11 @@ def carry_bytes(texels: int, old: int, chunk: int, share: float = 1.0) -> int:
     return _FIXED + int(max(old * 80, kept + texels * 80 + covered * 90 + min(covered, chunk) * 600 + old * 32))
 
 
+def layout_bytes(pixels: int) -> int:
+    """What drawing a UV layout needs."""
+    return _FIXED + pixels * 4 * 80 + min(pixels * 4, 1 << 22) * 200
+
+
 def refine_bytes(pixels: int, at_once: int, looks: float, points: int, texels: int, channels: int) -> int:
     """What :func:`refine_texture` needs but for the texture and the pictures.
 
