@@ -10,7 +10,7 @@ from comfy_api.latest import io
 from ..rasterizer.meshes.mesh import Mesh
 from ..rasterizer.texturing.images import MeshImages, mesh_images
 from ..rasterizer.texturing.layout import uv_layout_image
-from ..rasterizer.texturing.need import layout_bytes
+from ..rasterizer.texturing.need import images_bytes
 from .host import inputs, versions
 from .host.meshes import read_meshes
 from .host.pictures import join_reports, size_of
@@ -99,7 +99,8 @@ class MeshToImagesNode(io.ComfyNode):
             return *images, layout, found.covered, _report(found, mesh)
 
         # ComfyUI is asked for that many bytes on a GPU only.
-        *parts, texts = zip(*for_each(take, meshes, need=layout_bytes(size * size)), strict=True)
+        texels = max((item.texture[..., 0].numel() for item in meshes if item.texture is not None), default=size * size)
+        *parts, texts = zip(*for_each(take, meshes, need=images_bytes(texels, size * size)), strict=True)
         *images, covered = map(torch.stack, parts)
         report = join_reports(texts)
         versions.show_text(report, cls)

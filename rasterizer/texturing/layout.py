@@ -21,6 +21,7 @@ _LARGEST = 8192  # pixels a side up to which each has several samples
 _LINE = 0.7  # pixels: half the width of a line within a chart; of one on its border, only that half is drawn
 _FADE = 8.0  # pixels: lines between faces less high are fainter, so that dense meshes do not become one patch
 _FAINTEST = 0.15
+_CHUNK = 1 << 20  # samples at once: some 200 bytes each
 _TINT = 0.22  # of a chart's colour between its lines, over black
 
 
@@ -75,7 +76,9 @@ def uv_layout_image(
         layer = by_pixel(layer, samples).mean(1).view(-1, size, 4)
         picture[rows] = picture[rows] * (1 - layer[..., 3:]) + layer[..., :3]
 
-    share_rows(draw, size, device, weight=size * samples**2, report=lambda share: report(0.5 + share / 2))
+    cost = size * samples**2
+    chunk = max(1, _CHUNK // cost)
+    share_rows(draw, size, device, weight=cost, chunk=chunk, report=lambda share: report(0.5 + share / 2))
     report(1.0)
     return picture
 
