@@ -101,15 +101,11 @@ OUTPUTS = {
     "TorchRasterPicturesToViews": [("images", "IMAGE")],
     "TorchRasterUnwrapUV": [("mesh", "MESH"), ("trimesh", "TRIMESH")],
     "TorchRasterApplyTexture": [("mesh", "MESH"), ("trimesh", "TRIMESH")],
-<<<<<<< HEAD
-    "TorchRasterSaveMesh": [("path", "STRING"), ("model_3d", "FILE_3D")],
-=======
     "TorchRasterMeshToImages": [
         *((name, "IMAGE") for name in ("base_color", "metallic_roughness", "normal_map", "occlusion", "uv_layout")),
         *(("covered", "MASK"), ("report", "STRING")),
     ],
-    "TorchRasterSaveMesh": [("path", "STRING")],
->>>>>>> 2cda66b (Mesh to Images: the textures of a mesh and its UV layout as pictures)
+    "TorchRasterSaveMesh": [("path", "STRING"), ("model_3d", "FILE_3D")],
 }
 
 # Load or fetch gigabytes of model files: workflows with them are checked, not run.
