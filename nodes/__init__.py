@@ -9,6 +9,7 @@ from .hierarchy import GridHierarchyNode, ShowHierarchyNode
 from .info import BackendInfoNode
 from .load import LoadMeshNode
 from .maps import RenderMapsNode
+from .mesh_images import MeshToImagesNode
 from .raster import InterpolateNode, RasterizeNode
 from .refine import RefineTextureNode
 from .render import RenderMeshNode
@@ -31,6 +32,7 @@ NODES = [
     RefineTextureNode,
     FillTextureNode,
     ApplyTextureNode,
+    MeshToImagesNode,
     SaveMeshNode,
     GridHierarchyNode,
     ShowHierarchyNode,

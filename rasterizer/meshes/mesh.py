@@ -30,7 +30,7 @@ class Mesh:
             in blue, and occlusion in red where ``occlusion_in_mr`` says so. Any size, whatever that of ``texture`` is.
         name: what to call the mesh in file names and messages.
         normal_map: ``[H, W, 3]`` float32, 0..1: unit vectors in tangent space as ``n / 2 + 0.5``, green up (glTF). The
-            tangents are those of the UVs, the handedness included. Any size.
+            tangents are those of :func:`~rasterizer.meshes.tangents.vertex_tangents`. Any size.
         occlusion_in_mr: whether red of ``metallic_roughness`` is ambient occlusion, 1 = open; else it means nothing.
         material: what the file calls the material; empty where it has no name, or several materials became one.
 

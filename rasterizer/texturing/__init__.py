@@ -8,6 +8,8 @@ from .carry import carried_sizes, carry_textures
 from .fill.methods import METHODS, fill_texture
 from .fill.plane import spread
 from .fill.vertices.inpaint import inpaint_vertices, vertex_colors
+from .images import MeshImages, mesh_images
+from .layout import uv_layout_image
 from .refine.refine import Refined, refine_texture
 from .texels import Texels
 
@@ -15,6 +17,7 @@ __all__ = [
     "BLENDS",
     "METHODS",
     "Baked",
+    "MeshImages",
     "Refined",
     "Texels",
     "apply_textures",
@@ -24,7 +27,9 @@ __all__ = [
     "carry_textures",
     "fill_texture",
     "inpaint_vertices",
+    "mesh_images",
     "refine_texture",
     "spread",
+    "uv_layout_image",
     "vertex_colors",
 ]

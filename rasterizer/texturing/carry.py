@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from ..contract.checks import as_tensor, check_faces, check_integer
 from ..meshes.mesh import TEXTURES, Mesh
@@ -17,11 +16,11 @@ from ..pictures.sampling import corners
 from ..runtime.policy import device_policy
 from ..runtime.progress import shares
 from ..runtime.threads import on_own_threads, share_rows
+from .bumps import turning
 from .fill.plane import spread
 from .need import carry_bytes, check_memory
 from .resample import Areas, Pyramid
 from .scale import within_float32
-from .tangents import face_tangents, turn_normals
 from .texels import Texels
 
 CHUNK = 1 << 20
@@ -138,7 +137,7 @@ def _carried(old: Mesh, image: Tensor, texels: Texels, vectors: bool, report: Ca
     image = spread(image, _looked_at(old, image.shape[0], image.shape[1]))
     pyramid = Pyramid.of(image * 2 - 1 if vectors else image)
     areas = Areas.of(*_steps(places, _corners(texels.mesh), texels.size), pyramid)
-    turn = _turning(old, texels.mesh) if vectors else None
+    turn = turning(old, texels.mesh) if vectors else None
     values = image.new_empty((len(texels), image.shape[2]))
     ways, present = areas.ways()
     way = ways.index_select(0, texels.face)
@@ -161,19 +160,6 @@ def _carried(old: Mesh, image: Tensor, texels: Texels, vectors: bool, report: Ca
     report(1.0)
     covered = texels.image(torch.ones_like(texels.index, dtype=torch.bool))
     return spread(texels.image(values.clamp_(0, 1)), covered)
-
-
-def _turning(old: Mesh, new: Mesh) -> Callable[[Tensor, Texels], Tensor]:
-    """What makes colours of a normal map, ``[n, 3]``, of vectors in the tangent frames of ``old`` at some texels."""
-    normals = new.vertex_normals() if new.normals is None else new.normals
-    frames = *face_tangents(old), *face_tangents(new)
-
-    def turn(vectors: Tensor, texels: Texels) -> Tensor:
-        tangent, hand, new_tangent, new_hand = (values.index_select(0, texels.face) for values in frames)
-        turned = turn_normals(vectors, texels.interpolate(normals), (tangent, hand), (new_tangent, new_hand))
-        return normalize(turned, dim=1, eps=1e-6) / 2 + 0.5
-
-    return turn
 
 
 def _steps(before: Tensor, after: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:

@@ -100,6 +100,11 @@ def carry_bytes(texels: int, old: int, chunk: int, share: float = 1.0) -> int:
     return _FIXED + int(max(old * 80, kept + texels * 80 + covered * 90 + min(covered, chunk) * 600 + old * 32))
 
 
+def images_bytes(texels: int, pixels: int) -> int:
+    """What :func:`mesh_images` needs for a base colour of so many texels, or :func:`uv_layout_image` for its pixels."""
+    return _FIXED + max(texels * 150, pixels * 150) + min(pixels * 4, 1 << 20) * 200
+
+
 def refine_bytes(pixels: int, at_once: int, looks: float, points: int, texels: int, channels: int) -> int:
     """What :func:`refine_texture` needs but for the texture and the pictures.
 

@@ -38,6 +38,7 @@ INPUTS = {
     "TorchRasterBakeViews": [
         *("mesh", "images", "cameras", "texture_size", "exponent", "max_angle", "border"),
         *("masks", "metallic_roughness", "match_colors", "align_views", "blend"),
+        *("base_texture", "paint_mask", "base_metallic_roughness"),
     ],
     "TorchRasterRefineTexture": [
         *("texture", "painted", "mesh", "images", "cameras", "steps", "strength"),
@@ -66,8 +67,11 @@ INPUTS = {
     "TorchRasterViewsToGrid": ["images", "columns", "padding", "size", "background", "masks"],
     "TorchRasterGridToViews": ["grid", "views", "columns", "padding", "size", "layout", "mask"],
     "TorchRasterPicturesToViews": ["cameras", *(f"picture_{number}" for number in range(1, 13))],
-    "TorchRasterUnwrapUV": ["mesh", "resolution", "padding", "keep_existing"],
-    "TorchRasterApplyTexture": ["mesh", "base_color", "metallic_roughness", "mr_layout"],
+    "TorchRasterUnwrapUV": ["mesh", "resolution", "padding", "keep_existing", "keep_textures", "texture_size"],
+    "TorchRasterApplyTexture": [
+        *("mesh", "base_color", "metallic_roughness", "mr_layout", "normal_map", "normal_layout", "occlusion")
+    ],
+    "TorchRasterMeshToImages": ["mesh", "size", "layout_over"],
     "TorchRasterSaveMesh": ["mesh", "filename_prefix", "format"],
 }
 OUTPUTS = {
@@ -97,6 +101,10 @@ OUTPUTS = {
     "TorchRasterPicturesToViews": [("images", "IMAGE")],
     "TorchRasterUnwrapUV": [("mesh", "MESH"), ("trimesh", "TRIMESH")],
     "TorchRasterApplyTexture": [("mesh", "MESH"), ("trimesh", "TRIMESH")],
+    "TorchRasterMeshToImages": [
+        *((name, "IMAGE") for name in ("base_color", "metallic_roughness", "normal_map", "occlusion", "uv_layout")),
+        *(("covered", "MASK"), ("report", "STRING")),
+    ],
     "TorchRasterSaveMesh": [("path", "STRING"), ("model_3d", "FILE_3D")],
 }
 

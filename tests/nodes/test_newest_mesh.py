@@ -243,6 +243,17 @@ def test_apply(pack: SimpleNamespace, given: SimpleNamespace) -> None:
     assert made.material["double_sided"]
 
 
+def test_mesh_to_images(pack: SimpleNamespace, given: SimpleNamespace) -> None:
+    def take(mesh: Any) -> tuple[Any, ...]:
+        return run(pack, "MeshToImages", mesh=mesh, size=TEXELS, layout_over="base color")
+
+    together, alone = take(given.batch), [take(mesh) for mesh in given.single]
+    for found, parts in zip(together[:-1], zip(*(each[:-1] for each in alone), strict=True), strict=True):
+        torch.testing.assert_close(found, torch.cat(parts), rtol=0, atol=0)
+    assert torch.equal(together[2], given.batch.normal_map)
+    assert together[-1].count("Its vertex colours are in base_color.") == 2
+
+
 def test_save(pack: SimpleNamespace, given: SimpleNamespace, folders: SimpleNamespace) -> None:
     paths, _ = run(pack, "SaveMesh", mesh=given.batch, filename_prefix="3d/newest", format="glb")
     assert len(paths) == 2
@@ -275,5 +286,5 @@ def test_cameras_around_it(pack: SimpleNamespace, given: SimpleNamespace) -> Non
 
 def test_every_node_with_a_mesh_is_here(pack: SimpleNamespace) -> None:
     taking = {name for name, cls in pack.nodes.items() if any(field.id == "mesh" for field in cls.GET_SCHEMA().inputs)}
-    textured = {"UnwrapUV", "BakeViews", "RefineTexture", "FillTexture", "ApplyTexture"}
+    textured = {"UnwrapUV", "BakeViews", "RefineTexture", "FillTexture", "ApplyTexture", "MeshToImages"}
     assert taking == textured | {"Rasterize", "RenderMaps", "SaveMesh", "GridHierarchy", "Cameras"}

@@ -58,6 +58,7 @@ class TestPack:
             "RefineTexture",
             "FillTexture",
             "ApplyTexture",
+            "MeshToImages",
             "SaveMesh",
         }
 

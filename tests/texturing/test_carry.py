@@ -12,12 +12,13 @@ from torch import Tensor
 from rasterizer.cameras.camera import orbit_camera
 from rasterizer.meshes.mesh import TEXTURES, Mesh
 from rasterizer.meshes.sample_meshes import sample_mesh
+from rasterizer.meshes.tangents import vertex_tangents
 from rasterizer.pictures.sampling import sample_texture
 from rasterizer.rendering.attributes import attribute_image
+from rasterizer.rendering.lit import render_mesh
 from rasterizer.rendering.raster import rasterize_mesh
 from rasterizer.runtime.policy import PORTABLE, force_policy
 from rasterizer.texturing import Texels, carried_sizes, carry_textures
-from rasterizer.texturing.tangents import face_tangents
 from rasterizer.texturing.unwrap.unwrap import unwrap_uv
 from tests.support.needs import needs_xatlas
 
@@ -157,12 +158,12 @@ class TestNormalMaps:
     """Vectors keep their direction on the surface."""
 
     def test_tangents_follow_the_layout(self) -> None:
-        for uvs, along, hand in ((UPRIGHT, [1, 0, 0], 1), (TURNED, [0, -1, 0], 1), (MIRRORED, [-1, 0, 0], -1)):
-            tangent, handedness = face_tangents(square(uvs))
-            torch.testing.assert_close(tangent, torch.tensor([along, along]).float())
-            assert handedness.tolist() == [hand, hand]
-        flat = face_tangents(square([[0.3, 0.3]] * 4))
-        assert not flat[0].any() and not flat[1].any()
+        for uvs, along, mirror in ((UPRIGHT, [1, 0, 0], 0), (TURNED, [0, -1, 0], 0), (MIRRORED, [-1, 0, 0], 1)):
+            tangents, mirrored = vertex_tangents(square(uvs))
+            ours, others = tangents.split(4)[:: -1 if mirror else 1]
+            torch.testing.assert_close(ours, torch.tensor([along] * 4).float())
+            assert not others.any() and mirrored.tolist() == [mirror] * 2
+        assert not vertex_tangents(square([[0.3, 0.3]] * 4))[0].any()
 
     @pytest.mark.parametrize(("uvs", "want"), [(TURNED, (-0.48, 0.36, 0.8)), (MIRRORED, (-0.36, 0.48, 0.8))])
     def test_a_vector_in_another_frame(self, uvs: list[list[float]], want: tuple[float, ...]) -> None:
@@ -171,6 +172,19 @@ class TestNormalMaps:
         bump = torch.tensor([0.36, 0.48, 0.8]).expand(8, 8, 3) / 2 + 0.5
         made = carry_textures(replace(old, texture=None, normal_map=bump.contiguous()), square(uvs)).normal_map
         torch.testing.assert_close(made, torch.tensor(want).expand(8, 8, 3) / 2 + 0.5)
+
+    @needs_xatlas
+    def test_as_it_is_lit(self, torus: Mesh, unwrapped: Mesh) -> None:
+        bumps = torch.nn.functional.normalize(torch.cat((waves(256)[..., :2] - 0.5, torch.ones(256, 256, 1)), 2), dim=2)
+        old = replace(torus, normal_map=bumps / 2 + 0.5, texture=torch.full((4, 4, 3), 0.7))
+        new = carry_textures(old, unwrapped, 512)
+        cameras = [orbit_camera(30, 20), orbit_camera(200, -40)]
+        one, other, flat = (
+            render_mesh(each, cameras, (128, 128), samples=1).color
+            for each in (old, new, replace(old, normal_map=None))
+        )
+        apart, relief = ((one - each).square().mean().log10() * -10 for each in (other, flat))
+        assert apart > 45 and relief < 35
 
     @needs_xatlas
     def test_on_a_surface(self, torus: Mesh, unwrapped: Mesh) -> None:
@@ -193,14 +207,14 @@ def sideways(image: Tensor) -> Tensor:
 
 def shading(mesh: Mesh) -> Tensor:
     """``[n, 3]`` normals in space at points inside the faces, by the definition of a normal map."""
-    weights = torch.tensor([0.5, 0.3, 0.2])
+    weights = torch.tensor([0.5, 0.3, 0.2])[:, None]
     corners = mesh.faces.long()
-    uv = (mesh.uvs[corners] * weights[:, None]).sum(1)
-    x, y, z = (sample_texture(mesh.normal_map, uv) * 2 - 1).unbind(1)
-    normal = torch.nn.functional.normalize((mesh.normals[corners] * weights[:, None]).sum(1), dim=1)
-    tangent, hand = face_tangents(mesh)
+    x, y, z = (sample_texture(mesh.normal_map, (mesh.uvs[corners] * weights).sum(1)) * 2 - 1).unbind(1)
+    normal = torch.nn.functional.normalize((mesh.normals[corners] * weights).sum(1), dim=1)
+    tangents, mirrored = vertex_tangents(mesh)
+    tangent = (tangents[corners + mirrored[:, None] * len(mesh.vertices)] * weights).sum(1)
     tangent = torch.nn.functional.normalize(tangent - normal * (tangent * normal).sum(1, keepdim=True), dim=1)
-    other = torch.linalg.cross(normal, tangent) * hand[:, None]
+    other = torch.linalg.cross(normal, tangent) * torch.where(mirrored, -1.0, 1.0)[:, None]
     return torch.nn.functional.normalize(x[:, None] * tangent + y[:, None] * other + z[:, None] * normal, dim=1)
 
 

@@ -14,10 +14,18 @@ import torch
 from rasterizer.cameras.camera import orbit_camera
 from rasterizer.meshes.mesh import Mesh
 from rasterizer.runtime.memory import TooLargeError, is_out_of_memory
-from rasterizer.texturing import METHODS, bake_views, carry_textures, fill_texture, refine_texture
+from rasterizer.texturing import (
+    METHODS,
+    bake_views,
+    carry_textures,
+    fill_texture,
+    mesh_images,
+    refine_texture,
+    uv_layout_image,
+)
 from rasterizer.texturing.bake.views import bake_need
 from rasterizer.texturing.carry import carry_need
-from rasterizer.texturing.need import fill_bytes, refine_bytes
+from rasterizer.texturing.need import fill_bytes, images_bytes, refine_bytes
 from tests.support.measures import peak_memory
 from tests.support.paths import ROOT
 
@@ -192,6 +200,18 @@ class TestHonesty:
         peak = peak_memory(lambda: carry_textures(mesh, layout, new))
         need = carry_need(mesh, CPU)(new**2, share)
         assert 0.4 * (need - FIXED) < peak < need
+
+    @pytest.mark.parametrize(("texels", "pixels"), [(1536, 64), (64, 1536), (1024, 1024)])
+    def test_images(self, texels: int, pixels: int) -> None:
+        mesh = replace(sheet(), texture=torch.rand(texels, texels, 3))
+        mesh = replace(mesh, vertex_colors=torch.rand(len(mesh.vertices), 3))
+
+        def take() -> None:
+            mesh_images(mesh, pixels)
+            uv_layout_image(mesh, pixels)
+
+        need = images_bytes(texels**2, pixels**2)
+        assert 0.4 * (need - FIXED) < peak_memory(take) < need
 
     @pytest.mark.parametrize(
         ("size", "views", "side", "channels"),

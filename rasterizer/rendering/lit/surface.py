@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ...meshes.mesh import Mesh
+from ...meshes.tangents import vertex_tangents
 from ...ops import interpolate
 from ...pictures.colors import srgb_to_linear
 from .brdf import Material, cross, dot, unit
@@ -52,7 +53,7 @@ class Surface:
             for picture in (mesh.metallic_roughness, mesh.normal_map)
         )
         normals = None if flat else mesh.vertex_normals() if mesh.normals is None else mesh.normals
-        tangents, mirrored = (None, None) if bumps is None else _tangents(mesh)
+        tangents, mirrored = (None, None) if bumps is None else vertex_tangents(mesh)
         return cls(mesh, normals, mesh.face_normals(), tangents, mirrored, color, orm, bumps, metallic, roughness)
 
 
@@ -191,32 +192,6 @@ def _linear(texture: Tensor) -> Tensor:
     for rows, target in zip(texture.split(_ROWS), linear.split(_ROWS), strict=True):
         target.copy_(srgb_to_linear(rows))
     return linear
-
-
-def _tangents(mesh: Mesh) -> tuple[Tensor, Tensor]:
-    """Tangents ``[2 N, 3]`` of the vertices, and which faces are mirrored, ``[M]``.
-
-    As MikkTSpace, which glTF 2.0 names for meshes without tangents, has them: the mean over the faces at a vertex,
-    weighted by their angle there, apart for faces whose texture is mirrored.
-    """
-    faces = mesh.faces.long()
-    corners, uvs = mesh.vertices[faces], mesh.require_uvs()[faces]
-    one, other = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
-    (u1, v1), (u2, v2) = ((uvs[:, k] - uvs[:, 0]).unbind(-1) for k in (1, 2))
-    area = u1 * v2 - u2 * v1
-    # v runs down: seen from outside, what is not mirrored turns the other way round in UVs.
-    mirrored = area > 0
-    along = one * v2[:, None] - other * v1[:, None]
-    along = torch.nn.functional.normalize(along * torch.sign(area)[:, None], dim=-1, eps=1e-30)
-    sums = torch.zeros(2 * len(mesh.vertices), 3, device=faces.device)
-    for k in range(3):
-        left, right = (
-            torch.nn.functional.normalize(corners[:, (k + step) % 3] - corners[:, k], dim=-1, eps=1e-30)
-            for step in (1, 2)
-        )
-        angle = torch.acos((left * right).sum(-1).clamp(-1.0, 1.0))
-        sums.index_add_(0, faces[:, k] + mirrored.long() * len(mesh.vertices), along * angle[:, None])
-    return torch.nn.functional.normalize(sums, dim=-1, eps=1e-30), mirrored
 
 
 def _slopes(clip: Tensor, uvs: Tensor, faces: Tensor, resolution: tuple[int, int]) -> Tensor:
