@@ -174,7 +174,7 @@ def render_bytes(mesh: Mesh, resolution: tuple[int, int]) -> int:
     """What :func:`render_mesh` needs on a GPU but for the mesh and the finished pictures."""
     pixels = resolution[0] * resolution[1]
     textures = (mesh.texture, mesh.metallic_roughness, mesh.normal_map)
-    pyramids = sum(picture.numel() * 8 for picture in textures if picture is not None)
+    pyramids = sum(picture.numel() * 12 for picture in textures if picture is not None)
     return pixels * 160 + min(pixels, _INTERPOLATED) * 160 + pyramids + len(mesh.faces) * 160 + (256 << 20)
 
 
