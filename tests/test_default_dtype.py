@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 import torch
@@ -20,6 +21,8 @@ from rasterizer.meshes.mesh import Mesh
 from rasterizer.meshes.sample_meshes import SAMPLES, sample_mesh, trefoil_knot
 from rasterizer.rendering.attributes import ATTRIBUTES, attribute_image
 from rasterizer.rendering.choose_views import add_views
+from rasterizer.rendering.lit import brdf, prefilter, render_mesh
+from rasterizer.rendering.lit.studio import studio
 from rasterizer.rendering.maps import render_maps
 from rasterizer.rendering.raster import rasterize_mesh
 from rasterizer.texturing import METHODS, bake_views, fill_texture
@@ -172,3 +175,21 @@ def test_native_hierarchy(resolution: int, set_default) -> None:
 @pytest.mark.parametrize("field", FIELDS)
 def test_fields_of_the_quality_report(field: str, set_default) -> None:
     same(lambda: FIELDS[field](TORUS.vertices), set_default)
+
+
+def test_lit_pictures(set_default: Callable[[], None]) -> None:
+    generator = torch.Generator().manual_seed(1)
+    panorama, bumps = (torch.rand(*size, 3, generator=generator) for size in ((8, 16), (32, 32)))
+
+    def draw() -> object:
+        studio.cache_clear()
+        brdf._table.cache_clear()
+        mesh = replace(TORUS, normal_map=bumps, metallic_roughness=bumps)
+        around = prefilter(panorama)
+        return [
+            render_mesh(mesh, VIEWS[:2], (40, 32)),
+            render_mesh(mesh, VIEWS[:1], (40, 32), light="headlight", shading="flat", background="transparent"),
+            render_mesh(mesh, VIEWS[1:2], (40, 32), environment=around, background="environment"),
+        ]
+
+    same(draw, set_default)

@@ -1,4 +1,4 @@
-"""``render``: one attribute of a mesh into a picture."""
+"""``render``: a mesh into a picture, one of its attributes or lit."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ from ..contract.types import MODES
 from ..ops import TILE_SIZE, backend_names
 from ..pictures.files import save_image
 from ..rendering.attributes import ATTRIBUTES, ENCODINGS, SHADINGS, attribute_image
+from ..rendering.lit import render_mesh
 from ..rendering.raster import rasterize_mesh
 from .arguments import MESH, color, dashes, device_of, load, size, view
+
+_LIT = "lit"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,9 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--attribute",
         default="normal",
         type=dashes,
-        choices=ATTRIBUTES,
+        choices=(*ATTRIBUTES, _LIT),
         metavar="NAME",
-        help=", ".join(name.replace(" ", "-") for name in ATTRIBUTES),
+        help=f"{', '.join(name.replace(' ', '-') for name in ATTRIBUTES)}; or {_LIT}: as it looks in studio light",
     )
     parser.add_argument("--shading", default="smooth", choices=SHADINGS)
     parser.add_argument("--encoding", default="hunyuan3d", choices=[name for name in ENCODINGS if name != "raw"])
@@ -51,7 +54,16 @@ def run(options: argparse.Namespace) -> None:
     camera = orbit_camera(*options.view, **scale)
     width, height = options.size
     start = time.perf_counter()
-    with tqdm(total=100, desc="Rasterizing", unit="%", delay=1.0, leave=False, disable=None) as bar:
+    with tqdm(total=100, desc="Rendering", unit="%", delay=1.0, leave=False, disable=None) as bar:
+
+        def report(share: float) -> None:
+            bar.update(round(100 * share) - bar.n)
+
+        if options.attribute == _LIT:
+            look = {"background_color": options.background, "shading": options.shading, "on_progress": report}
+            save_image(render_mesh(mesh, [camera], (height, width), **look).color[0], options.output)
+            print(_result(options, len(mesh.faces), time.perf_counter() - start))
+            return
         raster = rasterize_mesh(
             mesh,
             [camera],
@@ -59,14 +71,15 @@ def run(options: argparse.Namespace) -> None:
             mode=options.mode,
             tile_size=options.tile_size,
             backend=options.backend,
-            on_progress=lambda share: bar.update(round(100 * share) - bar.n),
+            on_progress=report,
         )
     image = attribute_image(raster, options.attribute, options.shading, options.encoding, options.background)
     save_image(image[0, 0], options.output)
-    seconds = time.perf_counter() - start
-    print(
-        f"{options.output}: {options.attribute} of {len(mesh.faces)} faces, {width} x {height}, {seconds:.2f} s "
-        f"({raster.info})"
-    )
+    print(f"{_result(options, len(mesh.faces), time.perf_counter() - start)} ({raster.info})")
     if raster.info.invalid_faces > 0:
         print(f"{raster.info.invalid_faces} faces with a NaN or infinite vertex were left out")
+
+
+def _result(options: argparse.Namespace, faces: int, seconds: float) -> str:
+    width, height = options.size
+    return f"{options.output}: {options.attribute} of {faces} faces, {width} x {height}, {seconds:.2f} s"

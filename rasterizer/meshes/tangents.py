@@ -26,7 +26,7 @@ def vertex_tangents(mesh: Mesh) -> tuple[Tensor, Tensor]:
     mirrored = area > 0
     along = one * v2[:, None] - other * v1[:, None]
     along = normalize(along * torch.sign(area)[:, None], dim=-1, eps=1e-30)
-    sums = torch.zeros(2 * len(mesh.vertices), 3, device=faces.device)
+    sums = along.new_zeros(2 * len(mesh.vertices), 3)
     for k in range(3):
         left, right = (normalize(corners[:, (k + s) % 3] - corners[:, k], dim=-1, eps=1e-30) for s in (1, 2))
         angle = torch.acos((left * right).sum(-1).clamp(-1.0, 1.0))

@@ -42,6 +42,16 @@ def test_render_attributes(tmp_path: Path, attribute: str) -> None:
     assert np.asarray(Image.open(out)).std() > 1
 
 
+def test_render_lit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "lit.png"
+    options = ("--size", "64x48", "--attribute", "lit", "--background", "#00ff00", "--view", "30,20")
+    assert _run("render", "torus", "-o", out, *options) == 0
+    picture = np.asarray(Image.open(out).convert("RGB"))
+    assert picture.shape == (48, 64, 3) and picture[0, 0].tolist() == [0, 255, 0]
+    assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 300
+    assert f"{out}: lit of 9216 faces, 64 x 48" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

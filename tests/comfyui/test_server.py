@@ -64,6 +64,11 @@ INPUTS = {
         )
     ],
     "TorchRasterRenderMaps": ["mesh", "cameras", "size", "style"],
+    "TorchRasterRender": [
+        *("mesh", "width", "height", "light", "exposure", "tone_mapping", "background", "background_color"),
+        *("shading", "metallic", "roughness", "samples", "cameras"),
+        *("environment", "environment_encoding", "environment_rotation", "environment_strength"),
+    ],
     "TorchRasterViewsToGrid": ["images", "columns", "padding", "size", "background", "masks"],
     "TorchRasterGridToViews": ["grid", "views", "columns", "padding", "size", "layout", "mask"],
     "TorchRasterPicturesToViews": ["cameras", *(f"picture_{number}" for number in range(1, 13))],
@@ -94,6 +99,7 @@ OUTPUTS = {
     "TorchRasterRenderMaps": [
         *(("normal_maps", "IMAGE"), ("position_maps", "IMAGE"), ("depth_maps", "IMAGE"), ("masks", "MASK"))
     ],
+    "TorchRasterRender": [("images", "IMAGE"), ("masks", "MASK")],
     "TorchRasterViewsToGrid": [
         *(("grid", "IMAGE"), ("mask", "MASK"), ("layout", "VIEW_GRID"), ("width", "INT"), ("height", "INT"))
     ],

@@ -17,7 +17,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from ...ops.diff import texture
+from .textures import Pyramid
 
 DIELECTRIC = 0.04
 """Reflectance of what is no metal, seen squarely (glTF 2.0, B.3.4)."""
@@ -119,23 +119,28 @@ def reflect_environment(material: Material, n_v: Tensor, mirrored: Tensor, scatt
 
 def split_sum(n_v: Tensor, roughness: Tensor) -> tuple[Tensor, Tensor]:
     """How much of a light from everywhere is mirrored: ``f0 * scale + offset``, ``[P]`` each, 0..1."""
-    places = torch.stack((n_v, roughness), -1)[None, None]
-    found = texture(_table(n_v.device), places, None, None, (), True, 0, "linear", "clamp").view(-1, 2)
-    return found[:, 0].contiguous(), found[:, 1].contiguous()
+    # The table does not repeat: half an entry from its edge is the last place.
+    n_v = n_v.clamp(0.5 / _COSINES, 1.0 - 0.5 / _COSINES)
+    roughness = roughness.clamp(0.5 / _ROUGHNESSES, 1.0 - 0.5 / _ROUGHNESSES)
+    scale, offset = _table(n_v.device).at(torch.stack((n_v, roughness)))
+    return scale, offset
 
 
 @lru_cache
-def _table(device: torch.device) -> Tensor:
-    """``[1, R, N, 2]`` :func:`split_sum` at the middles of ``R`` roughnesses and ``N`` cosines to the viewer.
+def _table(device: torch.device) -> Pyramid:
+    """``[R, N, 2]`` :func:`split_sum` at the middles of ``R`` roughnesses and ``N`` cosines to the viewer.
 
     The integral of Karis, 2013, with the masking of this module, by samples of GGX (Walter et al., eqs. 35 and 41).
     """
-    kind = torch.float64
-    n_v, roughness = ((torch.arange(size, dtype=kind)[:, None] + 0.5) / size for size in (_COSINES, _ROUGHNESSES))
-    number = torch.arange(_SAMPLES, dtype=kind) + 0.5
-    share, turn = number / _SAMPLES, number * (math.pi * (3.0 - math.sqrt(5.0)))
+
+    def middles(count: int) -> Tensor:
+        return (torch.arange(count, dtype=torch.float64, device="cpu") + 0.5) / count
+
+    n_v, roughness = middles(_COSINES)[:, None], middles(_ROUGHNESSES)
+    share = middles(_SAMPLES)
+    turn = share * (_SAMPLES * math.pi * (3.0 - math.sqrt(5.0)))  # golden angles
     rows = []
-    for squared in (roughness**4)[:, 0].tolist():
+    for squared in (roughness**4).tolist():
         up = torch.sqrt((1.0 - share) / (1.0 + (squared - 1.0) * share))
         v_h = (torch.sqrt(1.0 - n_v**2) * torch.sqrt(1.0 - up**2) * torch.cos(turn) + n_v * up).clamp(min=0.0)
         n_l = (2.0 * v_h * up - n_v).clamp(min=0.0)
@@ -144,4 +149,4 @@ def _table(device: torch.device) -> Tensor:
         weight = 2.0 * n_l * v_h / (up * (masking_l + masking_v))  # of the samples: masking, (v.h) / ((n.h) (n.v))
         grazing = (1.0 - v_h) ** 5
         rows.append(torch.stack(((weight * (1.0 - grazing)).mean(1), (weight * grazing).mean(1)), -1))
-    return torch.stack(rows)[None].to(torch.float32).to(device)
+    return Pyramid.of(torch.stack(rows).to(torch.float32).to(device), 1)

@@ -26,9 +26,9 @@ HEIGHT = 512
 """Of the sharpest level that surfaces mirror, in texels; the width is twice that."""
 
 _ROUGHNESS = (0.0, 0.1, 0.25, 0.5, 1.0)  # of the levels, each half the size of the one before
-_SAMPLES = (0, 16, 32, 64, 128)  # of their texels
+_SAMPLES = (0, 16, 48, 96, 128)  # of their texels
 _SCATTERED = 32  # texels that irradiance is high
-_AT_ONCE = 1 << 19  # samples
+_AT_ONCE = 1 << 16  # samples
 _CODES = 1.05  # the most that codes may be, which filters of pictures overshoot
 _BRIGHTEST = 65504.0  # the largest number of a half-precision HDR file: infinite suns are cut off there
 
@@ -53,7 +53,7 @@ class Environment:
 
     def seen(self, direction: Tensor) -> Tensor:
         """``[3, P]`` radiance from ``direction [3, P]``, as sharp as the picture."""
-        return _look_up(self.picture, direction, torch.zeros_like(direction[0]))
+        return _look_up(self.picture, direction, None)
 
     def reflected(self, direction: Tensor, roughness: Tensor) -> Tensor:
         """``[3, P]`` radiance around a mirrored direction, as wide as the perceived roughness ``[P]`` asks."""
@@ -64,7 +64,7 @@ class Environment:
 
     def irradiance(self, normal: Tensor) -> Tensor:
         """``[3, P]`` irradiance divided by pi: what a white matt surface reflects."""
-        return _look_up(self.scattered, normal, torch.zeros_like(normal[0]))
+        return _look_up(self.scattered, normal, None)
 
 
 def rotated(degrees: float) -> tuple[tuple[float, float, float], ...]:
@@ -115,15 +115,15 @@ def prefilter(
     planes = light.cpu().movedim(-1, 0)[None]
     even = torch.nn.functional.interpolate(planes, (HEIGHT, 2 * HEIGHT), mode="bilinear", antialias=True)
     source = Pyramid.of(even[0].movedim(0, -1).to(device))
-    levels = [source.levels[0]]
+    levels = [source.level(0)]
     for number in range(1, len(_ROUGHNESS)):
         levels.append(_blurred(source, HEIGHT >> number, _ROUGHNESS[number], _SAMPLES[number], report, number - 1))
-    scattered = _scattered(source.levels[(HEIGHT // _SCATTERED).bit_length() - 1][0])
+    scattered = _scattered(source.level((HEIGHT // _SCATTERED).bit_length() - 1))
     report(1.0)
-    return Environment(Pyramid((light[None].to(device),)), Pyramid(tuple(levels)), Pyramid((scattered[None],)))
+    return Environment(Pyramid.of(light.to(device), 1), Pyramid.joined(levels), Pyramid.of(scattered, 1))
 
 
-def directions(height: int, device: torch.device | None = None) -> Tensor:
+def directions(height: int, device: torch.device | str = "cpu") -> Tensor:
     """``[3, H * 2 H]`` directions of the texels of a picture ``height`` texels high, row by row."""
     across = (torch.arange(2 * height, dtype=torch.float32, device=device) + 0.5) / (2 * height)
     down = (torch.arange(height, dtype=torch.float32, device=device) + 0.5) / height
@@ -132,20 +132,22 @@ def directions(height: int, device: torch.device | None = None) -> Tensor:
     return torch.stack((x, torch.cos(polar), z)).flatten(1)
 
 
-def _look_up(pyramid: Pyramid, direction: Tensor, level: Tensor) -> Tensor:
+def _look_up(pyramid: Pyramid, direction: Tensor, level: Tensor | None) -> Tensor:
     x, y, z = direction
     u = torch.atan2(z, x) / (2 * math.pi) + 0.5
     v = torch.atan2(torch.hypot(x, z), y) / math.pi
     # Pyramids repeat, also beyond the poles, where there is nothing: half a texel of the level is the last place.
-    edge = torch.exp2(level.clamp(0.0, len(pyramid.levels) - 1).ceil()) * (0.5 / pyramid.size[0])
+    edge = torch.full_like(v, 0.5 / pyramid.sizes[0][0])
+    if level is not None:
+        edge = edge * torch.exp2(level.clamp(0.0, len(pyramid.sizes) - 1).ceil())
     return pyramid.at(torch.stack((u, torch.minimum(torch.maximum(v, edge), 1.0 - edge))), level)
 
 
 def _blurred(
     source: Pyramid, height: int, roughness: float, samples: int, report: Callable[[float], None], stage: int
 ) -> Tensor:
-    """``[1, H, 2 H, 3]``: for every direction the mean of ``source`` over GGX's lobe, seen squarely."""
-    home = source.levels[0].device
+    """``[H, 2 H, 3]``: for every direction the mean of ``source`` over GGX's lobe, seen squarely."""
+    home = source.table.device
     towards = directions(height, home)
     number = torch.arange(samples, dtype=torch.float32, device=home) + 0.5
     share, turn = number / samples, number * (math.pi * (3.0 - math.sqrt(5.0)))  # golden angles
@@ -167,7 +169,7 @@ def _blurred(
         turned = (axes[..., None] * local[:, None, None]).sum(0)
         light = _look_up(source, turned.flatten(1), level.repeat(n.shape[1])).view(3, -1, samples)
         found.append((light * weight).sum(-1) / weight.sum())
-    return torch.cat(found, dim=1).t().reshape(1, height, 2 * height, 3).contiguous()
+    return torch.cat(found, dim=1).t().reshape(height, 2 * height, 3)
 
 
 def _scattered(light: Tensor) -> Tensor:
@@ -180,4 +182,4 @@ def _scattered(light: Tensor) -> Tensor:
     for n in towards.split(512, dim=1):
         weights = dot(n[:, :, None], towards[:, None]).clamp(min=0.0) * solid
         found.append(torch.stack([(weights * channel).sum(1) for channel in flat]) / weights.sum(1))
-    return torch.cat(found, dim=1).t().reshape(height, 2 * height, 3).contiguous()
+    return torch.cat(found, dim=1).t().reshape(height, 2 * height, 3)

@@ -71,6 +71,7 @@ class _Light:
         return torch.stack([dot(axis, direction) for axis in self.axes])
 
 
+@torch.no_grad()
 @on_own_threads
 def render_mesh(
     mesh: Mesh,
@@ -152,8 +153,8 @@ def render_mesh(
     surface = Surface.of(mesh, shading == "flat", metallic, roughness)
     around = environment or (studio() if light == "studio" else None)
     around = None if around is None else around.to(home)
-    color = torch.empty(len(views), height, width, 3, device=keep_on)
-    alpha = torch.empty(len(views), height, width, device=keep_on)
+    color = torch.empty(len(views), height, width, 3, dtype=torch.float32, device=keep_on)
+    alpha = torch.empty(len(views), height, width, dtype=torch.float32, device=keep_on)
     for number, (camera, report) in enumerate(
         zip(views, shares(on_progress or (lambda share: None), len(views)), strict=True)
     ):
@@ -173,7 +174,7 @@ def render_bytes(mesh: Mesh, resolution: tuple[int, int]) -> int:
     """What :func:`render_mesh` needs on a GPU but for the mesh and the finished pictures."""
     pixels = resolution[0] * resolution[1]
     textures = (mesh.texture, mesh.metallic_roughness, mesh.normal_map)
-    pyramids = sum(picture.numel() * 8 for picture in textures if picture is not None)
+    pyramids = sum(picture.numel() * 12 for picture in textures if picture is not None)
     return pixels * 160 + min(pixels, _INTERPOLATED) * 160 + pyramids + len(mesh.faces) * 160 + (256 << 20)
 
 
@@ -226,7 +227,7 @@ class _Frame:
         Display", 1980, saves rays; the sums are as if all samples had been like these.
         """
         height, width = self._size
-        total = torch.zeros(4, height * width, device=self._device)
+        total = torch.zeros(4, height * width, dtype=torch.float32, device=self._device)
         rough = torch.ones(height * width, dtype=torch.bool, device=self._device)
         count = self._samples
         places = sample_places(count)
@@ -244,7 +245,7 @@ class _Frame:
             if with_environment:
                 total[:3] += torch.where((findices > 0) | ~rough, 0.0, self._behind(right, down))
             self._add(torch.where(rough, findices, 0), barycentric, total, shading)
-        return total * torch.where(rough, 1.0, count / min(_FIRST, count))
+        return torch.where(rough, total, total * (count / min(_FIRST, count)))
 
     def _rough(self, total: Tensor) -> Tensor:
         """``[H * W]`` bool: pixels that need more samples than the first."""
@@ -278,7 +279,7 @@ class _Frame:
     def _shaded(self, findices: Tensor, barycentric: Tensor, report: Callable[[float], None]) -> Tensor:
         """``[3, P]`` display values of fragments."""
         points = self._seen.points(findices, barycentric)
-        out = torch.empty(3, len(findices), device=self._device)
+        out = torch.empty(3, len(findices), dtype=torch.float32, device=self._device)
 
         def work(part: slice) -> None:
             out[:, part] = self._display(part_of(points, part))
@@ -317,8 +318,9 @@ class _Frame:
         tangent = math.tan(math.radians(self._camera.fov) / 2)
         # As in to_clip: the outermost centres are at -1 and 1.
         down_, right_ = max(height - 1, 1), max(width - 1, 1)
-        y = (torch.arange(height, device=self._device) + down) * (-2 / down_) + 1.0
-        x = ((torch.arange(width, device=self._device) + right) * (2 / right_) - 1.0) * (right_ / down_)
+        rows, columns = (torch.arange(side, dtype=torch.float32, device=self._device) for side in self._size)
+        y = (rows + down) * (-2 / down_) + 1.0
+        x = ((columns + right) * (2 / right_) - 1.0) * (right_ / down_)
         y, x = torch.meshgrid(y * tangent, x * tangent, indexing="ij")
         across, up, toward = self._axes
         ray = across * x.reshape(1, -1) + up * y.reshape(1, -1) - toward

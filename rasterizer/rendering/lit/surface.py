@@ -65,7 +65,7 @@ class Points:
         face: ``[P]`` int64.
         position: ``[3, P]`` in the frame that the camera looks at.
         uv: ``[2, P]``; None without UVs.
-        footprint: ``[P, 4]`` as :meth:`Pyramid.at` takes it; None without UVs.
+        footprint: ``[4, P]`` as :meth:`Pyramid.at` takes it; None without UVs.
         normal: ``[3, P]`` of the vertices, interpolated, of any length; None for that of the face.
         tangent: ``[3, P]`` of any length; None without a normal map.
         vertex_color: ``[3, P]`` linear; None where the mesh has none.
@@ -127,12 +127,11 @@ def part_of(points: Points, part: slice) -> Points:
     def some(values: Tensor | None) -> Tensor | None:
         return None if values is None else values[:, part]
 
-    footprint = None if points.footprint is None else points.footprint[part]
     return Points(
         points.face[part],
         points.position[:, part],
         some(points.uv),
-        footprint,
+        some(points.footprint),
         some(points.normal),
         some(points.tangent),
         some(points.vertex_color),
@@ -167,7 +166,7 @@ def _bent(surface: Surface, points: Points, smooth: Tensor, finer: Tensor) -> Te
         return smooth
     x, y, z = surface.normal_map.at(points.uv, finer, points.footprint) * 2.0 - 1.0
     tangent = unit(points.tangent - smooth * dot(points.tangent, smooth))
-    side = torch.where(surface.mirrored[points.face], -1.0, 1.0)
+    side = 1.0 - 2.0 * surface.mirrored[points.face].to(x.dtype)
     bent = unit(tangent * x + cross(smooth, tangent) * (side * y) + smooth * z)
     # Where the UVs have no extent there is no tangent, and where mips cancel out no normal.
     return torch.where((dot(tangent, tangent) > 0.5) & (dot(bent, bent) > 0.5), bent, smooth)
@@ -216,8 +215,8 @@ def _slopes(clip: Tensor, uvs: Tensor, faces: Tensor, resolution: tuple[int, int
 
 
 def _footprint(slopes: Tensor, uv: Tensor, w: Tensor) -> Tensor:
-    """``[P, 4]`` from slopes ``[6, P]``: the quotient rule."""
+    """``[4, P]`` from slopes ``[6, P]``: the quotient rule."""
     across_u, down_u, across_v, down_v, across_w, down_w = slopes
     u, v = uv
     found = (across_u - u * across_w, down_u - u * down_w, across_v - v * across_w, down_v - v * down_w)
-    return (torch.stack(found) * w).t().contiguous()
+    return torch.stack(found) * w
