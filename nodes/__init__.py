@@ -13,6 +13,7 @@ from .raster import InterpolateNode, RasterizeNode
 from .refine import RefineTextureNode
 from .render import RenderMeshNode
 from .save import SaveMeshNode
+from .simplify import SimplifyMeshNode
 from .unwrap import UnwrapUVNode
 from .views import CamerasNode
 
@@ -26,6 +27,7 @@ NODES = [
     ViewsToGridNode,
     GridToViewsNode,
     PicturesToViewsNode,
+    SimplifyMeshNode,
     UnwrapUVNode,
     BakeViewsNode,
     RefineTextureNode,

@@ -159,7 +159,7 @@ def test_many_faces_are_warned_of(
 
     with caplog.at_level(logging.WARNING), pytest.raises(KeyboardInterrupt):
         unwrap_uv(knot, on_progress=stop)
-    assert advice(len(knot.faces)) in caplog.text and "Decimate Mesh" in caplog.text
+    assert advice(len(knot.faces)) in caplog.text and "Simplify Mesh" in caplog.text
 
 
 @needs_xatlas

@@ -83,8 +83,8 @@ def unwrap_uv(
 def advice(faces: int) -> str:
     """What to tell somebody who unwraps a mesh of more than :data:`MANY_FACES`."""
     return (
-        f"The mesh has {faces} faces, and xatlas takes minutes above {MANY_FACES}, sometimes hours. Reduce it first, "
-        f"for instance to 50000 (ComfyUI's Decimate Mesh, Postprocess Mesh of the Hunyuan3D packs). {_ELSEWHERE}"
+        f"The mesh has {faces} faces, and xatlas takes minutes above {MANY_FACES}, sometimes hours. Put Simplify Mesh "
+        f"before it, with 40000 faces for instance. {_ELSEWHERE}"
     )
 
 
