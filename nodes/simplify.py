@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Sequence
 from typing import Any
 
 from comfy_api.latest import io
@@ -13,6 +15,8 @@ from .host import inputs, versions
 from .host.meshes import is_trimesh, read_meshes, write_mesh
 from .host.pictures import join_reports
 from .host.runtime import CPU, Progress, for_each
+
+_COUNTS = ("vertex_counts", "face_counts")
 
 
 class SimplifyMeshNode(io.ComfyNode):
@@ -66,10 +70,21 @@ class SimplifyMeshNode(io.ComfyNode):
         report = join_reports([_report(*pair, target_faces) for pair in zip(meshes, made, strict=True)])
         versions.show_text(report, cls)
         if any(len(item.faces) > target_faces for item in meshes):
-            return io.NodeOutput(write_mesh(*made), to_trimesh(made[0]), report)
+            value = write_mesh(*made) if is_trimesh(mesh) else _remade(mesh, made)
+            return io.NodeOutput(value, to_trimesh(made[0]), report)
         if is_trimesh(mesh):
             return io.NodeOutput(write_mesh(*made), mesh, report)
         return io.NodeOutput(mesh, to_trimesh(made[0]), report)
+
+
+def _remade(value: Any, meshes: Sequence[Mesh]) -> Any:
+    """A copy of a MESH with other surfaces; what else ComfyUI keeps in it, such as its material, stays."""
+    written = write_mesh(*meshes)
+    result = copy.copy(value)
+    on_uvs = () if meshes[0].uvs is not None else (*TEXTURES, "emissive", "occlusion_in_mr")
+    for name in ("vertices", "faces", "uvs", "normals", "vertex_colors", "tangents", *_COUNTS, *on_uvs):
+        setattr(result, name, getattr(written, name, None))
+    return result
 
 
 def _report(old: Mesh, new: Mesh, target: int) -> str:
