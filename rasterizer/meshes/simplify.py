@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..contract.checks import as_array, as_tensor, check_faces, check_integer
 from ..runtime.process.run import FailedError, RefusedError, in_process
+from ..runtime.progress import staged
 from .mesh import Mesh, weld_index
 
 FEWEST_FACES = 4
@@ -91,14 +92,15 @@ def _simplified(mesh: Mesh, target_faces: int, report: Callable[[float], None]) 
         "target": np.array(min(target_faces, len(corners))),
     }
     try:
-        made = in_process(_WORK, given, lambda share: report(_SHARE * share))
+        made = in_process(_WORK, given, staged("collapsing edges", lambda share: report(_SHARE * share)))
     except (RefusedError, FailedError) as error:
         raise RuntimeError(f"fast-simplification has failed on this mesh: {error}") from error
     became, positions, left = (torch.from_numpy(made[name]) for name in ("became", "positions", "faces"))
     if not len(left):
         raise ValueError(f"target_faces: {target_faces} leave nothing of the mesh; expected more")
     replaced = mesh.faces[whole].long()
-    sources, weights = _nearest(mesh.vertices, replaced, became[corners], positions, report)
+    looking = staged("UVs and colours", report)
+    sources, weights = _nearest(mesh.vertices, replaced, became[corners], positions, looking)
     # What is no more than one of the old vertices stays it to the bit, so that both sides of a seam agree.
     alone = became.clamp_min(0).bincount(became >= 0, len(positions)) == 1
     old = torch.zeros_like(alone, dtype=torch.int64).scatter(0, became.clamp_min(0), example[used])

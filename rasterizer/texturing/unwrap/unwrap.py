@@ -14,6 +14,7 @@ from ...contract.checks import as_array, as_tensor, check_faces, check_integer
 from ...meshes.mesh import Mesh
 from ...runtime.log import log
 from ...runtime.process.run import FailedError, RefusedError, in_process
+from ...runtime.progress import staged
 
 MANY_FACES = 100_000
 """Above this :func:`unwrap_uv` warns that it takes long."""
@@ -99,7 +100,7 @@ def _by_xatlas(
         "padding": np.array(padding),
     }
     try:
-        made = in_process(_WORKER, given, report)
+        made = in_process(_WORKER, given, staged("unwrapping by xatlas", report))
     except RefusedError as error:
         raise ValueError(f"mesh: xatlas cannot unwrap it: {error}") from error
     except FailedError as error:
