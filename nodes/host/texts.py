@@ -47,18 +47,23 @@ class Board:
         parts = [stage[:1].upper() + stage[1:]] if stage else []
         parts += [f"{share:.0%}"] if share > 0 else []
         parts += [duration(passed)]
-        parts += [f"about {duration(passed / share - passed)} left"] if _FORESEEN <= share < 1 else []
+        left = passed / share - passed if share >= _FORESEEN else 0.0
+        parts += [f"about {duration(left)} left"] if left >= 1 else []
         self._line = ", ".join(parts)
         self._show(node, True)
 
     def end(self, node: str, how: str) -> None:
         """The work has ended; ``how`` is "Took" or "Stopped after"."""
         passed = self._passed()
-        # A node that told of its time keeps telling it, else that of an earlier run would stay.
-        self._line = f"{how} {duration(passed)}." if passed >= _LONG or node in self._timed or self._line else ""
-        if self._line:
+        if not (passed >= _LONG or self._line or node in self._timed):
+            return
+        self._line = f"{how} {duration(passed)}."
+        self._show(node, True)
+        # The text stays on the node. If its next run is short, that has to be said, too, but once.
+        if passed >= _FIRST:
             self._timed.add(node)
-            self._show(node, True)
+        else:
+            self._timed.discard(node)
 
     def _enter(self, run: Hashable) -> None:
         if run != self._run:
@@ -77,8 +82,8 @@ class Board:
 
 
 def duration(seconds: float) -> str:
-    """A time for people: "0.4 s", "12 s", "2 min 5 s"."""
-    if seconds < 0.95:
-        return f"{seconds:.1f} s"
+    """A time for people: "less than 1 s", "12 s", "2 min 5 s"."""
+    if seconds < 1:
+        return "less than 1 s"
     whole = round(seconds)
     return f"{whole} s" if whole < 120 else f"{whole // 60} min {whole % 60} s"
