@@ -14,6 +14,7 @@ from .raster import InterpolateNode, RasterizeNode
 from .refine import RefineTextureNode
 from .render import RenderMeshNode
 from .save import SaveMeshNode
+from .simplify import SimplifyMeshNode
 from .unwrap import UnwrapUVNode
 from .views import CamerasNode
 
@@ -27,6 +28,7 @@ NODES = [
     ViewsToGridNode,
     GridToViewsNode,
     PicturesToViewsNode,
+    SimplifyMeshNode,
     UnwrapUVNode,
     BakeViewsNode,
     RefineTextureNode,

@@ -107,6 +107,7 @@ class ViewsToGridNode(io.ComfyNode):
         whole = join_views(images, grid, color, progress)
         progress.next_stage()
         mask = join_views(masks[..., None], grid, (0.0,), progress)[..., 0]
+        progress.next_stage()
         height, width = grid.size
         return io.NodeOutput(_out(whole[None]), _out(mask[None]), grid, width, height, ui=show_pictures(whole[None]))
 

@@ -81,6 +81,7 @@ class BackendInfoNode(io.ComfyNode):
             for measured in speed.measure(device, speed.QUICK, repeats=3):
                 rows += measured
                 progress(len({row.case for row in rows}) / len(speed.QUICK))
+            progress.next_stage()
             table = speed.markdown(rows)
             parts.append(table)
         text = "\n\n".join(parts)

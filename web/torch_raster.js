@@ -20,10 +20,6 @@ const PARTS = new Map([
   ["TorchRasterPicturesToViews", addPictureLabels],
 ]);
 
-const SAYING = new Set(
-  ["LoadMesh", "Cameras", "RenderMaps", "UnwrapUV", "GridHierarchy"].map((name) => `TorchRaster${name}`),
-);
-
 const style = loadStyle(); // asked for now, beside the other modules
 
 app.registerExtension({
@@ -34,7 +30,7 @@ app.registerExtension({
 
   setup() {
     followCache();
-    followTexts(SAYING);
+    followTexts();
   },
 
   nodeCreated(node) {

@@ -13,6 +13,8 @@ import torch
 from ...rasterizer.runtime.devices import working_device
 from ...rasterizer.runtime.log import log
 from ...rasterizer.runtime.memory import is_out_of_memory
+from ...rasterizer.runtime.progress import current_stage
+from . import versions
 
 T = TypeVar("T")
 
@@ -22,24 +24,41 @@ _STEPS = 100
 
 
 class Progress:
-    """A progress bar over several stages that also answers a stop."""
+    """A progress bar over several stages, and a text on the node about the time, that also answer a stop."""
 
-    def __init__(self, stages: int) -> None:
+    def __init__(self, stages: int, thing: str = "") -> None:
+        """``thing``: what each stage works on, such as "mesh"."""
         self._bar = comfy.utils.ProgressBar(stages * _STEPS)
-        self._done, self._shown = 0, -1
+        self._done, self._all, self._shown, self._thing = 0, stages, -1, thing
+        run = versions.running()
+        self._node = run[1] if run else None
+        if run:
+            versions.BOARD.start(run)
 
     def __call__(self, share: float) -> None:
         """Report the share of the current stage that is done; raises when the user has pressed stop."""
         management.throw_exception_if_processing_interrupted()
-        step = self._done + int(share * _STEPS)
+        step = self._done * _STEPS + int(share * _STEPS)
         if step != self._shown:  # every update is a message to the browser
             self._shown = step
             self._bar.update_absolute(step)
+        if self._node and self._done < self._all:
+            several = self._thing and self._all > 1
+            at = [f"{self._thing} {self._done + 1} of {self._all}"] if several else []
+            text = ", ".join(filter(None, (*at, current_stage())))
+            versions.BOARD.progress(self._node, text, (self._done + share) / self._all)
 
     def next_stage(self) -> None:
         """The current stage is complete."""
-        self._done += _STEPS
+        self._done += 1
         self(0.0)
+        if self._done == self._all:
+            self.end("Took")
+
+    def end(self, how: str) -> None:
+        """Say how long it took, after the word ``how``."""
+        if self._node:
+            versions.BOARD.end(self._node, how)
 
 
 def for_each(
@@ -59,15 +78,19 @@ def for_each(
     """
     rows = list(zip(*columns, strict=True))
     needs = [need] * len(rows) if isinstance(need, int) else need
-    progress = Progress(len(rows))
+    progress = Progress(len(rows), "mesh")
 
     def work_at(row: tuple[Any, ...], device: torch.device) -> T:
         return _moved(work(*_moved(row, device), progress), result_device())
 
     results = []
-    for row, bytes_ in zip(rows, needs, strict=True):
-        results.append(work_at(row, device) if device else compute(partial(work_at, row), bytes_))
-        progress.next_stage()
+    try:
+        for row, bytes_ in zip(rows, needs, strict=True):
+            results.append(work_at(row, device) if device else compute(partial(work_at, row), bytes_))
+            progress.next_stage()
+    except BaseException:
+        progress.end("Stopped after")
+        raise
     return results
 
 

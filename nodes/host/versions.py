@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 
 from comfy_api.latest import io
 
+from .texts import Board
+
 Defined = TypeVar("Defined")
 
 
@@ -60,15 +62,35 @@ def show_text(text: str, node: type[io.ComfyNode]) -> None:
         node: the class that ComfyUI calls ``execute`` on, with ``unique_id`` among its hidden inputs.
     """
     node_id = node.hidden.unique_id if node.hidden else None
-    if node_id is None:
-        return
+    if node_id is not None:
+        BOARD.say(running() or node_id, node_id, text)
+
+
+def running() -> tuple[str, str, int | None] | None:
+    """The prompt that runs, its node that does, and which item of a list it is at; None where nobody knows."""
+    try:
+        from comfy_execution.utils import get_executing_context
+    except ImportError:  # the nodes are run by another host
+        return None
+    context = get_executing_context()
+    return None if context is None else (context.prompt_id, context.node_id, context.list_index)
+
+
+def _send_text(text: str, node_id: str, passing: bool) -> None:
     try:
         from server import PromptServer
 
+        server = PromptServer.instance
+        if server.client_id is None and passing:
+            return
         # Some frontends show the text as Markdown, where only two spaces before the line's end keep the break.
-        PromptServer.instance.send_progress_text(text.replace("\n", "  \n"), node_id)
+        server.send_progress_text(text.replace("\n", "  \n"), node_id, server.client_id)
     except (ImportError, AttributeError):  # no server: the nodes are run by another host
         pass
+
+
+BOARD = Board(_send_text)
+"""Where the node that runs shows texts."""
 
 
 def somebody_watches() -> bool:

@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from ..cameras.views import PRESETS, turntable, with_lens
 from ..meshes.files import save_mesh
+from ..meshes.simplify import simplify_mesh
 from ..pictures.files import load_images
 from ..runtime.progress import shares
 from ..texturing import BLENDS, METHODS, apply_textures, bake_views, fill_texture, refine_texture
@@ -31,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where they were taken from: six views (front, right, back, left, top, bottom), or any number around",
     )
     parser.add_argument("--perspective", type=float, metavar="FOV", help="as in render")
+    parser.add_argument("--faces", type=int, metavar="N", help="simplify the mesh to that many faces first")
     parser.add_argument("-o", "--output", required=True, type=Path, metavar="GLB", help="or .obj")
     parser.add_argument("--size", default=2048, type=int, metavar="N", help="of the texture (default 2048)")
     parser.add_argument(
@@ -78,7 +80,10 @@ def run(options: argparse.Namespace) -> None:
     images = load_images(files)
     start = time.perf_counter()
     with tqdm(total=100, desc="Texturing", unit="%", delay=1.0, leave=False, disable=None) as bar:
-        unwrapping, baking, refining, filling = shares(lambda share: bar.update(round(100 * share) - bar.n), 4)
+        parts = shares(lambda share: bar.update(round(100 * share) - bar.n), 5)
+        simplifying, unwrapping, baking, refining, filling = parts
+        if options.faces is not None:
+            mesh = simplify_mesh(mesh, options.faces, on_progress=simplifying)
         if mesh.uvs is None:
             mesh = unwrap_uv(mesh, options.size, on_progress=unwrapping)
         images = images.to(mesh.vertices.device)

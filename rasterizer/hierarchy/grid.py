@@ -13,6 +13,7 @@ from ..contract.checks import as_tensor, check_faces, check_integer, check_same_
 from ..meshes.mesh import Mesh
 from ..runtime.devices import double_device
 from ..runtime.policy import device_policy
+from ..runtime.progress import staged
 from ..runtime.threads import on_own_threads, share_rows
 from .axis_views import peel
 from .cells import centres, coordinates_of, pack, unpack
@@ -100,9 +101,11 @@ class GridHierarchy:
         half_side = size / 2 / (1 - 2 / resolution)
         centre = (low + high) / 2
         report = on_progress or (lambda share: None)
-        peeled = peel(mesh, (mesh.vertices - centre) / half_side, resolution, max_layers, lambda s: report(0.7 * s))
+        peeling = staged("drawing layers", lambda share: report(0.7 * share))
+        building = staged("linking cells", lambda share: report(0.7 + 0.3 * share))
+        peeled = peel(mesh, (mesh.vertices - centre) / half_side, resolution, max_layers, peeling)
         views = Views(peeled.positions, peeled.normals)
-        built = build(views, levels, resolution, split_sides=True, on_progress=lambda s: report(0.7 + 0.3 * s))
+        built = build(views, levels, resolution, split_sides=True, on_progress=building)
         report(1.0)
         parts = built.levels
         return cls(

@@ -12,6 +12,7 @@ from ..cameras.projection import DIAMETER, normalization, to_camera
 from ..contract.checks import check_choice
 from ..pictures.colors import linear_to_srgb
 from ..pictures.sampling import sample_texture
+from ..runtime.progress import counted
 from ..runtime.threads import on_own_threads, share_rows
 from .raster import Raster
 
@@ -64,7 +65,8 @@ def attribute_image(
             images[number : number + 1] = _image(raster.view(number), attribute, shading, encoding, background)
 
     pixels = raster.findices[0].numel()
-    share_rows(draw, len(images), raster.findices.device, weight=pixels, chunk=1, report=on_progress or _ignore)
+    report = counted("view", len(images), on_progress or _ignore)
+    share_rows(draw, len(images), raster.findices.device, weight=pixels, chunk=1, report=report)
     return images
 
 

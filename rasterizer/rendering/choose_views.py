@@ -11,6 +11,7 @@ from torch import Tensor
 from ..cameras.views import View
 from ..contract.checks import check_integer
 from ..meshes.mesh import Mesh
+from ..runtime.progress import counted
 from .raster import rasterize_mesh
 
 MOST_EXTRA = 24
@@ -55,7 +56,7 @@ def add_views(
         for azimuth in range(0, 360, 30)
     ]
     every = [*views, *candidates]
-    report = on_progress or (lambda share: None)
+    report = counted("view", len(every), on_progress or (lambda share: None))
     shown = []
     for number, view in enumerate(every):
         report(number / len(every))

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..cameras.camera import Camera
 from ..contract.checks import check_choice
 from ..meshes.mesh import Mesh
-from ..runtime.progress import shares
+from ..runtime.progress import stages
 from ..runtime.threads import on_own_threads
 from .attributes import attribute_image
 from .raster import rasterize_mesh
@@ -60,7 +60,7 @@ def render_maps(
         The maps, on the mesh's device.
     """
     check_choice(style, STYLES, "style")
-    draw, *color = shares(on_progress or (lambda share: None), 4)
+    draw, *color = stages(on_progress or (lambda share: None), "drawing", "normals", "positions", "depth")
     if style == "hunyuan3d-2":
         mesh = replace(mesh, normals=mesh.vertex_normals())
     raster = rasterize_mesh(mesh, cameras, resolution, on_progress=draw)

@@ -16,6 +16,7 @@ from PIL import Image
 from rasterizer.cli import main as cli
 from rasterizer.diagnostics import diff_speed, selftest, speed
 from rasterizer.meshes.files import load_mesh
+from tests.support.needs import needs_simplification
 from tests.support.paths import ROOT
 
 
@@ -122,6 +123,13 @@ def test_texture_makes_one_from_pictures(
         assert _run("render", mesh, "-o", picture, "--attribute", "texture", "--view", "40,30", "--size", 128) == 0
     one, other = (np.asarray(Image.open(path), dtype=float) for path in (again, wanted))
     assert np.abs(one - other).mean() < 3
+
+
+@needs_simplification
+def test_texture_can_lie_on_fewer_faces(tmp_path: Path, pictures: Path) -> None:
+    out = tmp_path / "out.glb"
+    assert _run("texture", "torus", "--views", pictures, "-o", out, "--size", 128, "--faces", 2000) == 0
+    assert len(load_mesh(out).faces) == 2000
 
 
 @pytest.mark.parametrize("options", [("--no-match-colors", "--align-views", 0), ("--blend", "sharp")])

@@ -72,6 +72,7 @@ INPUTS = {
     "TorchRasterViewsToGrid": ["images", "columns", "padding", "size", "background", "masks"],
     "TorchRasterGridToViews": ["grid", "views", "columns", "padding", "size", "layout", "mask"],
     "TorchRasterPicturesToViews": ["cameras", *(f"picture_{number}" for number in range(1, 13))],
+    "TorchRasterSimplify": ["mesh", "target_faces", "keep_uvs"],
     "TorchRasterUnwrapUV": ["mesh", "resolution", "padding", "keep_existing", "keep_textures", "texture_size"],
     "TorchRasterApplyTexture": [
         *("mesh", "base_color", "metallic_roughness", "mr_layout", "normal_map", "normal_layout", "occlusion")
@@ -105,6 +106,7 @@ OUTPUTS = {
     ],
     "TorchRasterGridToViews": [("images", "IMAGE"), ("masks", "MASK")],
     "TorchRasterPicturesToViews": [("images", "IMAGE")],
+    "TorchRasterSimplify": [("mesh", "MESH"), ("trimesh", "TRIMESH"), ("report", "STRING")],
     "TorchRasterUnwrapUV": [("mesh", "MESH"), ("trimesh", "TRIMESH")],
     "TorchRasterApplyTexture": [("mesh", "MESH"), ("trimesh", "TRIMESH")],
     "TorchRasterMeshToImages": [

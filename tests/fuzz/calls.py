@@ -17,6 +17,7 @@ from rasterizer.cameras.views import View, custom_views, turntable, with_lens
 from rasterizer.hierarchy import fill_surface, voxel_mesh
 from rasterizer.meshes.files import SAVED_SUFFIXES, load_mesh, save_mesh
 from rasterizer.meshes.mesh import Mesh
+from rasterizer.meshes.simplify import simplify_mesh
 from rasterizer.rendering import attributes as shading
 from rasterizer.rendering.choose_views import add_views
 from rasterizer.rendering.maps import render_maps
@@ -334,6 +335,7 @@ CALLS: dict[str, Call] = {
         ),
         _mesh,
     ),
+    "simplify_mesh": Call(simplify_mesh, (lambda: _of_mesh(target_faces=20),), _mesh),
     "unwrap_uv": Call(unwrap_uv, (lambda: _of_mesh(resolution=64, padding=2),), _mesh),
     "Mesh.vertex_normals": Call(lambda mesh: mesh.vertex_normals(), (_of_mesh,), _anything),
     "orbit_camera": Call(cameras.orbit_camera, (lambda: dict(_ORBIT),), _anything),
@@ -355,5 +357,5 @@ CALLS: dict[str, Call] = {
     "add_views": Call(add_views, (lambda: _of_mesh(views=[View(0, 0)], most=1),), _anything),
 }
 
-RARE = {"unwrap_uv": 200, "add_views": 100}
+RARE = {"unwrap_uv": 200, "simplify_mesh": 200, "add_views": 100}
 """How much rarer than others a function is called, because it takes long."""

@@ -15,7 +15,7 @@ import torch
 import trimesh
 from torch import Tensor
 
-from tests.support.needs import needs_xatlas
+from tests.support.needs import needs_simplification, needs_xatlas
 from tests.support.pack import RASTERIZE, SIZE, run
 
 TEXELS = 64
@@ -223,6 +223,19 @@ def test_unwrap(pack: SimpleNamespace, given: SimpleNamespace) -> None:
     assert made.occlusion_in_mr
 
 
+@pytest.mark.slow
+@needs_simplification
+@pytest.mark.parametrize("keep_uvs", [True, False])
+def test_simplify(pack: SimpleNamespace, given: SimpleNamespace, keep_uvs: bool) -> None:
+    options = {"target_faces": 300, "keep_uvs": keep_uvs}
+    made = run(pack, "Simplify", mesh=given.batch, **options)[0]
+    same_meshes(pack, made, [run(pack, "Simplify", mesh=mesh, **options)[0] for mesh in given.single])
+    assert made.tangents is None, "they belong to the old vertices"
+    assert made.unlit and made.material == given.batch.material
+    for name in ("texture", "metallic_roughness", "normal_map", "emissive"):
+        assert getattr(made, name) is (getattr(given.batch, name) if keep_uvs else None), name
+
+
 def test_apply(pack: SimpleNamespace, given: SimpleNamespace) -> None:
     base, surface = pictures(2), pictures(2).flip(0)
 
@@ -286,5 +299,5 @@ def test_cameras_around_it(pack: SimpleNamespace, given: SimpleNamespace) -> Non
 
 def test_every_node_with_a_mesh_is_here(pack: SimpleNamespace) -> None:
     taking = {name for name, cls in pack.nodes.items() if any(field.id == "mesh" for field in cls.GET_SCHEMA().inputs)}
-    textured = {"UnwrapUV", "BakeViews", "RefineTexture", "FillTexture", "ApplyTexture", "MeshToImages"}
-    assert taking == textured | {"Rasterize", "RenderMaps", "SaveMesh", "GridHierarchy", "Cameras"}
+    textured = {"Simplify", "UnwrapUV", "BakeViews", "RefineTexture", "FillTexture", "ApplyTexture", "MeshToImages"}
+    assert taking == textured | {"Rasterize", "RenderMaps", "Render", "SaveMesh", "GridHierarchy", "Cameras"}

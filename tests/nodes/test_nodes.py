@@ -53,6 +53,7 @@ class TestPack:
             "ViewsToGrid",
             "GridToViews",
             "PicturesToViews",
+            "Simplify",
             "UnwrapUV",
             "BakeViews",
             "RefineTexture",

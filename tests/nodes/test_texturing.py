@@ -12,7 +12,7 @@ import pytest
 import torch
 import trimesh
 
-from tests.support.needs import needs_xatlas
+from tests.support.needs import needs_simplification, needs_xatlas
 from tests.support.pack import SIZE, cameras, run
 
 
@@ -263,6 +263,47 @@ class TestUnwrapUV:
     def test_stop_is_passed_on(self, pack: SimpleNamespace, torus: Any, stopped: type[Exception]) -> None:
         with pytest.raises(stopped):
             run(pack, "UnwrapUV", mesh=torus, resolution=256, padding=2, keep_existing=False)
+
+
+@needs_simplification
+class TestSimplifyMesh:
+    """Fewer faces, with or without UVs."""
+
+    def test_textures_stay(self, pack: SimpleNamespace, torus: Any) -> None:
+        before = {name: value.clone() for name, value in vars(torus).items() if isinstance(value, torch.Tensor)}
+        mesh, twin, report = run(pack, "Simplify", mesh=torus, target_faces=2000, keep_uvs=True)
+        assert mesh.faces.shape == (1, 2000, 3) and torch.equal(mesh.texture, torus.texture)
+        assert len(twin.faces) == 2000 and report == "9216 faces became 2000."
+        for name, value in before.items():
+            assert torch.equal(getattr(torus, name), value), name
+
+    def test_why_there_are_more_and_what_is_dropped(self, pack: SimpleNamespace, torus: Any) -> None:
+        report = run(pack, "Simplify", mesh=torus, target_faces=100, keep_uvs=True)[2]
+        assert re.fullmatch(
+            r"9216 faces became \d{3}\. Fewer cannot be: .* UV seams .*, unless keep_uvs is off\.", report
+        )
+        mesh, _, report = run(pack, "Simplify", mesh=torus, target_faces=100, keep_uvs=False)
+        assert report == "9216 faces became 100. The UVs and textures are dropped; Unwrap UV makes new UVs."
+        assert mesh.faces.shape[1] == 100 and getattr(mesh, "uvs", None) is None
+
+    def test_few_faces_pass_as_they_are(self, pack: SimpleNamespace, torus: Any) -> None:
+        mesh, twin, report = run(pack, "Simplify", mesh=torus, target_faces=9216, keep_uvs=True)
+        assert mesh is torus and report == "The mesh has 9216 faces, no more than 9216; it passes as it is."
+        assert run(pack, "Simplify", mesh=twin, target_faces=10_000, keep_uvs=False)[1] is twin
+
+    def test_batch_of_different_meshes(self, pack: SimpleNamespace) -> None:
+        meshes = [trimesh.creation.box((1, 2, 3)), trimesh.creation.icosphere(subdivisions=3)]
+        vertices, faces = (
+            [torch.from_numpy(getattr(b, part).copy()) for b in meshes] for part in ("vertices", "faces")
+        )
+        batch = SimpleNamespace(vertices=vertices, faces=faces)
+        found, _, report = run(pack, "Simplify", mesh=batch, target_faces=200, keep_uvs=True)
+        assert [len(mesh.faces) for mesh in pack.border.read_meshes(found)] == [12, 200]
+        assert report.count("Mesh ") == 2 and "1280 faces became 200." in report
+
+    def test_stop_is_passed_on(self, pack: SimpleNamespace, torus: Any, stopped: type[Exception]) -> None:
+        with pytest.raises(stopped):
+            run(pack, "Simplify", mesh=torus, target_faces=100, keep_uvs=True)
 
 
 class TestApplyTexture:

@@ -20,6 +20,11 @@ from rasterizer.texturing.unwrap.unwrap import advice, unwrap_uv
 from tests.support.measures import connected
 from tests.support.needs import needs_xatlas
 
+TETRAHEDRON = Mesh(
+    torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]),
+    torch.tensor([[0, 2, 1], [0, 1, 3], [1, 2, 3], [0, 3, 2]], dtype=torch.int32),
+)
+
 
 @pytest.fixture(scope="module")
 def knot() -> Mesh:
@@ -154,4 +159,37 @@ def test_many_faces_are_warned_of(
 
     with caplog.at_level(logging.WARNING), pytest.raises(KeyboardInterrupt):
         unwrap_uv(knot, on_progress=stop)
-    assert advice(len(knot.faces)) in caplog.text and "Decimate Mesh" in caplog.text
+    assert advice(len(knot.faces)) in caplog.text and "Simplify Mesh" in caplog.text
+
+
+@needs_xatlas
+@pytest.mark.parametrize("vertex", [4, -1])
+def test_faces_out_of_range_are_the_meshs_fault(vertex: int) -> None:
+    faces = TETRAHEDRON.faces.clone()
+    faces[2, 1] = vertex
+    with pytest.raises(ValueError, match=r"mesh: face 2 is .* but the mesh has 4 vertices"):
+        unwrap_uv(Mesh(TETRAHEDRON.vertices, faces))
+
+
+@pytest.mark.slow
+@needs_xatlas
+@pytest.mark.parametrize("padding", [2, 64])
+def test_few_faces_are_quick_at_any_resolution(padding: int, caplog: pytest.LogCaptureFixture) -> None:
+    start = time.perf_counter()
+    found = unwrap_uv(TETRAHEDRON, 16384, padding)
+    assert time.perf_counter() - start < 10 and not caplog.text
+    a, b, c = found.uvs[found.faces.long()].double().unbind(1)
+    area = ((b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]).abs().sum() / 2
+    assert area > 0.2 and found.uvs.min() >= 0 and found.uvs.max() <= 1
+
+
+@needs_xatlas
+def test_padding_holds_where_it_is_packed_smaller() -> None:
+    found = unwrap_uv(trefoil_knot(60, 12), 8192, 5)
+    place, number = (found.uvs.double() * 8192).unique(dim=0, return_inverse=True)
+    faces = number[found.faces.long()]
+    chart = connected(faces, len(place))  # faces of a chart hang together by their corners
+    used = faces.unique()
+    place, chart = place[used], chart[used]
+    assert len(chart.unique()) > 3
+    assert torch.cdist(place, place)[chart[:, None] != chart].min() > 5

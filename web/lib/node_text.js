@@ -2,6 +2,7 @@
 import { api } from "../../../scripts/api.js";
 import { app } from "../../../scripts/app.js";
 
+const PREFIX = "TorchRaster";
 const WIDGET = "$$node-text-preview"; // the frontend's, for texts that a node sends
 const SIDES = 56;
 const ABOVE_AND_BELOW = 22;
@@ -9,22 +10,21 @@ const LINE = 18;
 const LETTER = 6.2; // a little more than most are wide; the frontend breaks lines within words
 
 /**
- * Makes room in the classic canvas for what a node says: the frontend shows two lines of it, below a small node's
- * frame.
+ * Makes room in the classic canvas for what a node of ours says: the frontend shows two lines of it, below a small
+ * node's frame.
  *
  * With Nodes 2.0 nodes grow by themselves.
- * @param {Set<string | undefined>} classes of nodes that send texts
  */
-export function followTexts(classes) {
+export function followTexts() {
   api.addEventListener("progress_text", () => {
-    if (!globalThis.LiteGraph?.vueNodesMode) requestAnimationFrame(() => makeRoom(classes)); // when the widget is there
+    if (!globalThis.LiteGraph?.vueNodesMode) requestAnimationFrame(makeRoom); // when the widget is there
   });
 }
 
-/** @param {Set<string | undefined>} classes */
-function makeRoom(classes) {
+function makeRoom() {
   for (const node of (app.canvas?.graph ?? app.graph)?.nodes ?? []) {
-    const widget = classes.has(node.comfyClass) ? node.widgets?.find(({ name }) => name === WIDGET) : undefined;
+    const ours = node.comfyClass?.startsWith(PREFIX);
+    const widget = ours ? node.widgets?.find(({ name }) => name === WIDGET) : undefined;
     if (!widget?.options) continue;
     widget.options.getMinHeight = () => textHeight(`${widget.value ?? ""}`, node.size[0]);
     const [, least] = node.computeSize();

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from ...rendering.raster import Raster
-from ...runtime.progress import shares
+from ...runtime.progress import stages
 from ..texels import Texels
 from .align import find_shifts
 from .bleed import find_bleed, leave_out
@@ -137,7 +137,7 @@ def agree(
             _show(images, agreement, shown)
         report(1.0)
 
-    steps = shares(report, 3)
+    steps = stages(report, "colours", "places", "colours")
     matching = match_colors and count > 1 and pictures.channels >= COLORS
     if matching:
         samples = _Samples.of(texels)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from torch import Tensor
 from torch.nn.functional import max_pool2d
 
-from ...runtime.progress import shares
+from ...runtime.progress import counted, shares
 from ...runtime.threads import share_rows
 from .flow import find_flow, likeness, masked_blur, warp
 from .scene import Scene
@@ -36,7 +36,7 @@ def find_shifts(scene: Scene, rounds: int, report: Callable[[float], None]) -> t
     flow = scene.gray.new_zeros(count, 2, height, width)
     moved, before = scene.gray, scene.gray.new_zeros(count)
     most = height / _FARTHEST
-    steps = shares(report, rounds + 1)
+    steps = shares(counted("round", rounds + 1, report), rounds + 1)
     for number in range(rounds):
         looking, finding = shares(next(steps), 2)
         seen = scene.others(moved, looking)

@@ -17,7 +17,7 @@ from ...cameras.camera import Camera
 from ...contract.checks import as_tensor, check_choice, check_integer, check_resolution
 from ...meshes.mesh import Mesh
 from ...rendering.raster import rasterize_mesh
-from ...runtime.progress import shares
+from ...runtime.progress import stages
 from ...runtime.threads import on_own_threads
 from ..need import BakeNeed, check_memory
 from ..scale import LARGEST, SMALLEST, largest_coordinate, within_float32
@@ -97,7 +97,9 @@ def bake_views(
     check_memory("texture_size", size, mesh, need, "use fewer or smaller images")
     images = images.to(device, torch.float32).resolve_neg()  # PyTorch makes no new tensor of a negative view's kind
     _check_finite(images)
-    steps = shares(on_progress or (lambda share: None), 4 + agreeing)
+    middle = ("making views agree",) * agreeing
+    names = ("drawing the mesh", "weighing pixels", "finding texels", *middle, "blending views")
+    steps = stages(on_progress or (lambda share: None), *names)
     height, width = images.shape[1:3]
     raster = rasterize_mesh(mesh, cameras, (height, width), on_progress=next(steps))
     pictures, lenses = prepare_pictures(raster, images, masks, border, next(steps))

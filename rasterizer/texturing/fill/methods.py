@@ -12,7 +12,7 @@ from ...hierarchy import GridHierarchy, fill_surface
 from ...hierarchy.surface_graph import SurfaceGraph, group_mean
 from ...meshes.mesh import Mesh, weld_index
 from ...runtime.log import log
-from ...runtime.progress import shares
+from ...runtime.progress import staged, stages
 from ...runtime.threads import on_own_threads, share_rows
 from ..need import check_memory, fill_bytes
 from ..scale import within_float32
@@ -70,7 +70,7 @@ def fill_texture(
     mesh = within_float32(mesh)
     device = mesh.vertices.device
     texture, painted = texture.to(device, torch.float32).contiguous(), painted.to(device).contiguous()
-    steps = shares(on_progress or (lambda share: None), 2)
+    steps = stages(on_progress or (lambda share: None), "finding texels", "filling")
     texels = Texels.of(mesh, size, next(steps))
     known = painted.view(-1).index_select(0, texels.index)
     gap = texels[(~known).nonzero().squeeze(1)]
@@ -134,7 +134,7 @@ def _from_surface(
     mesh = texels.mesh
     resolution = max(32, min(256, max(texels.size) // 8))
     hierarchy = GridHierarchy.from_mesh(
-        mesh.vertices, mesh.faces, resolution, 1, _LAYERS, lambda share: report(0.4 * share)
+        mesh.vertices, mesh.faces, resolution, 1, _LAYERS, staged("grid hierarchy", lambda share: report(0.4 * share))
     )
     facets = mesh.face_normals()
     source = known.nonzero().squeeze(1)

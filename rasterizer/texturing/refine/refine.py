@@ -14,7 +14,7 @@ from ...meshes.mesh import Mesh
 from ...rendering.raster import rasterize_mesh
 from ...runtime.devices import free_memory
 from ...runtime.memory import TooLargeError
-from ...runtime.progress import shares
+from ...runtime.progress import counted, stages
 from ...runtime.threads import on_own_threads
 from ..bake.checks import check_pictures, check_trust
 from ..bake.pictures import prepare_pictures
@@ -119,7 +119,7 @@ def refine_texture(
     mesh = within_float32(mesh).to(device)
     texture, images = (value.detach().to(device, torch.float32).contiguous() for value in (texture, images))
     painted, masks = painted.to(device), None if masks is None else masks.to(device)
-    building, solving = shares(on_progress or (lambda share: None), 2)
+    building, solving = stages(on_progress or (lambda share: None), "looking up texels", "sharpening")
     where = painted.reshape(-1).nonzero().squeeze(1)
     kept, found = _problem(mesh, painted, images, cameras, masks, limit, exponent, border, building)
     before, after, trust = torch.zeros(len(images)), torch.zeros(len(images)), 1.0
@@ -161,6 +161,7 @@ def _problem(
         weights.mul_(masks.to(weights))
     del fading, raster
     kept, views, pixels, counts = [], [], [], []
+    report = counted("view", len(cameras), report)
     known = 0.0  # look-ups of a pixel
     for number, camera in enumerate(cameras):
         report(number / len(cameras))

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from ...runtime.progress import counted
 from .sampling import Rows, Sampling
 
 _SMOOTH = 3e-3  # what a step between neighbouring changes costs, against a difference of a pixel: see `prior`
@@ -102,8 +103,10 @@ def solve(problem: Problem, start: Tensor, steps: int, report: Callable[[float],
         report: takes the share done.
     """
 
+    told = counted("step", steps, report)
+
     def tick(step: int) -> None:
-        report(step / steps)
+        told(step / steps)
 
     change, rounds, weighted = torch.zeros_like(start), min(_ROUNDS, steps), problem
     for number in range(rounds):

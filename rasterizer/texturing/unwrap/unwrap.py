@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import atexit
 import importlib.util
-import os
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,15 +13,14 @@ import torch
 from ...contract.checks import as_array, as_tensor, check_faces, check_integer
 from ...meshes.mesh import Mesh
 from ...runtime.log import log
-from .job import bound
-from .scratch import scratch_folder
+from ...runtime.process.run import FailedError, RefusedError, in_process
+from ...runtime.progress import staged
 
 MANY_FACES = 100_000
 """Above this :func:`unwrap_uv` warns that it takes long."""
 
 _WORKER = Path(__file__).with_name("worker.py")
 _RESULTS = {"source": np.int64, "faces": np.int32, "uvs": np.float32}
-_POLL_SECONDS = 0.1
 _ELSEWHERE = (
     "Or unwrap elsewhere: ComfyUI's Unwrap Mesh (from about 0.30), a UV Wrap node of the Hunyuan3D packs, or Blender."
 )
@@ -90,8 +84,8 @@ def unwrap_uv(
 def advice(faces: int) -> str:
     """What to tell somebody who unwraps a mesh of more than :data:`MANY_FACES`."""
     return (
-        f"The mesh has {faces} faces, and xatlas takes minutes above {MANY_FACES}, sometimes hours. Reduce it first, "
-        f"for instance to 50000 (ComfyUI's Decimate Mesh, Postprocess Mesh of the Hunyuan3D packs). {_ELSEWHERE}"
+        f"The mesh has {faces} faces, and xatlas takes minutes above {MANY_FACES}, sometimes hours. Put Simplify Mesh "
+        f"before it, with 40000 faces for instance. {_ELSEWHERE}"
     )
 
 
@@ -99,64 +93,17 @@ def _by_xatlas(
     mesh: Mesh, resolution: int, padding: int, report: Callable[[float], None]
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, float]:
     """What :mod:`.worker` makes of a mesh: ``source``, ``faces`` and ``uvs`` on the CPU, and ``padding``."""
-    with scratch_folder() as folder:
-        given, made = Path(folder, "mesh.npz"), Path(folder, "uvs.npz")
-        np.savez(
-            given,
-            vertices=as_array(mesh.vertices),
-            faces=as_array(mesh.faces).astype(np.uint32),
-            resolution=resolution,
-            padding=padding,
-        )
-        _run([str(_WORKER), str(given), str(made), str(os.getpid())], Path(folder, "errors.txt"), report)
-        if not made.is_file():
-            raise RuntimeError(
-                f"xatlas has failed on this mesh: {sys.executable} ended without a result; expected the Python program "
-                f"that runs this. {_ELSEWHERE}"
-            )
-        with np.load(made) as result:
-            source, faces, uvs = (torch.from_numpy(result[key].astype(kind)) for key, kind in _RESULTS.items())
-            return source, faces, uvs, float(result["padding"])
-
-
-def _run(arguments: list[str], errors: Path, report: Callable[[float], None]) -> None:
-    """Run a Python script to its end; when ``report`` raises, end it there."""
-    if not sys.executable or not Path(sys.executable).is_file():
-        raise RuntimeError(
-            f"Unwrapping runs xatlas in another process, and needs the Python program for it: sys.executable is "
-            f"{sys.executable!r}, expected its path. A program that embeds Python can set it. {_ELSEWHERE}"
-        )
-    # As multiprocessing does for the processes it spawns: what this one can import, the other can.
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    with errors.open("wb") as stream:
-        try:
-            process = subprocess.Popen(
-                [sys.executable, *arguments],
-                env=environment,
-                stdin=subprocess.PIPE,  # never written to: that it ends tells the worker of our end
-                stdout=subprocess.DEVNULL,
-                stderr=stream,
-                creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),  # on Windows a console would flash up
-            )
-        except OSError as error:
-            raise RuntimeError(
-                f"Unwrapping runs xatlas in another process, which cannot be started: {error}. {_ELSEWHERE}"
-            ) from error
-    atexit.register(process.kill)  # ComfyUI may be closed while we wait on one of its threads
+    given = {
+        "vertices": as_array(mesh.vertices),
+        "faces": as_array(mesh.faces).astype(np.uint32),
+        "resolution": np.array(resolution),
+        "padding": np.array(padding),
+    }
     try:
-        with bound(process):
-            while process.poll() is None:
-                report(0.0)
-                time.sleep(_POLL_SECONDS)
-    finally:
-        process.kill()
-        process.wait()
-        if process.stdin:
-            process.stdin.close()
-        atexit.unregister(process.kill)
-    if process.returncode:
-        lines = errors.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        what = lines[-1] if lines else f"it ended with code {process.returncode}"
-        if what.startswith("ValueError: "):
-            raise ValueError(f"mesh: xatlas cannot unwrap it: {what.removeprefix('ValueError: ')}")
-        raise RuntimeError(f"xatlas has failed on this mesh: {what}. {_ELSEWHERE}")
+        made = in_process(_WORKER, given, staged("unwrapping by xatlas", report))
+    except RefusedError as error:
+        raise ValueError(f"mesh: xatlas cannot unwrap it: {error}") from error
+    except FailedError as error:
+        raise RuntimeError(f"xatlas has failed on this mesh: {error}. {_ELSEWHERE}") from error
+    source, faces, uvs = (torch.from_numpy(made[key].astype(kind)) for key, kind in _RESULTS.items())
+    return source, faces, uvs, float(made["padding"])

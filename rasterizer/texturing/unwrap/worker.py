@@ -1,27 +1,10 @@
-"""Runs xatlas in a process of its own: ``python worker.py INPUT.npz OUTPUT.npz PARENT``.
+"""Runs xatlas: what :mod:`rasterizer.runtime.process.child` is told to do.
 
-xatlas holds Python's interpreter lock from its first to its last moment, and cannot be stopped; as a process of its
-own it stops nobody, and can be ended. The worker is run by its path and imports nothing of the pack, whose module name
-only ComfyUI knows. PARENT is the id of the process that waits for the worker, which ends with it (:func:`end_with`).
-
-INPUT holds ``vertices [N, 3]`` float32, ``faces [M, 3]`` uint32, ``resolution`` and ``padding`` in pixels. OUTPUT has
-``source [K]``, the vertex that each new one is a copy of, ``faces [M, 3]``, ``uvs [K, 2]`` in 0..1 and ``padding``, the
-pixels there are between charts.
+xatlas holds Python's interpreter lock from its first to its last moment, and cannot be stopped.
 """
 
-import ctypes
 import math
-import os
-import signal
-import sys
-from contextlib import suppress
 from typing import Any
-
-if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Python's own handler would wait for xatlas to return
-    # The neighbours of this file are no modules of anybody else. Not every Python puts them first.
-    if os.path.realpath(sys.path[0]) == os.path.dirname(os.path.realpath(__file__)):
-        del sys.path[0]
 
 import numpy as np
 import xatlas
@@ -32,50 +15,24 @@ _PASSES = 8
 _SMALLEST_PACKING = 2048
 _TEXELS_PER_CHART = 32  # along a side, on average
 
-_PR_SET_PDEATHSIG = 1
 
+def work(vertices: np.ndarray, faces: np.ndarray, resolution: np.ndarray, padding: np.ndarray) -> dict[str, Any]:
+    """Cut the mesh into charts and pack them into a square of ``resolution`` pixels.
 
-def end_with(parent: int) -> None:
-    """Have the system end this process when ``parent`` ends, however that ends.
+    Args:
+        vertices: ``[N, 3]`` float32.
+        faces: ``[M, 3]`` uint32.
+        resolution: pixels a side of the texture.
+        padding: pixels to leave between charts.
 
-    A thread that watched it would never run while xatlas does. On Windows the parent sees to it (``job.py``).
+    Returns:
+        ``source [K]``, the vertex that each new one is a copy of, ``faces [M, 3]``, ``uvs [K, 2]`` in 0..1 and
+        ``padding``, the pixels there are between charts.
     """
-    if sys.platform != "win32":
-        if not _killed_by_linux():
-            _fork_watcher()
-        if os.getppid() != parent:  # it was too late to ask
-            os._exit(1)
+    return _unwrapped(vertices, faces, int(resolution), int(padding))
 
 
-def _killed_by_linux() -> bool:
-    """Whether Linux kills this process when the thread ends that has started it, which waits for it."""
-    if sys.platform.startswith("linux"):
-        with suppress(OSError, AttributeError):  # a C library without it
-            return ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) == 0
-    return False
-
-
-if sys.platform != "win32":
-
-    def _fork_watcher() -> None:
-        """Start a process that kills this one at the end of standard input, held open by the parent while it lives."""
-        worker = os.getpid()
-        try:
-            if os.fork():
-                return
-        except OSError:  # too many processes: the work itself can still be done
-            return
-        try:
-            while os.read(0, 1):
-                pass
-            if os.getppid() == worker:
-                os.kill(worker, signal.SIGKILL)
-        finally:
-            os._exit(0)
-
-
-def unwrap(vertices: np.ndarray, faces: np.ndarray, resolution: int, padding: int) -> dict[str, Any]:
-    """Cut the mesh into charts and pack them into a square of ``resolution`` pixels."""
+def _unwrapped(vertices: np.ndarray, faces: np.ndarray, resolution: int, padding: int) -> dict[str, Any]:
     low, high = vertices.min(axis=0), vertices.max(axis=0)
     scale = _RADIUS / max(float(np.abs(high - low).max()), 1e-30)
     atlas = xatlas.Atlas()
@@ -124,10 +81,3 @@ def _fit(texels: np.ndarray, faces: np.ndarray, side: int, resolution: int, padd
             place = uvs * np.array([atlas.width, atlas.height], np.float32)
             return (place + padding / 2) / resolution
     return None
-
-
-if __name__ == "__main__":
-    end_with(int(sys.argv[3]))
-    with np.load(sys.argv[1]) as given:
-        result = unwrap(given["vertices"], given["faces"], int(given["resolution"]), int(given["padding"]))
-    np.savez(sys.argv[2], **result)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from ctypes import POINTER, byref, c_int, c_int64, c_size_t, c_uint32, c_uint64, c_void_p, c_wchar_p, sizeof
 
-from ...runtime.log import log
+from ..log import log
 
 _EXTENDED_LIMIT_INFORMATION = 9
 _KILL_ON_JOB_CLOSE = 0x2000
@@ -74,7 +74,7 @@ def _make(kernel: ctypes.CDLL, process: subprocess.Popen[bytes]) -> int | None:
     ):
         return job
     if sys.platform == "win32":
-        log.debug("No job for the xatlas process: error %d of Windows", ctypes.get_last_error())
+        log.debug("No job for a process: error %d of Windows", ctypes.get_last_error())
     if job:
         kernel.CloseHandle(job)
     return None

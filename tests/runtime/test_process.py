@@ -1,9 +1,8 @@
-"""The process that xatlas runs in: it and its folder go when the one that waits for it goes, however that is."""
+"""A process for work that cannot be stopped: it and its folder go with the one that waits, however that ends."""
 
 from __future__ import annotations
 
 import ctypes
-import importlib.util
 import os
 import signal
 import subprocess
@@ -14,25 +13,27 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
-import torch
 
-from rasterizer.meshes.mesh import Mesh
-from rasterizer.meshes.sample_meshes import trefoil_knot
-from rasterizer.texturing.unwrap import job, scratch, unwrap
-from rasterizer.texturing.unwrap.unwrap import unwrap_uv
-from tests.support.measures import connected
-from tests.support.needs import needs_xatlas
+from rasterizer.runtime.process import job, run, scratch
+from rasterizer.runtime.process.run import FailedError, RefusedError, in_process
 from tests.support.paths import ROOT
 
-WORKER = ROOT / "rasterizer" / "texturing" / "unwrap" / "worker.py"
+CHILD = Path(run.__file__).with_name("child.py")
 
 on_linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 
-TETRAHEDRON = Mesh(
-    torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]),
-    torch.tensor([[0, 2, 1], [0, 1, 3], [1, 2, 3], [0, 3, 2]], dtype=torch.int32),
-)
+
+def nothing(share: float) -> None:
+    """Takes reports."""
+
+
+@pytest.fixture
+def doubled(tmp_path: Path) -> Path:
+    """Work that is soon done."""
+    (tmp_path / "doubled.py").write_text("def work(numbers):\n    return {'twice': numbers * 2}\n")
+    return tmp_path / "doubled.py"
 
 
 @pytest.fixture
@@ -45,23 +46,22 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def start_parent(worker: Path) -> tuple[subprocess.Popen[str], int]:
-    """A process that waits for a worker at work, and the worker's id."""
+def start_parent(child: Path, work: Path) -> tuple[subprocess.Popen[str], int]:
+    """A process that waits for a child at work, and the child's id."""
     code = f"""
         from pathlib import Path
-        from rasterizer.meshes.sample_meshes import trefoil_knot
-        from rasterizer.texturing.unwrap import unwrap
+        from rasterizer.runtime.process import run
 
-        start = unwrap.subprocess.Popen
+        start = run.subprocess.Popen
 
         def spying(*arguments, **options):
             process = start(*arguments, **options)
             print(process.pid, flush=True)
             return process
 
-        unwrap._WORKER = Path({str(worker)!r})
-        unwrap.subprocess.Popen = spying
-        unwrap.unwrap_uv(trefoil_knot(20, 8))
+        run._CHILD = Path({str(child)!r})
+        run.subprocess.Popen = spying
+        run.in_process(Path({str(work)!r}), {{}}, lambda share: None)
         """
     parent = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(code)], cwd=ROOT, stdout=subprocess.PIPE, text=True
@@ -85,57 +85,61 @@ def wait_for(condition: object, seconds: float = 5.0) -> bool:
 
 
 @pytest.fixture(params=["as it is", "without prctl"])
-def sleeper(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """A worker that works for a minute, in one call that holds the interpreter lock as xatlas does.
-
-    It makes a file named "ready" beside it when it starts to.
-    """
-    source = WORKER.read_text(encoding="utf-8")
-    start, work, _ = source.partition("    with np.load(sys.argv[1]) as given:\n")
-    assert work
+def child(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """The file of the process, also as where Linux does not kill it."""
+    source = CHILD.read_text(encoding="utf-8")
     if request.param == "without prctl":
-        assert "if not _killed_by_linux():" in start
-        start = start.replace("if not _killed_by_linux():", "if True:")
-    work = f"    open({str(tmp_path / 'ready')!r}, 'w').close()\n    __import__('ctypes').PyDLL(None).sleep(60)\n"
-    (tmp_path / "worker.py").write_text(start + work)
-    return tmp_path / "worker.py"
+        assert "if not _killed_by_linux():" in source
+        source = source.replace("if not _killed_by_linux():", "if True:")
+    (tmp_path / "child.py").write_text(source)
+    return tmp_path / "child.py"
+
+
+@pytest.fixture
+def sleeper(tmp_path: Path) -> Path:
+    """Work for a minute, in one call that holds the interpreter lock; it makes a file "ready" when it starts."""
+    (tmp_path / "sleeper.py").write_text(
+        "import ctypes\n\n\ndef work():\n"
+        f"    open({str(tmp_path / 'ready')!r}, 'w').close()\n    ctypes.PyDLL(None).sleep(60)\n"
+    )
+    return tmp_path / "sleeper.py"
 
 
 @pytest.mark.slow
-@needs_xatlas
 @on_linux
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-def test_worker_and_folder_go_with_the_parent(temporary: Path, sleeper: Path, how: signal.Signals) -> None:
-    parent, worker = start_parent(sleeper)
+def test_child_and_folder_go_with_the_parent(
+    temporary: Path, child: Path, sleeper: Path, doubled: Path, how: signal.Signals
+) -> None:
+    parent, process = start_parent(child, sleeper)
     try:
-        assert wait_for(sleeper.with_name("ready").exists, 60) and is_alive(worker)
+        assert wait_for(sleeper.with_name("ready").exists, 60) and is_alive(process)
         (folder,) = temporary.glob("torch_rasterizer_*")
         scratch.remove_leftovers()
         assert folder.is_dir(), "the folder of a living process was taken"
         parent.send_signal(how)
         parent.wait(10)
-        assert wait_for(lambda: not is_alive(worker)), "the worker outlives its parent"
+        assert wait_for(lambda: not is_alive(process)), "the child outlives its parent"
     finally:
         parent.kill()
         parent.stdout.close()
-        if is_alive(worker):
-            os.kill(worker, signal.SIGKILL)
+        if is_alive(process):
+            os.kill(process, signal.SIGKILL)
     assert folder.is_dir()
-    unwrap_uv(TETRAHEDRON, 64)
+    in_process(doubled, {"numbers": np.ones(3)}, nothing)
     assert not list(temporary.glob("torch_rasterizer_*"))
 
 
-@needs_xatlas
 @on_linux
-def test_a_stop_leaves_no_process(temporary: Path, sleeper: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unwrap, "_WORKER", sleeper)
+def test_a_stop_leaves_no_process(temporary: Path, child: Path, sleeper: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "_CHILD", child)
 
     def report(share: float) -> None:
         if sleeper.with_name("ready").exists():
             raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        unwrap_uv(TETRAHEDRON, 64, on_progress=report)
+        in_process(sleeper, {}, report)
 
     def left() -> bool:
         command_lines = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
@@ -145,17 +149,16 @@ def test_a_stop_leaves_no_process(temporary: Path, sleeper: Path, monkeypatch: p
     assert not list(temporary.glob("torch_rasterizer_*"))
 
 
-@needs_xatlas
 @pytest.mark.skipif(os.name != "posix", reason="Windows has a job for that")
 def test_a_parent_that_is_gone_already() -> None:
     code = f"""
         import importlib.util, os
-        spec = importlib.util.spec_from_file_location("worker_alone", {str(WORKER)!r})
-        worker = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(worker)
-        worker.end_with(os.getppid())
+        spec = importlib.util.spec_from_file_location("child_alone", {str(CHILD)!r})
+        child = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(child)
+        child.end_with(os.getppid())
         print("at work", flush=True)
-        worker.end_with(os.getppid() + 1)
+        child.end_with(os.getppid() + 1)
         print("still at work", flush=True)
         """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], input="", capture_output=True, text=True)
@@ -226,77 +229,52 @@ def test_job_of_windows(failing: str | None, monkeypatch: pytest.MonkeyPatch) ->
     assert int.from_bytes(limits[16:20], sys.byteorder) == 0x2000 and not any(limits[:16] + limits[20:])
 
 
-@needs_xatlas
 @pytest.mark.parametrize("variable", ["", "1"])
-def test_path_of_the_worker_loses_its_own_folder_only(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    import numpy
-
+def test_path_of_the_child_loses_its_own_folder_only(
+    variable: str, doubled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PYTHONSAFEPATH", variable)
-    site = str(Path(numpy.__file__).parents[1])
+    site = str(Path(np.__file__).parents[1])
     monkeypatch.setattr(sys, "path", [site, *(path for path in sys.path if path != site)])
-    assert unwrap_uv(TETRAHEDRON, 64).uvs is not None
-
-
-@pytest.fixture
-def with_xatlas(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whether it is installed does not matter."""
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: True)
+    made = in_process(doubled, {"numbers": np.arange(3)}, nothing)
+    assert made["twice"].tolist() == [0, 2, 4]
 
 
 @pytest.mark.parametrize("program", ["", None, "/no/such/python"])
 def test_a_program_that_embeds_python_is_told_what_to_do(
-    program: str | None, with_xatlas: None, monkeypatch: pytest.MonkeyPatch
+    program: str | None, doubled: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", program)
-    with pytest.raises(RuntimeError, match="sys.executable is .*, expected its path.*ComfyUI's Unwrap Mesh"):
-        unwrap_uv(TETRAHEDRON)
+    with pytest.raises(FailedError, match="sys.executable is .*, expected its path"):
+        in_process(doubled, {}, nothing)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a file that is no program")
-def test_a_program_that_cannot_be_started(with_xatlas: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_that_cannot_be_started(doubled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "python").write_text("no program")
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
-    with pytest.raises(RuntimeError, match="cannot be started.*ComfyUI's Unwrap Mesh"):
-        unwrap_uv(TETRAHEDRON)
+    with pytest.raises(FailedError, match="cannot be started"):
+        in_process(doubled, {}, nothing)
 
 
 def test_a_program_that_ends_well_without_a_result(
-    with_xatlas: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    doubled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "worker.py").write_text("")
-    monkeypatch.setattr(unwrap, "_WORKER", tmp_path / "worker.py")
-    with pytest.raises(RuntimeError, match="ended without a result.*ComfyUI's Unwrap Mesh"):
-        unwrap_uv(TETRAHEDRON)
+    (tmp_path / "child.py").write_text("")
+    monkeypatch.setattr(run, "_CHILD", tmp_path / "child.py")
+    with pytest.raises(FailedError, match="ended without a result"):
+        in_process(doubled, {}, nothing)
 
 
-@needs_xatlas
-@pytest.mark.parametrize("vertex", [4, -1])
-def test_faces_out_of_range_are_the_meshs_fault(vertex: int) -> None:
-    faces = TETRAHEDRON.faces.clone()
-    faces[2, 1] = vertex
-    with pytest.raises(ValueError, match=r"mesh: face 2 is .* but the mesh has 4 vertices"):
-        unwrap_uv(Mesh(TETRAHEDRON.vertices, faces))
-
-
-@pytest.mark.slow
-@needs_xatlas
-@pytest.mark.parametrize("padding", [2, 64])
-def test_few_faces_are_quick_at_any_resolution(padding: int, caplog: pytest.LogCaptureFixture) -> None:
-    start = time.perf_counter()
-    found = unwrap_uv(TETRAHEDRON, 16384, padding)
-    assert time.perf_counter() - start < 10 and not caplog.text
-    a, b, c = found.uvs[found.faces.long()].double().unbind(1)
-    area = ((b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]).abs().sum() / 2
-    assert area > 0.2 and found.uvs.min() >= 0 and found.uvs.max() <= 1
-
-
-@needs_xatlas
-def test_padding_holds_where_it_is_packed_smaller() -> None:
-    found = unwrap_uv(trefoil_knot(60, 12), 8192, 5)
-    place, number = (found.uvs.double() * 8192).unique(dim=0, return_inverse=True)
-    faces = number[found.faces.long()]
-    chart = connected(faces, len(place))  # faces of a chart hang together by their corners
-    used = faces.unique()
-    place, chart = place[used], chart[used]
-    assert len(chart.unique()) > 3
-    assert torch.cdist(place, place)[chart[:, None] != chart].min() > 5
+@pytest.mark.parametrize(
+    ("code", "kind", "words"),
+    [
+        ("raise ValueError('no such thing')", RefusedError, "^no such thing$"),
+        ("raise MemoryError('too big')", FailedError, "MemoryError: too big"),
+        ("import os; os._exit(7)", FailedError, "it ended with code 7"),
+    ],
+)
+def test_what_goes_wrong_is_told(tmp_path: Path, code: str, kind: type[Exception], words: str) -> None:
+    (tmp_path / "work.py").write_text(f"def work():\n    {code}\n")
+    with pytest.raises(kind, match=words):
+        in_process(tmp_path / "work.py", {}, nothing)
