@@ -12,13 +12,15 @@ from ...runtime.policy import device_policy
 from ...runtime.threads import share_rows
 from ..texels import Texels
 from .agree import Agreement
+from .choice import with_kernels
 from .filter import filters
 from .view import Lens, Pictures, columns, unit
 
 CHUNK = 1 << 22
 """Texels at once at most: some 300 bytes each."""
 
-_PAINTED = 1e-8  # weight of the heaviest view above which a texel has a colour
+PAINTED = 1e-8
+"""Weight of the heaviest view above which a texel has a colour."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,30 @@ def blend_views(
         sharp: near the view that weighs most: weights to the fourth power.
         report: takes the share done.
     """
+    asked = (texels, views, pictures, exponent, limit, sharp)
+    images = with_kernels(
+        pictures.color.device,
+        lambda kernels: (
+            kernels.blend(*asked)
+            if kernels.suit(len(pictures.depth), len(views), pictures.channels, len(texels))
+            else None
+        ),
+    )
+    images = blend_by_operators(*asked, report) if images is None else images
+    report(1.0)
+    return Baked(*images)
+
+
+def blend_by_operators(
+    texels: Texels,
+    views: Sequence[tuple[Lens, float]],
+    pictures: Pictures,
+    exponent: float,
+    limit: float,
+    sharp: bool,
+    report: Callable[[float], None],
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """What :func:`blend_views` wants, by PyTorch's operators: the images of :class:`Baked`, in its order."""
     mesh = texels.mesh
     normals = mesh.vertex_normals()
     colors = pictures.color.new_zeros((len(texels), pictures.channels))
@@ -93,11 +119,10 @@ def blend_views(
 
     chunk = min(device_policy(colors.device).chunk, CHUNK)
     share_rows(look, len(texels), colors.device, weight=len(views), chunk=chunk, report=report)
-    report(1.0)
-    painted = most > _PAINTED
+    painted = most > PAINTED
     # Rounding must not leave the range of the pictures: what is a constant stays one.
     lowest, highest = sharpened[0].lowest, sharpened[0].highest
     colors = (colors / torch.where(painted, weights, 1.0)[:, None]).clamp_(lowest, highest) * painted[:, None]
     covered = texels.image(torch.ones_like(painted))
     views_painted = texels.image(torch.where(painted, heaviest + 1, 0).to(torch.int16)) - 1
-    return Baked(texels.image(colors), texels.image(painted), texels.image(best * painted), covered, views_painted)
+    return texels.image(colors), texels.image(painted), texels.image(best * painted), covered, views_painted

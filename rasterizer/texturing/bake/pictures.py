@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,11 +11,28 @@ from torch import Tensor
 from ...rendering.raster import Raster
 from ...runtime.policy import device_policy
 from ...runtime.threads import share_rows
+from .choice import with_kernels
 from .view import Lens, Pictures, as_columns
 
-_BREAK = 8.0  # pixels that depth must jump, beyond what slopes make, for a pixel to hold the colour of two surfaces
+BREAK = 8.0
+"""Pixels that depth must jump, beyond what slopes make, for a pixel to hold the colour of two surfaces."""
+
 NOTHING = 1e30
 """Depth of pixels that show no surface, or two."""
+
+
+class Breaks(NamedTuple):
+    """Where what pictures show breaks off, ``[V, H, W]`` each.
+
+    Attributes:
+        depth: :data:`NOTHING` where no surface, or two, are shown.
+        rough: bool, as in :class:`.view.Pictures`.
+        fading: float32, small on an edge, 1 from the border's width away from any; times the mask.
+    """
+
+    depth: Tensor
+    rough: Tensor
+    fading: Tensor
 
 
 def prepare_pictures(
@@ -38,23 +56,51 @@ def prepare_pictures(
     depth = raster.distance()[:, 0]
     depth.masked_fill_(raster.findices[:, 0] == 0, NOTHING)
     lenses = Lens.of_each(raster.cameras, raster.mesh, width, height)
-    groups = _alike(lenses, device_policy(images.device).views_together)
-    rough = torch.empty_like(depth, dtype=torch.bool)
+    asked = (depth, raster.findices[:, 0], lenses, masks, border)
+    found = with_kernels(
+        depth.device,
+        lambda kernels: kernels.find_breaks(*asked) if kernels.suit(pixels=depth.numel(), views=views) else None,
+    )
+    found = find_breaks(*asked, report) if found is None else found
+    report(1.0)
+    color[..., channels] = found.fading
+    around = images.new_tensor([[0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 1.0, 1.0]])[:, :, None]
+    return Pictures(color.view(-1, wide), found.depth.view(-1), found.rough, around, channels), lenses
+
+
+def find_breaks(
+    depth: Tensor,
+    findices: Tensor,
+    lenses: Sequence[Lens],
+    masks: Tensor | None,
+    border: int,
+    report: Callable[[float], None],
+) -> Breaks:
+    """By PyTorch's operators.
+
+    Args:
+        depth: ``[V, H, W]``, :data:`NOTHING` where no surface is shown; changed in place.
+        findices: ``[V, H, W]``, the faces shown.
+        lenses: of the views.
+        masks, border, report: as for :func:`prepare_pictures`.
+    """
+    _, height, width = depth.shape
+    groups = _alike(lenses, device_policy(depth.device).views_together)
+    rough, fading = torch.empty_like(depth, dtype=torch.bool), torch.empty_like(depth)
 
     def fade(part: slice) -> None:
         for some in groups[part]:
             alike = lenses[some] if isinstance(some, slice) else [lenses[number] for number in some]
-            edges, rough[some] = _edges(depth[some], raster.findices[some, 0], alike)
+            edges, rough[some] = _edges(depth[some], findices[some], alike)
             depth[some] = depth[some].masked_fill_(edges, NOTHING)
-            color[some, ..., channels] = _fade(edges, border)
+            fading[some] = _fade(edges, border)
 
-    share_rows(fade, len(groups), images.device, weight=height * width, report=report)
+    share_rows(fade, len(groups), depth.device, weight=height * width, report=report)
     rough |= _corners(rough) | (depth >= NOTHING)
     if masks is not None:
         rough |= masks == 0
-        color[..., channels] *= masks.to(color)
-    around = images.new_tensor([[0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 1.0, 1.0]])[:, :, None]
-    return Pictures(color.view(-1, wide), depth.view(-1), rough, around, channels), lenses
+        fading *= masks.to(fading)
+    return Breaks(depth, rough, fading)
 
 
 def _alike(lenses: Sequence[Lens], together: bool) -> list[list[int] | slice]:
@@ -83,7 +129,7 @@ def _edges(depth: Tensor, findices: Tensor, lenses: Sequence[Lens]) -> tuple[Ten
         # Continuous if the step is what either of the two faces makes it, give or take how they bend.
         excess = torch.minimum((step - one).abs_(), (step - other).abs_())
         excess.sub_((one.abs() + other.abs()).mul_(0.5)).div_(lenses[0].reach(shown.narrow(axis, 0, length)))
-        for found, slack in ((edges, _BREAK), (rough, 1.0)):
+        for found, slack in ((edges, BREAK), (rough, 1.0)):
             broken = ~(excess <= slack)
             found.narrow(axis, 0, length).logical_or_(broken)
             found.narrow(axis, 1, length).logical_or_(broken)
