@@ -10,7 +10,7 @@ from ...rendering.raster import rasterize_mesh
 from ..texels import Texels
 from . import kernels
 from .blend import blend_by_operators
-from .pictures import NOTHING, find_breaks
+from .pictures import find_breaks
 from .view import Lens, Pictures
 
 _PIXELS, _TEXELS = 96, 48
@@ -27,19 +27,17 @@ def check_kernels(device: torch.device) -> None:
     mesh = trefoil_knot(60, 12, radius=0.25).to(device)
     cameras = [orbit_camera(0, 0), orbit_camera(90, 0, weight=0.5), orbit_camera(200, 30, ortho_scale=None)]
     raster = rasterize_mesh(mesh, cameras, (_PIXELS, _PIXELS))
-    findices = raster.findices[:, 0]
-    depth = raster.distance()[:, 0].masked_fill(findices == 0, NOTHING)
     lenses = Lens.of_each(cameras, mesh, _PIXELS, _PIXELS)
-    asked = findices, lenses, torch.ones_like(depth), 3
-    breaks = kernels.find_breaks(depth, *asked)
-    want = find_breaks(depth.clone(), *asked, lambda share: None)
+    asked = raster, lenses, torch.ones_like(raster.findices[:, 0], dtype=torch.float32), 3
+    breaks = kernels.find_breaks(*asked)
+    want = find_breaks(*asked, lambda share: None)
     for name in want._fields:
         _compare(f"{name} of pixels", getattr(breaks, name), getattr(want, name))
     random = torch.Generator().manual_seed(0)
     for channels in (3, 6):
-        color = torch.rand(depth.numel(), channels + 1, generator=random, dtype=torch.float32).to(device)
+        color = torch.rand(want.depth.numel(), channels + 1, generator=random, dtype=torch.float32).to(device)
         color[:, channels] = want.fading.view(-1)
-        around = depth.new_tensor([[0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 1.0, 1.0]])[:, :, None]
+        around = color.new_tensor([[0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 1.0, 1.0]])[:, :, None]
         pictures = Pictures(color, want.depth.view(-1), want.rough, around, channels)
         views = [(lens, camera.weight) for lens, camera in zip(lenses, cameras, strict=True)]
         request = Texels.of(mesh, (_TEXELS, _TEXELS)), views, pictures, 2.0, 0.25, channels == 6

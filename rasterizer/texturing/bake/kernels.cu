@@ -2,6 +2,7 @@
 // Structs and constants that Python knows too are described in kernels.py.
 //
 // Pictures made ready, with Pixels:
+//   measure  a thread per pixel: its depth
 //   edges    a thread per pixel: whether the surface breaks off there
 //   join     a thread per pixel: corners of what breaks off, and masks
 //   along    a thread per pixel: how far the next marked pixel of its row is
@@ -79,12 +80,36 @@ __device__ inline int broken(float excess) { return (excess <= BREAK ? 0 : EDGE)
 
 __device__ inline float shown_of(float depth) { return depth < NOTHING ? depth : 1.0f; }
 
+// A vertex of a face. Faces were checked at the door; memory shared with NumPy can change behind its back.
+__device__ inline i64 vertex_of(const int* tri, i64 face, int corner, u32 vertices) {
+    u32 index = ((const u32*)tri)[face * 3 + corner];
+    return index < vertices ? index : vertices - 1;
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS) measure(Pixels p) {
+    u32 within = index_of_thread();
+    if (within / p.width >= p.height) return;
+    const View& view = p.view[blockIdx.y];
+    i64 pixel = (i64)blockIdx.y * p.height * p.width + within, face = (i64)p.findices[pixel] - 1;
+    float depth = NOTHING;
+    if (face >= 0) {
+        if (face >= p.faces) face = p.faces - 1;
+        float toward = 0.0f;
+        for (int k = 0; k < 3; k++) {
+            float3 vertex = vector(p.positions + vertex_of(p.tri, face, k, p.vertices) * 3);
+            toward += (dot(vertex, vector(view.toward)) + view.offset[2]) * p.barycentric[pixel * 3 + k];
+        }
+        depth = -toward;
+    }
+    p.drawn[pixel] = depth;
+}
+
 extern "C" __global__ void __launch_bounds__(THREADS) edges(Pixels p) {
     u32 within = index_of_thread(), row = within / p.width, column = within % p.width;
     if (row >= p.height) return;
     const View& view = p.view[blockIdx.y];
     i64 pixel = (i64)blockIdx.y * p.height * p.width + within;
-    float depth = p.given[pixel], shown = shown_of(depth);
+    float depth = p.drawn[pixel], shown = shown_of(depth);
     float2 slope = slopes_at(p, view, pixel, row, column, shown);
     int found = 0;
     for (int side = 0; side < 4; side++) {
@@ -92,7 +117,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) edges(Pixels p) {
         u32 along = down ? row : column, length = down ? p.height : p.width;
         if (forward ? along + 1 >= length : along == 0) continue;
         i64 other = pixel + (down ? (i64)p.width : 1) * (forward ? 1 : -1);
-        float there = p.given[other], seen = shown_of(there);
+        float there = p.drawn[other], seen = shown_of(there);
         float2 beside = slopes_at(p, view, other, row + (down ? (forward ? 1 : -1) : 0),
                                   column + (down ? 0 : (forward ? 1 : -1)), seen);
         float mine = down ? slope.y : slope.x, its = down ? beside.y : beside.x;
@@ -111,7 +136,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) join(Pixels p) {
     bool above = (row > 0 && (p.found[pixel - p.width] & ROUGH)) ||
                  (row + 1 < p.height && (p.found[pixel + p.width] & ROUGH));
     bool edge = found & EDGE, masked = p.masks && p.masks[pixel] == 0.0f;
-    float depth = edge ? NOTHING : p.given[pixel];
+    float depth = edge ? NOTHING : p.drawn[pixel];
     p.depth[pixel] = depth;
     p.edge[pixel] = edge;
     p.rough[pixel] = (found & ROUGH) || (beside && above) || depth >= NOTHING || masked;
@@ -157,7 +182,8 @@ extern "C" __global__ void __launch_bounds__(THREADS) calm(Near p) {
     u32 pixel = index_of_thread();
     if (pixel >= p.pixels) return;
     int found = distance(p, pixel), room = 0;
-    for (int k = 0; k < p.radii && p.radius[k] < found; k++) room = p.radius[k];
+    for (int k = 0; k < RADII; k++)
+        if (k < p.radii && p.radius[k] < found) room = p.radius[k];
     p.room[pixel] = room;
 }
 
@@ -194,10 +220,7 @@ struct Corners {
 
 __device__ inline Corners corners(const Texels& p, i64 face) {
     Corners found;
-    for (int k = 0; k < 3; k++) {
-        u32 index = ((const u32*)p.tri)[face * 3 + k];
-        found.index[k] = index < p.vertices ? index : p.vertices - 1;
-    }
+    for (int k = 0; k < 3; k++) found.index[k] = vertex_of(p.tri, face, k, p.vertices);
     return found;
 }
 

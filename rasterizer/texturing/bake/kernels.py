@@ -24,6 +24,7 @@ from .pictures import Breaks
 from .view import Lens, Pictures
 
 if TYPE_CHECKING:
+    from ...rendering.raster import Raster
     from ..texels import Texels
 
 VIEWS = 32
@@ -47,15 +48,16 @@ _View = struct(
 _Pixels = struct(
     "Pixels",
     ("const int*", "findices", "[V, H, W]"),
-    ("const float*", "normals", "[faces, 3] of faces"),
-    ("const float*", "given", "[V, H, W] depth"),
-    ("float*", "depth", "[V, H, W] with NOTHING on edges"),
+    ("const float*", "barycentric", "[V, H, W, 3]"),
+    ("const int*", "tri", "[faces, 3]"),
+    ("const float*", "positions, normals", "[vertices, 3], [faces, 3]"),
+    ("float*", "drawn, depth", "[V, H, W] as drawn, and with NOTHING on edges"),
     ("unsigned char*", "found", "[V, H, W] EDGE and ROUGH"),
     ("unsigned char*", "edge, rough", "[V, H, W] 0 or 1"),
     ("const float*", "masks", "[V, H, W] or null"),
     (_View, f"view[{VIEWS}]", ""),
     ("u32", "height, width", ""),
-    ("u32", "faces, unused", ""),
+    ("u32", "faces, vertices", ""),
 )
 
 _Near = struct(
@@ -118,7 +120,7 @@ _Texels = struct(
 
 PROGRAM = Program(
     Path(__file__).with_name("kernels.cu"),
-    ("edges", "join", "along", "fade", "calm", "pack", "halve", "prints", "bake4", "bake8"),
+    ("measure", "edges", "join", "along", "fade", "calm", "pack", "halve", "prints", "bake4", "bake8"),
     "baking",
     structs=(_View, _Pixels, _Near, _Packing, _Texels),
     defines={
@@ -133,6 +135,7 @@ PROGRAM = Program(
         "BROAD": filtering.BROAD,
         "MARGIN": float(filtering.MARGIN),
         "LEAST": filtering.LEAST,
+        "RADII": _RADII,
         "WHOLE": filtering.WHOLE,
         "PAINTED": blending.PAINTED,
     },
@@ -164,39 +167,37 @@ def _describe(lens: Lens, row: Any, weight: float = 1.0) -> None:
     row.pixels, row.near, row.weight, row.perspective = lens.pixels, lens.near, weight, lens.perspective
 
 
-def find_breaks(depth: Tensor, findices: Tensor, lenses: Sequence[Lens], masks: Tensor | None, border: int) -> Breaks:
-    """As :func:`.pictures.find_breaks`; ``depth`` stays as it is."""
-    device, (views, height, width) = depth.device, depth.shape
-    found, edge = (torch.empty_like(depth, dtype=torch.uint8) for _ in range(2))
-    made = Breaks(torch.empty_like(depth), torch.empty_like(depth, dtype=torch.bool), torch.empty_like(depth))
-    given = depth.contiguous(), findices.contiguous(), lenses[0].flat.contiguous()
+def find_breaks(raster: Raster, lenses: Sequence[Lens], masks: Tensor | None, border: int) -> Breaks:
+    """As :func:`.pictures.find_breaks`."""
+    mesh, device = raster.mesh, raster.findices.device
+    views, _, height, width = raster.findices.shape
+    tables = raster.findices[:, 0], raster.barycentric[:, 0], mesh.faces, mesh.vertices, lenses[0].flat
+    given = [values.contiguous() for values in tables]
+    found, edge, rough = (torch.empty((views, height, width), dtype=torch.uint8, device=device) for _ in range(3))
+    drawn, depth, fading = (torch.empty_like(edge, dtype=torch.float32) for _ in range(3))
     if masks is not None:
         masks = masks.to(torch.float32).contiguous()
     params = _Pixels(
-        given=given[0].data_ptr(),
-        findices=given[1].data_ptr(),
-        normals=given[2].data_ptr(),
-        depth=made.depth.data_ptr(),
-        found=found.data_ptr(),
-        edge=edge.data_ptr(),
-        rough=made.rough.data_ptr(),
+        *(values.data_ptr() for values in (*given, drawn, depth, found, edge, rough)),
         masks=None if masks is None else masks.data_ptr(),
         height=height,
         width=width,
-        faces=len(given[2]),
+        faces=len(mesh.faces),
+        vertices=len(mesh.vertices),
     )
     for lens, row in zip(lenses, params.view, strict=False):
         _describe(lens, row)
     launch = _launcher(device, params)
+    launch("measure", height * width, views)
     launch("edges", height * width, views)
     launch("join", height * width, views)
-    far = torch.empty_like(depth, dtype=torch.int16)
-    near = _Near(edge.data_ptr(), far.data_ptr(), made.fading.data_ptr(), params.masks, pixels=depth.numel())
+    far = torch.empty_like(edge, dtype=torch.int16)
+    near = _Near(edge.data_ptr(), far.data_ptr(), fading.data_ptr(), params.masks, pixels=depth.numel())
     near.height, near.width, near.reach = height, width, border
     launch = _launcher(device, near)
     launch("along", depth.numel())
     launch("fade", depth.numel())
-    return made
+    return Breaks(depth, rough.view(torch.bool), fading)
 
 
 def blend(

@@ -53,13 +53,11 @@ def prepare_pictures(
     wide = channels + 1 if (channels + 1) % 4 or not images.is_cuda else channels + 2
     color = images.new_zeros((views, height, width, wide))
     color[..., :channels] = images
-    depth = raster.distance()[:, 0]
-    depth.masked_fill_(raster.findices[:, 0] == 0, NOTHING)
     lenses = Lens.of_each(raster.cameras, raster.mesh, width, height)
-    asked = (depth, raster.findices[:, 0], lenses, masks, border)
+    asked = (raster, lenses, masks, border)
     found = with_kernels(
-        depth.device,
-        lambda kernels: kernels.find_breaks(*asked) if kernels.suit(pixels=depth.numel(), views=views) else None,
+        images.device,
+        lambda kernels: kernels.find_breaks(*asked) if kernels.suit(raster.findices.numel(), views) else None,
     )
     found = find_breaks(*asked, report) if found is None else found
     report(1.0)
@@ -69,21 +67,16 @@ def prepare_pictures(
 
 
 def find_breaks(
-    depth: Tensor,
-    findices: Tensor,
-    lenses: Sequence[Lens],
-    masks: Tensor | None,
-    border: int,
-    report: Callable[[float], None],
+    raster: Raster, lenses: Sequence[Lens], masks: Tensor | None, border: int, report: Callable[[float], None]
 ) -> Breaks:
     """By PyTorch's operators.
 
     Args:
-        depth: ``[V, H, W]``, :data:`NOTHING` where no surface is shown; changed in place.
-        findices: ``[V, H, W]``, the faces shown.
+        raster, masks, border, report: as for :func:`prepare_pictures`.
         lenses: of the views.
-        masks, border, report: as for :func:`prepare_pictures`.
     """
+    findices = raster.findices[:, 0]
+    depth = raster.distance()[:, 0].masked_fill_(findices == 0, NOTHING)
     _, height, width = depth.shape
     groups = _alike(lenses, device_policy(depth.device).views_together)
     rough, fading = torch.empty_like(depth, dtype=torch.bool), torch.empty_like(depth)

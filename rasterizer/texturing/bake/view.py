@@ -91,17 +91,16 @@ class Lens:
     def of_each(cls, cameras: Sequence[Camera], mesh: Mesh, width: int, height: int) -> list[Lens]:
         """The lenses of cameras for images of a mesh."""
         lenses, flat = [], mesh.face_normals()
-        centre, scale = (value.cpu().double() for value in normalization(mesh.vertices))
+        centre, scale = normalization(mesh.vertices)
+        *middle, factor = torch.cat((centre, scale[None])).tolist()
         for number, camera in enumerate(cameras):
-            axes = torch.tensor(camera.axes, dtype=torch.float64)
-            offset = -(axes @ torch.tensor(camera.position, dtype=torch.float64))
+            position, size = list(camera.position), 1.0
             if camera.normalized:
-                offset = offset - (axes @ centre) * scale
-                axes = axes * scale
-            rows = tuple(tuple(row) for row in axes.tolist())
+                position = [at + factor * shift for at, shift in zip(position, middle, strict=True)]
+                size = factor
             lens = cls(
-                axes=rows,
-                offset=tuple(offset.tolist()),
+                axes=tuple(tuple(value * size for value in row) for row in camera.axes),
+                offset=tuple(-math.fsum(a * at for a, at in zip(row, position, strict=True)) for row in camera.axes),
                 pixels=max(height - 1, 1) / 2 / camera.half_extent,
                 perspective=camera.half_height is None,
                 near=camera.near,
