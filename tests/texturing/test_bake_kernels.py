@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import fields
+from pathlib import Path
 from unittest import mock
 
 import pytest
@@ -12,6 +13,7 @@ import torch
 
 from rasterizer.cameras.camera import Camera, orbit_camera
 from rasterizer.cameras.views import PRESETS
+from rasterizer.gpu.program import Program
 from rasterizer.meshes.mesh import Mesh
 from rasterizer.meshes.sample_meshes import trefoil_knot
 from rasterizer.texturing import Baked, bake_views
@@ -134,3 +136,29 @@ def test_self_test(way: Way) -> None:
     device, working = way
     with working():
         check_kernels(device)
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("excess <= BREAK", "excess <= 0.1f * BREAK"),
+        ("p.found[pixel - p.width] & ROUGH", "p.found[pixel] & ROUGH"),
+        ("(float)p.reach + 1.5f", "(float)p.reach + 2.5f"),
+        ("if (nearer < far) nearer = far;", ""),
+        ("keys(off / scale) / sum * off", "0.0f"),
+        ("balanced_four(beside - line)", "balanced_four(0.5f)"),
+        ("a.x + b.x + c.x + d.x", "a.x + a.x + a.x + d.x"),
+        ("* (nearness * nearness)", ""),
+        ("weight = weight * weight * (weight * weight)", "weight = weight * weight"),
+    ],
+)
+def test_self_test_sees_faults(right: str, wrong: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = kernels.PROGRAM
+    text = known.source.read_text("utf-8")
+    assert right in text
+    source = tmp_path / "kernels.cu"
+    source.write_text(text.replace(right, wrong), encoding="utf-8")
+    program = Program(source, known.kernels, "a test", structs=known.structs, defines=known.defines)
+    monkeypatch.setattr(kernels, "PROGRAM", program)
+    with emulated(program), pytest.raises(RuntimeError, match="self-test: "):
+        check_kernels(torch.device("cpu"))

@@ -214,7 +214,8 @@ def filters(texels: Texels, lenses: Sequence[Lens], pictures: Pictures) -> list[
     extent = Extent.of(along, across, lenses)
     levels = _levels(pictures, extent.levels)
     calm = calm_around(pictures.rough, extent.radii)
-    lowest, highest = pictures.range()
+    color = pictures.color[:, : pictures.channels]
+    lowest, highest = color.amin(0), color.amax(0)
     return [
         Filter(levels, number, one, calm.view(-1), lowest, highest, extent.taps, lens.perspective)
         for number, (one, lens) in enumerate(zip(prints, lenses, strict=True))

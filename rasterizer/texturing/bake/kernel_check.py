@@ -13,7 +13,8 @@ from .blend import blend_by_operators
 from .pictures import find_breaks
 from .view import Lens, Pictures
 
-_PIXELS, _TEXELS = 96, 48
+_PIXELS = 96
+_CASES = ((3, 48), (6, 12))  # channels, and texels: about as large as a pixel, and so large that smaller pictures serve
 _CLOSE = 1e-3  # colours and trust that differ by less agree: what is summed in another order is rounded otherwise
 _FLIPPED = 0.01  # share of pixels or texels that may differ by more: rounding decides what is just far enough
 
@@ -34,13 +35,13 @@ def check_kernels(device: torch.device) -> None:
     for name in want._fields:
         _compare(f"{name} of pixels", getattr(breaks, name), getattr(want, name))
     random = torch.Generator().manual_seed(0)
-    for channels in (3, 6):
+    for channels, size in _CASES:
         color = torch.rand(want.depth.numel(), channels + 1, generator=random, dtype=torch.float32).to(device)
         color[:, channels] = want.fading.view(-1)
         around = color.new_tensor([[0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 1.0, 1.0]])[:, :, None]
         pictures = Pictures(color, want.depth.view(-1), want.rough, around, channels)
         views = [(lens, camera.weight) for lens, camera in zip(lenses, cameras, strict=True)]
-        request = Texels.of(mesh, (_TEXELS, _TEXELS)), views, pictures, 2.0, 0.25, channels == 6
+        request = Texels.of(mesh, (size, size)), views, pictures, 2.0, 0.25, channels == 6
         names = "texture", "painted", "confidence", "covered", "heaviest"
         images = kernels.blend(*request), blend_by_operators(*request, lambda share: None)
         for name, one, other in zip(names, *images, strict=True):

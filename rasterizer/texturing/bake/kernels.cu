@@ -8,7 +8,7 @@
 //   along    a thread per pixel: how far the next marked pixel of its row is
 //   fade     a thread per pixel: the same over columns, too, as what the pixel counts
 //   calm     a thread per pixel: likewise, as pixels on all sides without a break
-//   pack     a thread per pixel: colours and fading, a multiple of 16 bytes
+//   pack     a thread for some pixels: colours and fading, a multiple of 16 bytes, and the range of all colours
 //   halve    a thread per pixel of a smaller picture
 // Texels, with Texels:
 //   prints   a thread per face and view: the shape of its texels there
@@ -187,17 +187,43 @@ extern "C" __global__ void __launch_bounds__(THREADS) calm(Near p) {
     p.room[pixel] = room;
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS) pack(Packing p) {
-    u32 pixel = index_of_thread();
-    if (pixel >= p.pixels) return;
-    const float* from = p.source + (i64)pixel * p.stride;
-    for (u32 quad = 0; quad < p.quads; quad++) {
-        float value[4];
-        for (u32 k = 0; k < 4; k++) value[k] = quad * 4 + k < p.channels ? from[quad * 4 + k] : 0.0f;
-        if (quad + 1 == p.quads) value[3] = from[p.channels];
-        ((float4*)p.to)[(i64)pixel * p.quads + quad] = make_float4(value[0], value[1], value[2], value[3]);
-    }
+// A float as an integer by which it is ordered, and back.
+__device__ inline int order_of(float value) {
+    int bits = __float_as_int(value);
+    return bits < 0 ? bits ^ 0x7fffffff : bits;
 }
+__device__ inline float value_of(int order) { return __int_as_float(order < 0 ? order ^ 0x7fffffff : order); }
+
+// The least of what 32 threads have, into memory that others lower too.
+__device__ inline void lower_to(int* place, int order) {
+    for (u32 bits = 16; bits; bits >>= 1) {
+        int other = from_partner(order, bits);
+        order = other < order ? other : order;
+    }
+    if (threadIdx.x % 32 == 0 && order < *(volatile int*)place) atomicMin(place, order);
+}
+
+template <int QUADS> __device__ inline void pack(const Packing& p) {
+    int least[4 * QUADS], most[4 * QUADS];
+    for (int k = 0; k < 4 * QUADS; k++) least[k] = most[k] = 0x7fffffff;
+    for (i64 pixel = index_of_thread(); pixel < p.pixels; pixel += (i64)gridDim.x * blockDim.x) {
+        const float* from = p.source + pixel * p.stride;
+        float value[4 * QUADS];
+        for (u32 k = 0; k < 4 * QUADS; k++) {
+            value[k] = k < p.channels ? from[k] : 0.0f;
+            least[k] = min(least[k], order_of(value[k])), most[k] = min(most[k], order_of(-value[k]));
+        }
+        value[4 * QUADS - 1] = from[p.channels];
+        for (int quad = 0; quad < QUADS; quad++)
+            ((float4*)p.to)[pixel * QUADS + quad] = make_float4(value[quad * 4], value[quad * 4 + 1],
+                                                                value[quad * 4 + 2], value[quad * 4 + 3]);
+    }
+    for (u32 k = 0; k < 4 * QUADS; k++)
+        if (k < p.channels) lower_to(p.lowest + k, least[k]), lower_to(p.highest + k, most[k]);
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS) pack4(Packing p) { pack<1>(p); }
+extern "C" __global__ void __launch_bounds__(THREADS) pack8(Packing p) { pack<2>(p); }
 
 extern "C" __global__ void __launch_bounds__(THREADS) halve(Packing p) {
     u32 pixel = index_of_thread();
@@ -280,6 +306,11 @@ __device__ inline float4 balanced_four(float x) {
     float here = ((SLOPE + 2.0f) * x - (SLOPE + 3.0f)) * x * x + 1.0f;
     here = here + -(2.0f * SLOPE + 1.0f) * (product * (1.0f - 2.0f * x));
     return make_float4(left, here, 1.0f - left - right - here, right);
+}
+
+// Within what all pictures hold of a channel.
+__device__ inline float within_range(const Texels& p, u32 channel, float value) {
+    return between(value, value_of(p.lowest[channel]), -value_of(p.highest[channel]));
 }
 
 template <int QUADS> struct Color {
@@ -407,7 +438,7 @@ __device__ inline float look(const Texels& p, u32 number, float3 point, float3 s
         if (room >= LEAST) {
             color = filtered<QUADS>(p, number, face, make_float2(left + found_x, top + found_y), depth, (float)room);
             for (u32 k = 0; k < 4 * QUADS; k++)
-                if (k < p.channels) color.value[k] = between(color.value[k], p.lowest[k], p.highest[k]);
+                if (k < p.channels) color.value[k] = within_range(p, k, color.value[k]);
         }
     }
     float nearness = at_least(1.0f - apart, 0.0f);
@@ -449,7 +480,7 @@ template <int QUADS> __device__ inline void bake(const Texels& p) {
     for (u32 k = 0; k < 4 * QUADS; k++)
         if (k < p.channels)
             p.texture[out * p.channels + k] =
-                painted ? between(total.value[k] / weights, p.lowest[k], p.highest[k]) : 0.0f;
+                painted ? within_range(p, k, total.value[k] / weights) : 0.0f;
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS) bake4(Texels p) { bake<1>(p); }

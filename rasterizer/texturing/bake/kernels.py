@@ -34,6 +34,7 @@ CHANNELS = 7
 """At most."""
 
 _THREADS = 256  # of a block, in every kernel
+_PACKED = 16  # pixels of a thread that packs
 _RADII = len(filtering.RADII)
 
 _View = struct(
@@ -79,6 +80,7 @@ _Packing = struct(
     "Packing",
     ("const float*", "source", ""),
     ("float*", "to", "[V, height, width, 4 * quads]"),
+    ("int*", "lowest, highest", "[channels] least colour, and least negative one, as integers in this order"),
     ("u32", "pixels", "of all views, to write"),
     ("u32", "height, width", ""),
     ("u32", "from_height, from_width", ""),
@@ -98,7 +100,7 @@ _Texels = struct(
     ("const unsigned char*", "calm", "[V, H, W], null for no filter"),
     ("float*", "prints", "[views, faces, 4] along, across, shear; depth, negative where along is down"),
     ("int*", "largest", "[2] along and across, the bits of floats"),
-    ("const float*", "lowest, highest", "[channels]"),
+    ("const int*", "lowest, highest", "[channels] as in Packing"),
     ("float*", "texture", "[texture, channels]"),
     ("float*", "confidence", "[texture]"),
     ("unsigned char*", "painted, covered", "[texture]"),
@@ -120,7 +122,7 @@ _Texels = struct(
 
 PROGRAM = Program(
     Path(__file__).with_name("kernels.cu"),
-    ("measure", "edges", "join", "along", "fade", "calm", "pack", "halve", "prints", "bake4", "bake8"),
+    ("measure", "edges", "join", "along", "fade", "calm", "pack4", "pack8", "halve", "prints", "bake4", "bake8"),
     "baking",
     structs=(_View, _Pixels, _Near, _Packing, _Texels),
     defines={
@@ -241,8 +243,7 @@ def blend(
     longest, broadest = largest.tolist()
     extent = filtering.Extent.of(longest, broadest, lenses)
     quads = 1 if pictures.channels < 4 else 2
-    color, calm = _packed(pictures, extent.levels, quads), _calm(pictures.rough, extent.radii)
-    lowest, highest = (values.contiguous() for values in pictures.range())
+    (color, lowest, highest), calm = _packed(pictures, extent.levels, quads), _calm(pictures.rough, extent.radii)
     params.color, params.depth, params.calm = color.data_ptr(), pictures.depth.data_ptr(), calm.data_ptr()
     params.lowest, params.highest = lowest.data_ptr(), highest.data_ptr()
     params.widest, params.levels, first = extent.taps / 4, len(extent.levels), 0
@@ -260,20 +261,22 @@ def blend(
     return texture, painted, confidence, covered, heaviest
 
 
-def _packed(pictures: Pictures, levels: Sequence[tuple[int, int]], quads: int) -> Tensor:
-    """``[R, 4 * quads]`` colours and fading of all levels, of such heights and widths each, one after the other."""
+def _packed(pictures: Pictures, levels: Sequence[tuple[int, int]], quads: int) -> tuple[Tensor, Tensor, Tensor]:
+    """``[R, 4 * quads]`` colours and fading of all levels, of such heights and widths each, one after the other; and
+    the range of each channel, as the kernels want it."""
     given = pictures.color
     sizes = [len(pictures.rough) * height * width for height, width in levels]
     color = given.new_empty((sum(sizes), 4 * quads))
-    params = _Packing(given.data_ptr(), color.data_ptr(), sizes[0], stride=given.shape[1], quads=quads)
-    params.channels = pictures.channels
+    lowest, highest = torch.full((2, CHANNELS), 2**31 - 1, dtype=torch.int32, device=given.device)
+    params = _Packing(given.data_ptr(), color.data_ptr(), lowest.data_ptr(), highest.data_ptr())
+    params.pixels, params.channels, params.stride, params.quads = sizes[0], pictures.channels, given.shape[1], quads
     launch = _launcher(given.device, params)
-    launch("pack", sizes[0])
+    launch("pack4" if quads == 1 else "pack8", -(-sizes[0] // _PACKED))
     for number, ((params.from_height, params.from_width), (params.height, params.width)) in enumerate(pairwise(levels)):
         params.source, params.pixels = params.to, sizes[number + 1]
         params.to += 16 * quads * sizes[number]
         launch("halve", params.pixels)
-    return color
+    return color, lowest, highest
 
 
 def _calm(rough: Tensor, radii: Sequence[int]) -> Tensor:

@@ -328,8 +328,3 @@ class Pictures:
     rough: Tensor
     around: Tensor
     channels: int
-
-    def range(self) -> tuple[Tensor, Tensor]:
-        """The least and the greatest value of each channel, ``[C]`` each."""
-        color = self.color[:, : self.channels]
-        return color.amin(0), color.amax(0)
