@@ -8,9 +8,8 @@ from ...cameras.camera import orbit_camera
 from ...meshes.sample_meshes import trefoil_knot
 from ...rendering.raster import rasterize_mesh
 from ..texels import Texels
-from . import kernels
-from .blend import blend_by_operators
-from .pictures import find_breaks
+from . import kernels, operators
+from .breaks import find_breaks
 from .view import Lens, Pictures
 
 _PIXELS = 96
@@ -43,7 +42,7 @@ def check_kernels(device: torch.device) -> None:
         views = [(lens, camera.weight) for lens, camera in zip(lenses, cameras, strict=True)]
         request = Texels.of(mesh, (size, size)), views, pictures, 2.0, 0.25, channels == 6
         names = "texture", "painted", "confidence", "covered", "heaviest"
-        images = kernels.blend(*request), blend_by_operators(*request, lambda share: None)
+        images = kernels.blend(*request), operators.blend(*request, lambda share: None)
         for name, one, other in zip(names, *images, strict=True):
             _compare(f"{name} of {channels} channels", one, other)
 

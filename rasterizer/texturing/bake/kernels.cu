@@ -1,4 +1,4 @@
-// Views baked to texels: the twin of pictures.py, filter.py, view.py and blend.py, which define every step and say why.
+// Views baked to texels: the twin of breaks.py, filter.py, view.py and operators.py, which define every step and say why.
 // Structs and constants that Python knows too are described in kernels.py.
 //
 // Pictures made ready, with Pixels:

@@ -1,7 +1,7 @@
 """The bake as GPU kernels: one launch for a whole texture, where PyTorch's operators take some thousand.
 
-``kernels.cu`` has the kernels. They do what :mod:`.pictures`, :mod:`.filter`, :mod:`.view` and :mod:`.blend` do, sum in
-another order, and so agree with them but for rounding.
+``kernels.cu`` has the kernels. They do what :mod:`.breaks`, :mod:`.filter`, :mod:`.view` and :mod:`.operators` do, but
+sum in another order, so that both agree but for rounding.
 """
 
 from __future__ import annotations
@@ -17,10 +17,9 @@ from torch import Tensor
 
 from ...gpu.program import Program, current_stream, parameters_of
 from ...gpu.structs import struct
-from . import blend as blending
-from . import cubic, pictures, view
+from . import breaks, cubic, operators, view
 from . import filter as filtering
-from .pictures import Breaks
+from .breaks import Breaks
 from .view import Lens, Pictures
 
 if TYPE_CHECKING:
@@ -127,8 +126,8 @@ PROGRAM = Program(
     structs=(_View, _Pixels, _Near, _Packing, _Texels),
     defines={
         "THREADS": _THREADS,
-        "NOTHING": pictures.NOTHING,
-        "BREAK": pictures.BREAK,
+        "NOTHING": breaks.NOTHING,
+        "BREAK": breaks.BREAK,
         "STEEPEST": view.STEEPEST,
         "NEARNESS": 1 / view.APART**2,
         "LEAST_SHARE": view.LEAST_SHARE,
@@ -139,7 +138,7 @@ PROGRAM = Program(
         "LEAST": filtering.LEAST,
         "RADII": _RADII,
         "WHOLE": filtering.WHOLE,
-        "PAINTED": blending.PAINTED,
+        "PAINTED": operators.PAINTED,
     },
 )
 
@@ -170,7 +169,7 @@ def _describe(lens: Lens, row: Any, weight: float = 1.0) -> None:
 
 
 def find_breaks(raster: Raster, lenses: Sequence[Lens], masks: Tensor | None, border: int) -> Breaks:
-    """As :func:`.pictures.find_breaks`."""
+    """As :func:`.breaks.find_breaks`."""
     mesh, device = raster.mesh, raster.findices.device
     views, _, height, width = raster.findices.shape
     tables = raster.findices[:, 0], raster.barycentric[:, 0], mesh.faces, mesh.vertices, lenses[0].flat
@@ -210,7 +209,7 @@ def blend(
     limit: float,
     sharp: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """As :func:`.blend.blend_by_operators`."""
+    """As :func:`.operators.blend`."""
     mesh, device, (height, width) = texels.mesh, pictures.color.device, texels.size
     lenses = [lens for lens, _ in views]
     tables = [

@@ -23,9 +23,10 @@ from ..need import BakeNeed, check_memory
 from ..scale import LARGEST, SMALLEST, largest_coordinate, within_float32
 from ..texels import Texels
 from .agree import agree
-from .blend import CHUNK, Baked, blend_views
+from .blend import Baked, blend_views
 from .checks import check_pictures, check_trust
 from .filter import filter_bytes
+from .operators import CHUNK
 from .pictures import prepare_pictures
 
 BLENDS = ("weighted", "sharp")
