@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "meshes": {"pictures"},
     "rendering": {"ops", "meshes", "cameras", "pictures"},
     "hierarchy": {"ops", "meshes", "gpu", "cameras"},
-    "texturing": {"rendering", "hierarchy", "meshes", "cameras", "pictures"},
+    "texturing": {"rendering", "hierarchy", "meshes", "cameras", "pictures", "gpu"},
     "dropin": {"ops", "diff", "hierarchy", "texturing"},
 }
 """Rooms of the library, and which others each imports beside the open ones. The lowest come first."""

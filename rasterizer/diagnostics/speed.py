@@ -19,6 +19,7 @@ from ..backends.others import custom_rasterizer as native
 from ..backends.others import nvdiffrast
 from ..backends.registry import backend_statuses
 from ..cameras.camera import look_at
+from ..cameras.views import PRESETS
 from ..contract import scenes
 from ..hierarchy import build_hierarchy
 from ..hierarchy.axis_views import peel
@@ -27,7 +28,9 @@ from ..meshes.sample_meshes import trefoil_knot
 from ..ops import interpolate, rasterize
 from ..rendering.attributes import attribute_image
 from ..rendering.raster import rasterize_mesh
+from ..texturing import Baked, bake_views
 from . import timing
+from .fields import FIELDS, photograph
 from .peers import comfyui
 
 CASES: dict[str, tuple[Callable[[], scenes.Scene], int]] = {
@@ -58,7 +61,13 @@ HIERARCHY_CASES: dict[str, tuple[int, int]] = {
 }
 """Resolution and levels over six depth-peeled layers of a trefoil knot of 192 000 faces."""
 
-ALL = (*CASES, SIX_VIEWS, INTERPOLATED, NORMALS, *HIERARCHY_CASES)
+BAKE_CASES: dict[str, tuple[int, int]] = {
+    "bake of six 1024² views to 1024²": (1024, 1024),
+    "bake of six 1024² views to 2048²": (1024, 2048),
+}
+"""Pixels a side and texels a side; of a trefoil knot of 40 000 faces."""
+
+ALL = (*CASES, SIX_VIEWS, INTERPOLATED, NORMALS, *HIERARCHY_CASES, *BAKE_CASES)
 """Names of all cases."""
 
 QUICK = ("sphere 5 k, 512²", "sphere 10 k, 1024²", "50 screen-sized, 512²")
@@ -130,6 +139,8 @@ def _cases(device: torch.device, cases: tuple[str, ...], names: list[str]) -> It
     for case in cases:
         if case in HIERARCHY_CASES:
             yield case, _hierarchy_runs(device, *HIERARCHY_CASES[case])
+        elif case in BAKE_CASES:
+            yield case, _bake_runs(device, *BAKE_CASES[case], names)
         elif case == SIX_VIEWS:
             pos, tri = scenes.sphere(40_000)
             turns = torch.arange(6, dtype=torch.float32) * (math.pi / 3)
@@ -196,6 +207,19 @@ def _hierarchy_runs(device: torch.device, resolution: int, levels: int) -> _Runs
         theirs = partial(native.build_hierarchy, positions, normals, levels, resolution)
         runs[_NATIVE, ""] = _Run(theirs, theirs, _different_outputs)
     return runs
+
+
+def _bake_runs(device: torch.device, pixels: int, texels: int, names: list[str]) -> _Runs:
+    """The whole bake as it is called, by what the device has."""
+    mesh = trefoil_knot(800, 25).to(device)
+    cameras = [view.camera() for view in PRESETS["hunyuan3d-2"]]
+    images = photograph(mesh, cameras, pixels, FIELDS["hard"], 1)
+    call = partial(bake_views, mesh, images, cameras, texels)
+    return {("kernels" if "kernels" in names else "torch", ""): _Run(call, call, _different_texels)}
+
+
+def _different_texels(one: Baked, other: Baked) -> int:
+    return int((one.heaviest != other.heaviest).sum())
 
 
 def _different_pixels(one: Any, other: Any) -> int:

@@ -159,9 +159,19 @@ def _unit(vectors: Tensor) -> Tensor:
 
 def weld_index(vertices: Tensor) -> Tensor:
     """``[N]`` int64, equal for vertices at exactly the same position and different otherwise, values below N."""
-    # Two passes over packed int64 keys sort many times faster than torch.unique over rows. On the CPU because not every
-    # device sorts int64. Adding 0 turns -0 into 0, which has other bits but is the same position.
-    x, y, z = (vertices.detach().cpu() + 0.0).contiguous().view(torch.int32).long().unbind(1)
-    _, plane = torch.unique(x << 32 | y & 0xFFFFFFFF, return_inverse=True)
-    _, index = torch.unique(plane << 32 | z & 0xFFFFFFFF, return_inverse=True)
-    return index.to(vertices.device)
+    # Two passes over packed int64 keys sort many times faster than torch.unique over rows. On the CPU unless the device
+    # is known to sort int64. Adding 0 turns -0 into 0, which has other bits but is the same position.
+    given = vertices.detach() if vertices.is_cuda else vertices.detach().cpu()
+    x, y, z = (given + 0.0).contiguous().view(torch.int32).long().unbind(1)
+    plane = _ranks(x << 32 | y & 0xFFFFFFFF)
+    return _ranks(plane << 32 | z & 0xFFFFFFFF).to(vertices.device)
+
+
+def _ranks(keys: Tensor) -> Tensor:
+    """``[N]`` int64: how many different keys are less than each."""
+    if not keys.is_cuda:
+        return torch.unique(keys, return_inverse=True)[1]
+    ordered, order = keys.sort()  # which does not wait for the device, as torch.unique does
+    ranks = torch.zeros_like(keys)
+    torch.cumsum(ordered[1:] != ordered[:-1], 0, out=ranks[1:])
+    return torch.empty_like(keys).scatter_(0, order, ranks)

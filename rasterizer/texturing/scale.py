@@ -19,9 +19,10 @@ def largest_coordinate(mesh: Mesh) -> float:
     return float(vertices.abs().amax()) if len(vertices) else 0.0
 
 
-def within_float32(mesh: Mesh) -> Mesh:
-    """The mesh scaled to where float32 serves, if it has to be and can be."""
-    size = largest_coordinate(mesh)
+def within_float32(mesh: Mesh, size: float | None = None) -> Mesh:
+    """The mesh scaled to where float32 serves, if it has to be and can be; ``size`` is its :func:`largest_coordinate`,
+    where that is known."""
+    size = largest_coordinate(mesh) if size is None else size
     if not size or SMALLEST < size < LARGEST:
         return mesh
     power = min(126, max(-126, -math.frexp(size)[1]))  # a power of two costs no digit

@@ -12,6 +12,7 @@ from rasterizer.backends.kernels.diff import interpolate as diff_interpolate
 from rasterizer.backends.kernels.diff import rasterize as diff_rasterize
 from rasterizer.gpu import cache, platforms, program
 from rasterizer.hierarchy import kernels
+from rasterizer.texturing.bake import kernels as baking
 
 PROGRAMS = [
     pytest.param(module.PROGRAM, id=f"{module.PROGRAM.source.parent.name}/{module.PROGRAM.source.stem}")
@@ -19,6 +20,7 @@ PROGRAMS = [
         rasterize,
         interpolate,
         kernels,
+        baking,
         coverage,
         diff_rasterize,
         diff_interpolate,

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rasterizer.meshes.mesh import Mesh
+from rasterizer.meshes.mesh import Mesh, weld_index
 from rasterizer.meshes.sample_meshes import SAMPLES, sample_mesh
 from rasterizer.rendering.maps import STYLES, render_maps
 from rasterizer.rendering.raster import rasterize_mesh
@@ -99,6 +99,14 @@ def test_a_vertex_that_is_nowhere_spoils_no_other_normal(far):
     faces = torch.cat((TWO_FACES, torch.tensor([[0, 1, 4]], dtype=torch.int32)))
     normals = Mesh(vertices, faces).vertex_normals()
     assert torch.equal(normals[:4], Mesh(SQUARE, TWO_FACES).vertex_normals()) and not normals[4].any()
+
+
+@pytest.mark.gpu
+def test_welding_on_a_gpu_is_that_of_a_cpu():
+    vertices = torch.randint(-3, 4, (500, 3), generator=torch.Generator().manual_seed(0)) * 0.5
+    vertices[::7] *= -1  # some zeros become negative
+    for some in (vertices, vertices[:1], vertices[:0]):
+        assert torch.equal(weld_index(some.cuda()).cpu(), weld_index(some))
 
 
 def test_welding_smooths_across_split_vertices():

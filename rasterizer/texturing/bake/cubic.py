@@ -9,14 +9,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-_A = -0.75  # the kernel's slope at 1
+SLOPE = -0.75
+"""The kernel's slope at 1."""
 
 
 def keys(x: Tensor) -> Tensor:
     """The kernel, whose zeros are 1 apart."""
     x = x.abs()
-    inner = ((_A + 2) * x - (_A + 3)).mul_(x).mul_(x).add_(1)
-    outer = (x - 5).mul_(x).add_(8).mul_(x).sub_(4).mul_(_A)
+    inner = ((SLOPE + 2) * x - (SLOPE + 3)).mul_(x).mul_(x).add_(1)
+    outer = (x - 5).mul_(x).add_(8).mul_(x).sub_(4).mul_(SLOPE)
     return torch.where(x < 1, inner, torch.where(x < 2, outer, 0.0))
 
 
@@ -24,10 +25,10 @@ def four(t: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Weights of the pixels at -1, 0, 1 and 2 for a place ``t`` between 0 and 1."""
     back = 1 - t
     return (
-        _A * t * back.square(),
-        ((_A + 2) * t - (_A + 3)) * t.square() + 1,
-        ((_A + 2) * back - (_A + 3)) * back.square() + 1,
-        _A * back * t.square(),
+        SLOPE * t * back.square(),
+        ((SLOPE + 2) * t - (SLOPE + 3)) * t.square() + 1,
+        ((SLOPE + 2) * back - (SLOPE + 3)) * back.square() + 1,
+        SLOPE * back * t.square(),
     )
 
 
@@ -35,7 +36,7 @@ def balanced_four(x: Tensor) -> Tensor:
     """``[..., 4]``: the same at ``x [...]``, changed so that ramps, too, stay what they are."""
     rest = 1 - x
     product = x * rest
-    left, right = product * rest * _A, product * x * _A
-    here = ((_A + 2) * x - (_A + 3)).mul_(x).mul_(x).add_(1)
-    here.add_(product.mul_(1 - 2 * x), alpha=-(2 * _A + 1))
+    left, right = product * rest * SLOPE, product * x * SLOPE
+    here = ((SLOPE + 2) * x - (SLOPE + 3)).mul_(x).mul_(x).add_(1)
+    here.add_(product.mul_(1 - 2 * x), alpha=-(2 * SLOPE + 1))
     return torch.stack((left, here, 1 - left - right - here, right), dim=-1)

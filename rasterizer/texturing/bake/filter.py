@@ -24,16 +24,30 @@ from .cubic import balanced_four, keys
 from .footprint import Footprints, footprints, texel_steps
 from .view import Lens, Pictures, selects, weigh_rows
 
-_WIDTH = 0.75  # pixels between the kernel's zeros for each pixel that a texel spans
+WIDTH = 0.75
+"""Pixels between the kernel's zeros for each pixel that a texel spans."""
+
+BROAD = 2**0.5
+"""Pixels between zeros that a kernel across should have from which on a smaller picture suits better."""
+
+LEAST = 1
+"""Pixels without a break around the four nearest that a kernel needs: four by four."""
+
+MARGIN = 2
+"""Pixels beyond a kernel's last zero that it may reach where it has a shear."""
+
+WHOLE = 2.0**20
+"""Weights are such parts of one: their sums, and with them colours of 0 and 1, are exact."""
+
+RADII = (1, 2, 3, 4, 6, 8, 10, 12, 14, 18, 22, 28, 36, 44, 56, 72)
+"""Distances to a break that are told apart; each at most twice the one before, and one."""
+
+LEVELS = 5
+"""Sizes of a picture at most."""
+
 _LONGEST = 6.0  # pixels between the kernel's zeros at most
 _NEARER = 1.5  # times as large as at its centre, a perspective view's face may be seen
-_BROAD = 2**0.5  # pixels between zeros that a kernel across should have from which on a smaller picture suits better
-_LEAST = 1  # pixels without a break around the four nearest: four by four
-_MARGIN = 2  # pixels beyond a kernel's last zero that it may reach where it has a shear
-# Radii that are told apart; each at most twice the one before, and one.
-_RADII = (1, 2, 3, 4, 6, 8, 10, 12, 14, 18, 22, 28, 36, 44, 56, 72)
 _TAPS = (4, 6, 8, 12, 16, 24)
-_WHOLE = 2.0**20  # weights are such parts of one: their sums, and with them colours of 0 and 1, are exact
 _AT_ONCE = 1 << 18  # pixels that a CPU weighs at once
 
 FIXED_AT_ONCE = 1 << 22
@@ -87,7 +101,7 @@ class Filter:
         scale, shear, level = self._shape(face, spot[2], room)
         down = self.prints.rows.index_select(0, face).to(scale)
         shape = torch.stack((spot[0], spot[1], scale, shear, down, level))
-        fits = room >= _LEAST
+        fits = room >= LEAST
         if not selects(total.device):
             together = FIXED_AT_ONCE // (4 * self.taps)
             for start in range(0, len(total), together):
@@ -107,13 +121,13 @@ class Filter:
             values.index_select(0, face)
             for values in (self.prints.along, self.prints.across, self.prints.shear, self.prints.depth)
         )
-        size = usual * (_WIDTH / depth.clamp(min=1e-9)) if self.perspective else _WIDTH
+        size = usual * (WIDTH / depth.clamp(min=1e-9)) if self.perspective else WIDTH
         along, across = along * size, across * size
         level = torch.zeros_like(along)
         for number in range(len(self.pictures.first) - 1):
-            level += (across > _BROAD * 2**number) & (room >= 2 * _MARGIN * 2**number)
+            level += (across > BROAD * 2**number) & (room >= 2 * MARGIN * 2**number)
         step = torch.exp2(level)
-        most = (room / step - _MARGIN).mul_(0.5).clamp_(1, self.taps / 4)
+        most = (room / step - MARGIN).mul_(0.5).clamp_(1, self.taps / 4)
         scale = torch.minimum((along / step).clamp_(min=1), most)
         # A kernel that is not stretched has no direction.
         return scale, shear * ((scale - 1) * 2).clamp_(max=1), level
@@ -129,7 +143,7 @@ class Filter:
         along, across = torch.where(down, width, 1), torch.where(down, 1, width)
         start = middle.floor() - (taps // 2 - 1)
         off = start[:, None] + torch.arange(taps, dtype=x.dtype, device=x.device) - middle[:, None]
-        weights = _balanced(keys(off / shape[2][:, None]), off).mul_(_WHOLE)
+        weights = _balanced(keys(off / shape[2][:, None]), off).mul_(WHOLE)
         four = torch.arange(-1, 3, device=x.device) * across[:, None]
         beside = torch.addcmul(side[:, None], off, shape[3][:, None])
         whole = beside.floor()
@@ -154,6 +168,37 @@ def _balanced(weights: Tensor, off: Tensor) -> Tensor:
     return weights
 
 
+@dataclass(frozen=True)
+class Extent:
+    """What the filters of a bake need.
+
+    Attributes:
+        taps: pixels along the longest kernel.
+        levels: height and width of each size of a picture, the largest first.
+        radii: distances to a break that are to be told apart, ascending.
+    """
+
+    taps: int
+    levels: list[tuple[int, int]]
+    radii: tuple[int, ...]
+
+    @classmethod
+    def of(cls, along: float, across: float, lenses: Sequence[Lens]) -> Extent:
+        """For texels that span so many pixels at most."""
+        height, width = lenses[0].height, lenses[0].width
+        longest, broadest = WIDTH * along, WIDTH * across
+        if any(lens.perspective for lens in lenses):
+            longest *= _NEARER
+        scale = min(max(longest, 1.0), _LONGEST)
+        levels = [(height, width)]
+        while broadest > BROAD * 2 ** (len(levels) - 1) and min(height, width) >= 8 and len(levels) < LEVELS:
+            height, width = height // 2, width // 2
+            levels.append((height, width))
+        most = (2 * scale + MARGIN) * 2 ** (len(levels) - 1)
+        enough = next((count for count, radius in enumerate(RADII, 1) if radius >= most), len(RADII))
+        return cls(next(count for count in _TAPS if count >= 4 * scale), levels, RADII[:enough])
+
+
 def filters(texels: Texels, lenses: Sequence[Lens], pictures: Pictures) -> list[Filter]:
     """For each view.
 
@@ -165,49 +210,41 @@ def filters(texels: Texels, lenses: Sequence[Lens], pictures: Pictures) -> list[
     steps = texel_steps(texels.mesh, texels.size)
     prints = [footprints(lens, steps) for lens in lenses]
     largest = torch.stack([torch.stack((one.along.amax(), one.across.amax())) for one in prints]).amax(0)
-    longest, broadest = (_WIDTH * value for value in largest.tolist())
-    levels = _levels(pictures, broadest)
-    if any(lens.perspective for lens in lenses):
-        longest *= _NEARER
-    scale = min(max(longest, 1.0), _LONGEST)
-    taps = next(count for count in _TAPS if count >= 4 * scale)
-    calm = _calm(pictures.rough, (2 * scale + _MARGIN) * 2 ** (len(levels.first) - 1))
-    channels = pictures.channels
-    lowest, highest = (pictures.color[:, :channels].amin(0), pictures.color[:, :channels].amax(0))
+    along, across = largest.tolist()
+    extent = Extent.of(along, across, lenses)
+    levels = _levels(pictures, extent.levels)
+    calm = calm_around(pictures.rough, extent.radii)
+    color = pictures.color[:, : pictures.channels]
+    lowest, highest = color.amin(0), color.amax(0)
     return [
-        Filter(levels, number, one, calm.view(-1), lowest, highest, taps, lens.perspective)
+        Filter(levels, number, one, calm.view(-1), lowest, highest, extent.taps, lens.perspective)
         for number, (one, lens) in enumerate(zip(prints, lenses, strict=True))
     ]
 
 
-def _levels(pictures: Pictures, broadest: float) -> Levels:
-    views, height, width = pictures.rough.shape
-    colors, sizes, widths = [pictures.color], [height * width], [width]
-    while broadest > _BROAD * 2 ** (len(sizes) - 1) and min(height, width) >= 8 and len(sizes) < 5:
-        color = colors[-1].view(views, height, width, -1)
-        height, width = height // 2, width // 2
-        color = color[:, : 2 * height, : 2 * width].reshape(views, height, 2, width, 2, -1).mean((2, 4))
-        colors.append(color.view(views * height * width, -1))
-        sizes.append(height * width)
-        widths.append(width)
-    size, line = (torch.tensor(values, device=pictures.color.device) for values in (sizes, widths))
+def _levels(pictures: Pictures, sizes: Sequence[tuple[int, int]]) -> Levels:
+    """The pictures at heights and widths that halve."""
+    views = len(pictures.rough)
+    colors = [pictures.color]
+    for (height, width), (rows, columns) in pairwise(sizes):
+        color = colors[-1].view(views, height, width, -1)[:, : 2 * rows, : 2 * columns]
+        color = color.reshape(views, rows, 2, columns, 2, -1).mean((2, 4))
+        colors.append(color.view(views * rows * columns, -1))
+    device = pictures.color.device
+    size, line = (torch.tensor(values, device=device) for values in zip(*((h * w, w) for h, w in sizes), strict=True))
     return Levels(
         torch.cat(colors) if len(colors) > 1 else colors[0], size.cumsum(0).sub_(size).mul_(views), size, line
     )
 
 
-def _calm(rough: Tensor, most: float) -> Tensor:
-    """``[V, H, W]`` uint8: how many pixels there are on all sides before a break or the border of the picture."""
+def calm_around(rough: Tensor, radii: Sequence[int]) -> Tensor:
+    """``[V, H, W]`` uint8: the largest of ``radii``, the first ones of :data:`RADII`, within which there is neither a
+    break on any side nor the border of the picture; 0 where there is none."""
     near = rough.clone()
     calm = torch.zeros_like(rough, dtype=torch.uint8)
-    before = 0
-    for radius in _RADII:
-        step = radius - before
-        near = _dilated(near, step)
+    for before, radius in pairwise((0, *radii)):
+        near = _dilated(near, radius - before)
         calm.masked_fill_(~near, radius)
-        before = radius
-        if radius >= most:
-            break
     return calm
 
 

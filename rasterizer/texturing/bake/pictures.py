@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-import torch
 from torch import Tensor
 
 from ...rendering.raster import Raster
-from ...runtime.policy import device_policy
-from ...runtime.threads import share_rows
-from .view import Lens, Pictures, as_columns
-
-_BREAK = 8.0  # pixels that depth must jump, beyond what slopes make, for a pixel to hold the colour of two surfaces
-NOTHING = 1e30
-"""Depth of pixels that show no surface, or two."""
+from .breaks import find_breaks
+from .choice import with_kernels
+from .view import Lens, Pictures
 
 
 def prepare_pictures(
@@ -35,102 +30,14 @@ def prepare_pictures(
     wide = channels + 1 if (channels + 1) % 4 or not images.is_cuda else channels + 2
     color = images.new_zeros((views, height, width, wide))
     color[..., :channels] = images
-    depth = raster.distance()[:, 0]
-    depth.masked_fill_(raster.findices[:, 0] == 0, NOTHING)
     lenses = Lens.of_each(raster.cameras, raster.mesh, width, height)
-    groups = _alike(lenses, device_policy(images.device).views_together)
-    rough = torch.empty_like(depth, dtype=torch.bool)
-
-    def fade(part: slice) -> None:
-        for some in groups[part]:
-            alike = lenses[some] if isinstance(some, slice) else [lenses[number] for number in some]
-            edges, rough[some] = _edges(depth[some], raster.findices[some, 0], alike)
-            depth[some] = depth[some].masked_fill_(edges, NOTHING)
-            color[some, ..., channels] = _fade(edges, border)
-
-    share_rows(fade, len(groups), images.device, weight=height * width, report=report)
-    rough |= _corners(rough) | (depth >= NOTHING)
-    if masks is not None:
-        rough |= masks == 0
-        color[..., channels] *= masks.to(color)
-    around = images.new_tensor([[0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 1.0, 1.0]])[:, :, None]
-    return Pictures(color.view(-1, wide), depth.view(-1), rough, around, channels), lenses
-
-
-def _alike(lenses: Sequence[Lens], together: bool) -> list[list[int] | slice]:
-    """Numbers of views that differ in where they look from only, or each alone; slices, which copy nothing, if they can
-    be."""
-    found: dict[tuple[object, ...], list[int]] = {}
-    for number, lens in enumerate(lenses):
-        key = (lens.pixels, lens.perspective, lens.near) if together else (number,)
-        found.setdefault(key, []).append(number)
-    return [slice(some[0], some[-1] + 1) if some[-1] - some[0] < len(some) else some for some in found.values()]
-
-
-def _edges(depth: Tensor, findices: Tensor, lenses: Sequence[Lens]) -> tuple[Tensor, Tensor]:
-    """``[V, H, W]`` bool each: pixels next to one that shows another surface, far before or behind theirs, or none; and
-    pixels next to one whose depth cannot be told from the slopes of the two as closely as :meth:`Lens.look` wants.
-
-    The lenses are alike.
-    """
-    shown = torch.where(depth < NOTHING, depth, 1.0)
-    slope_x, slope_y = _slopes(shown, findices, lenses)
-    edges, rough = (torch.zeros_like(depth, dtype=torch.bool) for _ in range(2))
-    for axis, slope in ((2, slope_x), (1, slope_y)):
-        length = depth.shape[axis] - 1
-        step = depth.narrow(axis, 1, length) - depth.narrow(axis, 0, length)
-        one, other = slope.narrow(axis, 0, length), slope.narrow(axis, 1, length)
-        # Continuous if the step is what either of the two faces makes it, give or take how they bend.
-        excess = torch.minimum((step - one).abs_(), (step - other).abs_())
-        excess.sub_((one.abs() + other.abs()).mul_(0.5)).div_(lenses[0].reach(shown.narrow(axis, 0, length)))
-        for found, slack in ((edges, _BREAK), (rough, 1.0)):
-            broken = ~(excess <= slack)
-            found.narrow(axis, 0, length).logical_or_(broken)
-            found.narrow(axis, 1, length).logical_or_(broken)
-    return edges, rough
-
-
-def _corners(rough: Tensor) -> Tensor:
-    """``[V, H, W]`` bool: pixels with a rough one both beside and above or below, which touch a corner of what breaks
-    off there."""
-    beside, above = torch.zeros_like(rough), torch.zeros_like(rough)
-    for found, axis in ((beside, 2), (above, 1)):
-        length = rough.shape[axis] - 1
-        found.narrow(axis, 1, length).logical_or_(rough.narrow(axis, 0, length))
-        found.narrow(axis, 0, length).logical_or_(rough.narrow(axis, 1, length))
-    return beside.logical_and_(above)
-
-
-def _slopes(depth: Tensor, findices: Tensor, lenses: Sequence[Lens]) -> tuple[Tensor, Tensor]:
-    """How depth changes from each pixel to the next on the plane of its face: along rows, and down, ``[V, H, W]`` each.
-
-    The lenses are alike.
-    """
-    lens, faces = lenses[0], lenses[0].normals[0].shape[0]
-    first = torch.arange(len(lenses), device=depth.device)[:, None, None] * faces
-    face = (findices.long() - 1).clamp_(min=0).add_(first).view(-1)
-    normal = as_columns(
-        torch.cat(values).index_select(0, face) for values in zip(*(each.normals for each in lenses), strict=True)
+    asked = (raster, lenses, masks, border)
+    found = with_kernels(
+        images.device,
+        lambda kernels: kernels.find_breaks(*asked) if kernels.suit(raster.findices.numel(), views) else None,
     )
-    rows, columns = (torch.arange(n, dtype=depth.dtype, device=depth.device) for n in (lens.height, lens.width))
-    up = (rows - (lens.height - 1) / 2)[:, None] * (-1 / lens.pixels)
-    right = (columns - (lens.width - 1) / 2)[None] * (1 / lens.pixels)
-    spread = depth if lens.perspective else torch.ones_like(depth)
-    place = as_columns(value.reshape(-1) for value in (spread * right, spread * up, -depth))
-    slope_x, slope_y = lens.slopes(place, normal)
-    return slope_x.view_as(depth), slope_y.view_as(depth)
-
-
-def _fade(edges: Tensor, border: int) -> Tensor:
-    """``[V, H, W]`` float32: small on an edge, 1 from ``border`` pixels away from any."""
-    near, steps = edges, edges.to(torch.int16)
-    for _ in range(border):
-        wide = near.clone()
-        wide[..., 1:] |= near[..., :-1]
-        wide[..., :-1] |= near[..., 1:]
-        near = wide.clone()
-        near[:, 1:] |= wide[:, :-1]
-        near[:, :-1] |= wide[:, 1:]
-        steps += near
-    # An edge pixel is counted border + 1 times, a pixel k away border + 1 - k times.
-    return 1 - steps.to(torch.float32) / (border + 1.5)
+    found = find_breaks(*asked, report) if found is None else found
+    report(1.0)
+    color[..., channels] = found.fading
+    around = images.new_tensor([[0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 1.0, 1.0]])[:, :, None]
+    return Pictures(color.view(-1, wide), found.depth.view(-1), found.rough, around, channels), lenses

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import torch
@@ -15,9 +16,14 @@ from ...cameras.camera import Camera
 from ...cameras.projection import normalization
 from ...meshes.mesh import Mesh
 
-_STEEPEST = 20.0  # largest slope that tolerances follow; a steeper surface is hardly seen
-_APART = 0.7  # pixels between a texel and the place its colour is taken from, at which a view no longer counts
-_LEAST_SHARE = 0.05  # of the four pixels, by weight: less is too far away, or lost in rounding
+STEEPEST = 20.0
+"""Largest slope that tolerances follow; a steeper surface is hardly seen."""
+
+APART = 0.7
+"""Pixels between a texel and the place its colour is taken from, at which a view no longer counts."""
+
+LEAST_SHARE = 0.05
+"""Of the four pixels, by weight: less is too far away, or lost in rounding."""
 
 Columns = tuple[Tensor, Tensor, Tensor]
 """x, y and z of n vectors, ``[n]`` each: arithmetic on contiguous columns is several times as fast as on rows."""
@@ -68,7 +74,7 @@ class Lens:
 
     ``axes`` (right, up, toward the camera; three numbers each) and ``offset`` take mesh coordinates to camera space, in
     units of the frame the camera looks at. ``pixels`` are per unit, at depth 1 in perspective. ``base`` is the view's
-    first row in all pictures, ``normals [F]`` are those of the faces in camera space.
+    first row in all pictures, ``flat [F, 3]`` are the normals of the mesh's faces.
     """
 
     axes: tuple[tuple[float, ...], ...]
@@ -79,33 +85,49 @@ class Lens:
     width: int
     height: int
     base: int
-    normals: Columns
+    flat: Tensor
 
     @classmethod
     def of_each(cls, cameras: Sequence[Camera], mesh: Mesh, width: int, height: int) -> list[Lens]:
         """The lenses of cameras for images of a mesh."""
-        lenses, normals = [], columns(mesh.face_normals())
-        centre, scale = (value.cpu().double() for value in normalization(mesh.vertices))
+        lenses, flat = [], mesh.face_normals()
+        centre, scale = normalization(mesh.vertices)
+        *middle, factor = torch.cat((centre, scale[None])).tolist()
         for number, camera in enumerate(cameras):
-            axes = torch.tensor(camera.axes, dtype=torch.float64)
-            offset = -(axes @ torch.tensor(camera.position, dtype=torch.float64))
+            position, size = list(camera.position), 1.0
             if camera.normalized:
-                offset = offset - (axes @ centre) * scale
-                axes = axes * scale
-            rows = tuple(tuple(row) for row in axes.tolist())
+                position = [at + factor * shift for at, shift in zip(position, middle, strict=True)]
+                size = factor
             lens = cls(
-                axes=rows,
-                offset=tuple(offset.tolist()),
+                axes=tuple(tuple(value * size for value in row) for row in camera.axes),
+                offset=tuple(-math.fsum(a * at for a, at in zip(row, position, strict=True)) for row in camera.axes),
                 pixels=max(height - 1, 1) / 2 / camera.half_extent,
                 perspective=camera.half_height is None,
                 near=camera.near,
                 width=width,
                 height=height,
                 base=number * height * width,
-                normals=as_columns(_dot(normals, axis) for axis in rows),
+                flat=flat,
             )
             lenses.append(lens)
         return lenses
+
+    @cached_property
+    def normals(self) -> Columns:
+        """``[F]`` normals of the faces in camera space."""
+        return self.turn(columns(self.flat))
+
+    @property
+    def facing(self) -> tuple[float, ...]:
+        """The direction to a camera without perspective, in mesh coordinates; unit length."""
+        length = math.hypot(*self.axes[0])
+        return tuple(value / length for value in self.axes[2])
+
+    @property
+    def stands(self) -> tuple[float, ...]:
+        """Where the camera stands, in mesh coordinates: camera space has its origin there."""
+        square = math.hypot(*self.axes[0]) ** 2
+        return tuple(-sum(a[k] * o for a, o in zip(self.axes, self.offset, strict=True)) / square for k in range(3))
 
     def look(
         self,
@@ -141,7 +163,7 @@ class Lens:
         weights = _bilinear(*found).mul_(shown)
         share = weights.sum(0).clamp_(min=1e-6)
         apart = _apart(corner, slopes, excess, weights, share, reach)
-        seen = (apart < 1) & (share > _LEAST_SHARE) & inside
+        seen = (apart < 1) & (share > LEAST_SHARE) & inside
         spot = torch.stack((left + found[0], top + found[1], depth, shown.all(0).to(depth)))
         if index is not None:
             kept = seen.nonzero().squeeze(1)
@@ -194,12 +216,9 @@ class Lens:
 
     def cosine(self, points: Columns, normals: Columns) -> Tensor:
         """Between the surface's normal and the direction to the camera."""
-        length = math.hypot(*self.axes[0])
         if not self.perspective:
-            return _dot(normals, tuple(value / length for value in self.axes[2]))
-        # The camera stands where camera space has its origin.
-        stands = [-sum(a[k] * o for a, o in zip(self.axes, self.offset, strict=True)) / length**2 for k in range(3)]
-        toward = as_columns(at - column for at, column in zip(stands, points, strict=True))
+            return _dot(normals, self.facing)
+        toward = as_columns(at - column for at, column in zip(self.stands, points, strict=True))
         return _dot(normals, unit(toward))
 
     def pixel(self, place: Columns) -> Columns:
@@ -228,8 +247,8 @@ class Lens:
         toward = torch.where(toward.abs() > 1e-9, toward, 1e-9)
         reach = self.reach(depth)
         return (
-            (right / toward).clamp_(-_STEEPEST, _STEEPEST).mul_(reach),
-            (up / toward).clamp_(-_STEEPEST, _STEEPEST).mul_(-1).mul_(reach),
+            (right / toward).clamp_(-STEEPEST, STEEPEST).mul_(reach),
+            (up / toward).clamp_(-STEEPEST, STEEPEST).mul_(-1).mul_(reach),
         )
 
 
@@ -258,7 +277,7 @@ def _apart(
     off_y = (weights[2] + weights[3]).div_(share).sub_(corner[1])
     off_z = excess.mul_(weights).sum(0).div_(share)
     off_z.addcmul_(slopes[0], off_x).addcmul_(slopes[1], off_y).div_(reach)
-    return off_x.square_().addcmul_(off_y, off_y).addcmul_(off_z, off_z).mul_(1 / _APART**2)
+    return off_x.square_().addcmul_(off_y, off_y).addcmul_(off_z, off_z).mul_(1 / APART**2)
 
 
 def closest(

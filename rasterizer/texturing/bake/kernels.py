@@ -1,0 +1,290 @@
+"""The bake as GPU kernels: one launch for a whole texture, where PyTorch's operators take some thousand.
+
+``kernels.cu`` has the kernels. They do what :mod:`.breaks`, :mod:`.filter`, :mod:`.view` and :mod:`.operators` do, but
+sum in another order, so that both agree but for rounding.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from ...gpu.program import Program, current_stream, parameters_of
+from ...gpu.structs import struct
+from . import breaks, cubic, operators, view
+from . import filter as filtering
+from .breaks import Breaks
+from .view import Lens, Pictures
+
+if TYPE_CHECKING:
+    from ...rendering.raster import Raster
+    from ..texels import Texels
+
+VIEWS = 32
+"""At most; parameters of a kernel have room for no more."""
+
+CHANNELS = 7
+"""At most."""
+
+_THREADS = 256  # of a block, in every kernel
+_PACKED = 16  # pixels of a thread that packs
+_RADII = len(filtering.RADII)
+
+_View = struct(
+    "View",
+    ("float", "right[3], up[3], toward[3], offset[3]", "as in Lens"),
+    ("float", "stands[3]", "where a perspective camera stands"),
+    ("float", "facing[3]", "the direction to any other"),
+    ("float", "pixels, near, weight", ""),
+    ("int", "perspective", ""),
+)
+
+_Pixels = struct(
+    "Pixels",
+    ("const int*", "findices", "[V, H, W]"),
+    ("const float*", "barycentric", "[V, H, W, 3]"),
+    ("const int*", "tri", "[faces, 3]"),
+    ("const float*", "positions, normals", "[vertices, 3], [faces, 3]"),
+    ("float*", "drawn, depth", "[V, H, W] as drawn, and with NOTHING on edges"),
+    ("unsigned char*", "found", "[V, H, W] EDGE and ROUGH"),
+    ("unsigned char*", "edge, rough", "[V, H, W] 0 or 1"),
+    ("const float*", "masks", "[V, H, W] or null"),
+    (_View, f"view[{VIEWS}]", ""),
+    ("u32", "height, width", ""),
+    ("u32", "faces, vertices", ""),
+)
+
+_Near = struct(
+    "Near",
+    ("const unsigned char*", "marked", "[V, H, W] 0 or 1"),
+    ("u16*", "far", "[V, H, W] pixels to the next marked one of the row"),
+    ("float*", "fading", "[V, H, W]"),
+    ("const float*", "masks", "[V, H, W] or null"),
+    ("unsigned char*", "room", "[V, H, W]"),
+    ("int", f"radius[{_RADII}]", "that calm tells apart"),
+    ("u32", "pixels", "of all views"),
+    ("u32", "height, width", ""),
+    ("int", "reach", "how far to look"),
+    ("int", "outside", "whether what is outside the picture is marked"),
+    ("int", "radii", "how many"),
+)
+
+_Packing = struct(
+    "Packing",
+    ("const float*", "source", ""),
+    ("float*", "to", "[V, height, width, 4 * quads]"),
+    ("int*", "lowest, highest", "[channels] least colour, and least negative one, as integers in this order"),
+    ("u32", "pixels", "of all views, to write"),
+    ("u32", "height, width", ""),
+    ("u32", "from_height, from_width", ""),
+    ("u32", "stride, channels", "floats from one pixel to the next, and how many of them are colours"),
+    ("u32", "quads", "of floats of a pixel"),
+)
+
+_Texels = struct(
+    "Texels",
+    ("const i64*", "index, face", "[texels]"),
+    ("const float*", "weights", "[texels, 3]"),
+    ("const int*", "tri", "[faces, 3]"),
+    ("const float*", "positions, uvs, vertex_normals", "[vertices, 3], [vertices, 2], [vertices, 3]"),
+    ("const float*", "face_normals", "[faces, 3]"),
+    ("const float*", "color", "[pixels of all levels, 4 or 8] colours, and fading last"),
+    ("const float*", "depth", "[V, H, W]"),
+    ("const unsigned char*", "calm", "[V, H, W], null for no filter"),
+    ("float*", "prints", "[views, faces, 4] along, across, shear; depth, negative where along is down"),
+    ("int*", "largest", "[2] along and across, the bits of floats"),
+    ("const int*", "lowest, highest", "[channels] as in Packing"),
+    ("float*", "texture", "[texture, channels]"),
+    ("float*", "confidence", "[texture]"),
+    ("unsigned char*", "painted, covered", "[texture]"),
+    ("short*", "heaviest", "[texture]"),
+    (
+        "i64",
+        f"level_first[{filtering.LEVELS}], level_size[{filtering.LEVELS}], level_width[{filtering.LEVELS}]",
+        "as in Levels",
+    ),
+    (_View, f"view[{VIEWS}]", ""),
+    ("u32", "texels, faces, vertices, views", ""),
+    ("u32", "height, width", "of the pictures"),
+    ("u32", "texture_height, texture_width", ""),
+    ("u32", "channels, levels", ""),
+    ("float", "widest", "pixels between the filter's zeros"),
+    ("float", "limit, exponent", ""),
+    ("int", "sharp", ""),
+)
+
+PROGRAM = Program(
+    Path(__file__).with_name("kernels.cu"),
+    ("measure", "edges", "join", "along", "fade", "calm", "pack4", "pack8", "halve", "prints", "bake4", "bake8"),
+    "baking",
+    structs=(_View, _Pixels, _Near, _Packing, _Texels),
+    defines={
+        "THREADS": _THREADS,
+        "NOTHING": breaks.NOTHING,
+        "BREAK": breaks.BREAK,
+        "STEEPEST": view.STEEPEST,
+        "NEARNESS": 1 / view.APART**2,
+        "LEAST_SHARE": view.LEAST_SHARE,
+        "SLOPE": cubic.SLOPE,
+        "WIDTH": filtering.WIDTH,
+        "BROAD": filtering.BROAD,
+        "MARGIN": float(filtering.MARGIN),
+        "LEAST": filtering.LEAST,
+        "RADII": _RADII,
+        "WHOLE": filtering.WHOLE,
+        "PAINTED": operators.PAINTED,
+    },
+)
+
+
+def _launcher(device: torch.device, params: ctypes.Structure) -> Callable[..., None]:
+    """Launches a kernel by name, over so many threads, and for so many views together (one unless given)."""
+    program, arguments, stream = PROGRAM.on(device.index), parameters_of(params), current_stream(device.index)
+
+    def launch(name: str, threads: int, together: int = 1) -> None:
+        if threads:  # drivers refuse an empty grid
+            program.launcher(name, (-(-threads // _THREADS), together, 1), _THREADS)(stream, arguments)
+
+    return launch
+
+
+def suit(pixels: int, views: int, channels: int = 0, texels: int = 1) -> bool:
+    """Whether the kernels can do this: what parameters have room for, and 32 bits can count. ``pixels`` are of all
+    views."""
+    return views <= VIEWS and channels <= CHANNELS and 0 < pixels < 2**31 and 0 < texels < 2**31
+
+
+def _describe(lens: Lens, row: Any, weight: float = 1.0) -> None:
+    """Fill in a ``View`` of kernels.cu."""
+    for name, values in zip(("right", "up", "toward"), lens.axes, strict=True):
+        getattr(row, name)[:] = values
+    row.offset[:], row.stands[:], row.facing[:] = lens.offset, lens.stands, lens.facing
+    row.pixels, row.near, row.weight, row.perspective = lens.pixels, lens.near, weight, lens.perspective
+
+
+def find_breaks(raster: Raster, lenses: Sequence[Lens], masks: Tensor | None, border: int) -> Breaks:
+    """As :func:`.breaks.find_breaks`."""
+    mesh, device = raster.mesh, raster.findices.device
+    views, _, height, width = raster.findices.shape
+    tables = raster.findices[:, 0], raster.barycentric[:, 0], mesh.faces, mesh.vertices, lenses[0].flat
+    given = [values.contiguous() for values in tables]
+    found, edge, rough = (torch.empty((views, height, width), dtype=torch.uint8, device=device) for _ in range(3))
+    drawn, depth, fading = (torch.empty_like(edge, dtype=torch.float32) for _ in range(3))
+    if masks is not None:
+        masks = masks.to(torch.float32).contiguous()
+    params = _Pixels(
+        *(values.data_ptr() for values in (*given, drawn, depth, found, edge, rough)),
+        masks=None if masks is None else masks.data_ptr(),
+        height=height,
+        width=width,
+        faces=len(mesh.faces),
+        vertices=len(mesh.vertices),
+    )
+    for lens, row in zip(lenses, params.view, strict=False):
+        _describe(lens, row)
+    launch = _launcher(device, params)
+    launch("measure", height * width, views)
+    launch("edges", height * width, views)
+    launch("join", height * width, views)
+    far = torch.empty_like(edge, dtype=torch.int16)
+    near = _Near(edge.data_ptr(), far.data_ptr(), fading.data_ptr(), params.masks, pixels=depth.numel())
+    near.height, near.width, near.reach = height, width, border
+    launch = _launcher(device, near)
+    launch("along", depth.numel())
+    launch("fade", depth.numel())
+    return Breaks(depth, rough.view(torch.bool), fading)
+
+
+def blend(
+    texels: Texels,
+    views: Sequence[tuple[Lens, float]],
+    pictures: Pictures,
+    exponent: float,
+    limit: float,
+    sharp: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """As :func:`.operators.blend`."""
+    mesh, device, (height, width) = texels.mesh, pictures.color.device, texels.size
+    lenses = [lens for lens, _ in views]
+    tables = [
+        values.contiguous()
+        for values in (mesh.faces, mesh.vertices, mesh.require_uvs(), mesh.vertex_normals(), lenses[0].flat)
+    ]
+    prints = torch.empty((len(views), len(mesh.faces), 4), dtype=torch.float32, device=device)
+    largest = torch.zeros((2,), dtype=torch.float32, device=device)
+    params = _Texels(
+        *(values.data_ptr() for values in (texels.index, texels.face, texels.weights, *tables)),
+        prints=prints.data_ptr(),
+        largest=largest.data_ptr(),
+        texels=len(texels),
+        faces=len(mesh.faces),
+        vertices=len(mesh.vertices),
+        views=len(views),
+        height=lenses[0].height,
+        width=lenses[0].width,
+        texture_height=height,
+        texture_width=width,
+        channels=pictures.channels,
+        limit=limit,
+        exponent=exponent,
+        sharp=sharp,
+    )
+    for (lens, weight), row in zip(views, params.view, strict=False):
+        _describe(lens, row, weight)
+    launch = _launcher(device, params)
+    launch("prints", len(mesh.faces), len(views))
+    longest, broadest = largest.tolist()
+    extent = filtering.Extent.of(longest, broadest, lenses)
+    quads = 1 if pictures.channels < 4 else 2
+    (color, lowest, highest), calm = _packed(pictures, extent.levels, quads), _calm(pictures.rough, extent.radii)
+    params.color, params.depth, params.calm = color.data_ptr(), pictures.depth.data_ptr(), calm.data_ptr()
+    params.lowest, params.highest = lowest.data_ptr(), highest.data_ptr()
+    params.widest, params.levels, first = extent.taps / 4, len(extent.levels), 0
+    for number, (rows, columns) in enumerate(extent.levels):
+        params.level_first[number], params.level_size[number] = first, rows * columns
+        params.level_width[number] = columns
+        first += len(views) * rows * columns
+    texture = color.new_zeros((height, width, pictures.channels))
+    painted, covered = (torch.zeros((height, width), dtype=torch.bool, device=device) for _ in range(2))
+    confidence = color.new_zeros((height, width))
+    heaviest = torch.full((height, width), -1, dtype=torch.int16, device=device)
+    params.texture, params.confidence, params.heaviest = (image.data_ptr() for image in (texture, confidence, heaviest))
+    params.painted, params.covered = painted.data_ptr(), covered.data_ptr()
+    launch("bake4" if quads == 1 else "bake8", len(texels))
+    return texture, painted, confidence, covered, heaviest
+
+
+def _packed(pictures: Pictures, levels: Sequence[tuple[int, int]], quads: int) -> tuple[Tensor, Tensor, Tensor]:
+    """``[R, 4 * quads]`` colours and fading of all levels, of such heights and widths each, one after the other; and
+    the range of each channel, as the kernels want it."""
+    given = pictures.color
+    sizes = [len(pictures.rough) * height * width for height, width in levels]
+    color = given.new_empty((sum(sizes), 4 * quads))
+    lowest, highest = torch.full((2, CHANNELS), 2**31 - 1, dtype=torch.int32, device=given.device)
+    params = _Packing(given.data_ptr(), color.data_ptr(), lowest.data_ptr(), highest.data_ptr())
+    params.pixels, params.channels, params.stride, params.quads = sizes[0], pictures.channels, given.shape[1], quads
+    launch = _launcher(given.device, params)
+    launch("pack4" if quads == 1 else "pack8", -(-sizes[0] // _PACKED))
+    for number, ((params.from_height, params.from_width), (params.height, params.width)) in enumerate(pairwise(levels)):
+        params.source, params.pixels = params.to, sizes[number + 1]
+        params.to += 16 * quads * sizes[number]
+        launch("halve", params.pixels)
+    return color, lowest, highest
+
+
+def _calm(rough: Tensor, radii: Sequence[int]) -> Tensor:
+    """As :func:`.filter.calm_around`."""
+    room, far = torch.empty_like(rough, dtype=torch.uint8), torch.empty_like(rough, dtype=torch.int16)
+    params = _Near(rough.data_ptr(), far.data_ptr(), room=room.data_ptr(), pixels=rough.numel(), outside=1)
+    params.height, params.width = rough.shape[1:]
+    params.radius[: len(radii)], params.radii, params.reach = radii, len(radii), radii[-1]
+    launch = _launcher(rough.device, params)
+    launch("along", rough.numel())
+    launch("calm", rough.numel())
+    return room
