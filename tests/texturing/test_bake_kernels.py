@@ -85,7 +85,7 @@ def test_agrees_with_operators(
         masks[:, 20:30, 30:50] = 0
     ours, theirs = _both(way, mesh, images, cameras, size, masks=masks, **options)
     assert ours.painted.any()
-    for field in fields(Baked)[:-1]:
+    for field in fields(Baked)[:5]:
         one, other = getattr(ours, field.name), getattr(theirs, field.name)
         assert one.shape == other.shape and one.dtype == other.dtype
         differing = ((one.float() - other.float()).abs() > 1e-4).float().mean()

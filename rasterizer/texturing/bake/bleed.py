@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import max_pool2d
 
 from ...rendering.raster import Raster
-from .pictures import NOTHING
+from .breaks import NOTHING
 from .view import Columns, Lens, Pictures
 
 FARTHEST = 5
