@@ -15,6 +15,7 @@ from ..rasterizer.meshes.trimesh_objects import to_trimesh
 from ..rasterizer.texturing.carry import carried_detail, carried_sizes, carry_need, carry_textures
 from ..rasterizer.texturing.unwrap.unwrap import MANY_FACES, advice, unwrap_uv
 from .host import inputs, versions
+from .host.factors import plain_factors
 from .host.meshes import is_trimesh, read_meshes, write_mesh
 from .host.pictures import size_of
 from .host.runtime import CPU, Progress, for_each
@@ -112,9 +113,10 @@ class UnwrapUVNode(io.ComfyNode):
             value = write_mesh(*kept)
             if glowing:
                 value.emissive = torch.stack([item.texture for item in _carry(glowing, made, texture_size)])
-            for name in ("material", "unlit"):  # ComfyUI's own, on how the textures are to be shown
-                if hasattr(mesh, name):
-                    setattr(value, name, getattr(mesh, name))
+            # ComfyUI's own, on how textures are to be shown; the factors that multiplied them are in them.
+            value.unlit = getattr(mesh, "unlit", False)
+            if isinstance(getattr(mesh, "material", None), dict):
+                value.material = {**mesh.material, **plain_factors(value)}
             notes.append(_report(meshes, kept, value))
             made = kept
         versions.show_text("\n".join(notes), cls)

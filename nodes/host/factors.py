@@ -48,6 +48,16 @@ def with_factors(mesh: Mesh, material: Any) -> Mesh:
     return mesh
 
 
+def plain_factors(value: Any) -> dict[str, Any]:
+    """The factors of a MESH whose textures hold those that it had."""
+    factors: dict[str, Any] = {"base_color_factor": [1.0, 1.0, 1.0, 1.0]}
+    if getattr(value, "metallic_roughness", None) is not None:
+        factors |= {"metallic_factor": 1.0, "roughness_factor": 1.0, "occlusion_strength": 1.0}
+    if getattr(value, "normal_map", None) is not None:
+        factors["normal_scale"] = 1.0
+    return factors
+
+
 def _tinted(mesh: Mesh, color: Tensor) -> Tensor:
     """Vertex colours times a colour of 3 or 4 numbers."""
     colors = mesh.vertex_colors

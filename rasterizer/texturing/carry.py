@@ -27,6 +27,8 @@ CHUNK = 1 << 20
 """Texels at once at most: some 600 bytes each."""
 
 _LARGEST = 8192  # texels a side up to which a texture is made larger to hold what the old layout repeats
+_FACES_PER_TEXEL = 16  # from which on a texture is taken for a palette
+_TEXELS_PER_FACE = 16  # that faces are to have which lay on a palette
 _ROUNDING = 1e-3  # of a texture: UVs that far outside have not been meant to repeat it
 
 
@@ -65,10 +67,14 @@ def carry_textures(
     made: dict[str, Any] = {}
     texels: Texels | None = None
     for (name, side), report in zip(sizes.items(), steps, strict=False):
+        image = getattr(old, name)
+        if image.shape[:2] == (1, 1):
+            made[name] = image.expand(side, side, -1).contiguous()
+            continue
         drawing, reading = shares(report, 2)
         if texels is None or texels.size != (side, side):
             texels = Texels.of(new_here, (side, side), drawing)
-        made[name] = _carried(old, getattr(old, name), texels, name == "normal_map", reading)
+        made[name] = _carried(old, image, texels, name == "normal_map", reading)
     return replace(new, **made, occlusion_in_mr=old.occlusion_in_mr and "metallic_roughness" in made)
 
 
@@ -77,7 +83,8 @@ def carried_sizes(old: Mesh, new: Mesh, texture_size: int = 0) -> dict[str, int]
 
     ``texture_size``, or where that is 0 the longer side that the texture has; doubled, up to 8192, while the surface
     would have less than half as many texels a length, because the old layout repeats its texture or shares it among
-    parts.
+    parts; and where 16 faces have less than an old texel, as on a palette, while each has less than 16 new ones. A
+    texture of a single texel is the same on every layout, and stays one.
 
     Raises:
         ValueError: one has no UVs, the meshes have not the same number of faces, or the size is out of range.
@@ -91,12 +98,17 @@ def carried_sizes(old: Mesh, new: Mesh, texture_size: int = 0) -> dict[str, int]
     sizes = {}
     for name in TEXTURES:
         image = getattr(old, name)
-        if image is not None:
-            side = texture_size or max(image.shape[:2])
-            detail = 1.0 if texture_size else carried_detail(old, new, name, side)
-            while detail < 0.5 and 2 * side <= _LARGEST:
-                side, detail = 2 * side, 2 * detail
-            sizes[name] = side
+        if image is None:
+            continue
+        height, width, _ = image.shape
+        side = 1 if height == width == 1 else texture_size or max(height, width)
+        if side > 1 and not texture_size:
+            detail = carried_detail(old, new, name, side)
+            swatches = _area(old) * height * width * _FACES_PER_TEXEL < len(old.faces)
+            texels = _area(new) * side * side / max(len(new.faces), 1)
+            while 2 * side <= _LARGEST and (detail < 0.5 or swatches and texels < _TEXELS_PER_FACE):
+                side, detail, texels = 2 * side, 2 * detail, 4 * texels
+        sizes[name] = side
     return sizes
 
 

@@ -51,7 +51,8 @@ def mesh_images(mesh: Mesh, size: int = 1024, on_progress: Callable[[float], Non
 
     Args:
         mesh: with UVs; on these its textures lie.
-        size: texels a side of pictures that the mesh does not have, and of vertex colours without a texture.
+        size: texels a side of pictures that the mesh does not have, or only one texel of, and of vertex colours without
+            a texture.
         on_progress: called with the share done, 0..1; an exception it raises stops the work.
 
     Raises:
@@ -72,10 +73,10 @@ def mesh_images(mesh: Mesh, size: int = 1024, on_progress: Callable[[float], Non
     if mesh.occlusion_in_mr and mesh.metallic_roughness is not None:
         found["occlusion"] = mesh.metallic_roughness[..., :1].expand(-1, -1, 3)
     missing = tuple(name for name, image in found.items() if image is None)
-    images = {
-        name: mesh.vertices.new_tensor(PLAIN[name]).expand(size, size, 3).contiguous() if image is None else image
-        for name, image in found.items()
-    }
+    images = {}
+    for name, image in found.items():
+        known = mesh.vertices.new_tensor(PLAIN[name]).view(1, 1, 3) if image is None else image
+        images[name] = known.expand(size, size, 3).contiguous() if known.shape[:2] == (1, 1) else known
     covered = texels.image(torch.ones_like(texels.index, dtype=torch.bool))
     return MeshImages(**images, covered=covered, missing=missing)
 

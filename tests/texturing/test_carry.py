@@ -149,6 +149,15 @@ class TestTexels:
         want = sample_texture(swatches.texture, torch.tensor([0.3, 0.3]))
         torch.testing.assert_close(made, want.expand(16, 16, 3), rtol=0, atol=0.06)  # cubic, not linear
 
+    def test_a_palette_gets_texels_for_its_faces(self) -> None:
+        swatches = square([[0.1, 0.1], [0.1, 0.1], [0.9, 0.9], [0.9, 0.9]], side=2)
+        assert carried_sizes(swatches, square(UPRIGHT)) == {"texture": 8}
+        assert carried_sizes(square(UPRIGHT, side=2), square(UPRIGHT)) == {"texture": 2}
+
+    def test_a_single_texel_stays_one(self) -> None:
+        old = replace(square(UPRIGHT), texture=torch.tensor([[[0.1, 0.2, 0.3]]]))
+        assert torch.equal(carry_textures(old, square(TURNED), 64).texture, old.texture)
+
     def test_faces_without_area_in_the_new_layout_do_no_harm(self) -> None:
         old, new = square(UPRIGHT), square([[0.5, 0.5]] * 4)
         assert torch.isfinite(carry_textures(old, new).texture).all()
