@@ -14,8 +14,9 @@ from rasterizer.cameras.views import turntable
 from rasterizer.meshes.mesh import Mesh
 from rasterizer.meshes.sample_meshes import sample_mesh
 from rasterizer.pictures.colors import srgb_to_linear
-from rasterizer.rendering.lit import Environment, Rendered, brdf, prefilter, radiance, render, render_mesh
+from rasterizer.rendering.lit import Environment, Rendered, brdf, frame, prefilter, radiance, render_mesh
 from rasterizer.rendering.lit.environment import directions
+from rasterizer.rendering.lit.samples import sample_places
 from rasterizer.rendering.lit.surface import Surface
 from rasterizer.rendering.lit.tone import tone_map
 from rasterizer.rendering.raster import rasterize_mesh
@@ -291,7 +292,7 @@ def test_edges_are_soft_and_lie_where_rasterize_has_them() -> None:
 
 @pytest.mark.parametrize("count", [1, 2, 3, 8, 13, 64])
 def test_samples_lie_evenly_around_the_centre(count: int) -> None:
-    places = torch.tensor(render.sample_places(count))
+    places = torch.tensor(sample_places(count))
     assert places.shape == (count, 2) and float(places.abs().max()) < 1.3
     assert torch.allclose(places.mean(0), torch.zeros(2), atol=1e-6)
     if count >= 8:
@@ -318,8 +319,8 @@ def test_the_background_colour_is_not_tone_mapped() -> None:
 def test_pictures_do_not_depend_on_chunks(monkeypatch: pytest.MonkeyPatch, white: Environment) -> None:
     mesh = replace(sample_mesh("torus"), normal_map=torch.rand(64, 64, 3, generator=torch.Generator().manual_seed(1)))
     whole = render_mesh(mesh, [orbit_camera(30, 20)], (64, 64))
-    monkeypatch.setattr(render, "_CHUNK", 100)
-    monkeypatch.setattr(render, "_INTERPOLATED", 777)
+    monkeypatch.setattr(frame, "_CHUNK", 100)
+    monkeypatch.setattr(frame, "INTERPOLATED", 777)
     parts = render_mesh(mesh, [orbit_camera(30, 20)], (64, 64))
     assert torch.allclose(whole.color, parts.color, atol=1e-6) and torch.equal(whole.alpha, parts.alpha)
 
@@ -327,7 +328,7 @@ def test_pictures_do_not_depend_on_chunks(monkeypatch: pytest.MonkeyPatch, white
 def test_two_samples_in_smooth_places_are_as_good_as_all(monkeypatch: pytest.MonkeyPatch) -> None:
     mesh = sample_mesh("torus")
     quick = render_mesh(mesh, [orbit_camera(30, 20)], (96, 96))
-    monkeypatch.setattr(render, "_ALIKE", -1.0)
+    monkeypatch.setattr(frame, "_ALIKE", -1.0)
     full = render_mesh(mesh, [orbit_camera(30, 20)], (96, 96))
     assert torch.allclose(quick.alpha, full.alpha, atol=1e-6)
     assert float((quick.color - full.color).abs().max()) < 0.02
@@ -383,6 +384,11 @@ def test_neutral_keeps_colours_and_compresses_what_is_bright() -> None:
     # The sample of the specification's own text: saturated light above the range turns white slowly.
     red = tone_map(torch.tensor([[4.0], [0.0], [0.0]]), "neutral")[:, 0]
     assert red[0] > 0.95 and 0.05 < red[1] < 0.5
+
+
+@pytest.mark.parametrize("how", ["neutral", "aces", "none"])
+def test_the_brightest_light_is_white(how: str) -> None:
+    assert torch.allclose(tone_map(torch.full((3, 1), 1e30), how).clamp(0, 1), torch.ones(3, 1), atol=1e-3)
 
 
 @pytest.mark.parametrize("how", ["neutral", "aces", "none"])
@@ -474,7 +480,7 @@ def test_tangents_stay_apart_where_a_texture_is_mirrored() -> None:
         ({"shading": "toon"}, "^shading: "),
         ({"samples": 0}, "^samples: "),
         ({"samples": 65}, "^samples: "),
-        ({"metallic": 1.5}, "^metallic: is 1.5, expected 0 to 1"),
+        ({"metallic": 1.5}, "^metallic: is 1.5, expected at least 0 and at most 1"),
         ({"roughness": math.nan}, "^roughness: is nan"),
         ({"exposure": math.inf}, "^exposure: is inf"),
         ({"environment_strength": -1.0}, "^environment_strength: is -1.0"),

@@ -6,6 +6,8 @@ from torch import Tensor
 
 TONE_MAPPINGS = ("neutral", "aces", "none")
 
+_BRIGHTEST = 1e6  # white by all of them; squares of more do not fit into float32
+
 
 def tone_map(light: Tensor, how: str) -> Tensor:
     """Linear light to linear display values, 0..1 for ``neutral`` and ``aces``.
@@ -20,6 +22,7 @@ def tone_map(light: Tensor, how: str) -> Tensor:
         light: ``[3, P]``, at least 0.
         how: one of :data:`TONE_MAPPINGS`.
     """
+    light = light.clamp(max=_BRIGHTEST)
     if how == "neutral":
         return _neutral(light)
     if how == "aces":
