@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import difflib
 import json
 import os
 import re
@@ -300,8 +301,10 @@ def _set(workflow: dict[str, Any], text: str, comfy: Comfy) -> None:
     if key not in inputs:  # an optional one may be left out of a workflow
         known = comfy.inputs(_kind(workflow, node))
         if key.partition(".")[0] not in known:  # inputs that grow are called NAME.0, NAME.1
-            names = ", ".join(dict.fromkeys([*inputs, *known])) or "none"
-            raise UsageError(f"--set: node {node} {_kind(workflow, node)} has no input {key!r}; it has {names}")
+            names = list(dict.fromkeys([*inputs, *known]))
+            near = "".join(f"did you mean {name!r}? " for name in difflib.get_close_matches(key, names, 1))
+            has = f"it has {', '.join(names) or 'none'}"
+            raise UsageError(f"--set: node {node} {_kind(workflow, node)} has no input {key!r}; {near}{has}")
     try:
         inputs[key] = json.loads(value)
     except ValueError:

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..rasterizer.meshes.trimesh_objects import to_trimesh
 from ..rasterizer.texturing.apply import LAYOUTS, NORMAL_LAYOUTS, apply_textures
 from .host import inputs, versions
-from .host.meshes import is_trimesh, read_meshes, write_mesh
+from .host.meshes import is_mesh, read_meshes, write_mesh
 from .host.pictures import batch_of
 
 
@@ -95,7 +95,7 @@ class ApplyTextureNode(io.ComfyNode):
             for item, color, surface, bump, shade in zip(meshes, colors, surfaces, bumps, open_, strict=True)
         ]
         value = write_mesh(*made)
-        if hasattr(mesh, "vertices") and not is_trimesh(mesh):
+        if is_mesh(mesh):
             value = _textured(mesh, value, normal_map is not None)
         return io.NodeOutput(value, to_trimesh(made[0]))
 

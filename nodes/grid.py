@@ -8,7 +8,7 @@ import torch
 from comfy_api.latest import io
 
 from ..rasterizer.pictures.colors import parse_color
-from ..rasterizer.pictures.grids import MOST_VIEWS, Grid, gather_pictures, join_views, split_views
+from ..rasterizer.pictures.grids import MOST_VIEWS, Grid, check_room, gather_pictures, join_views, split_views
 from .host import inputs, versions
 from .host.cameras import read_cameras
 from .host.pictures import batch_of
@@ -171,7 +171,7 @@ class GridToViewsNode(io.ComfyNode):
         mask: torch.Tensor | None = None,
     ) -> io.NodeOutput:
         """Cut the grid apart."""
-        count, height, width, _ = _check_pictures(grid, "grid").shape
+        count, height, width, channels = _check_pictures(grid, "grid").shape
         lies = Grid.within((height, width), views, columns, padding) if layout is None else read_grid(layout)
         masks = torch.ones(1, height, width) if mask is None else batch_of(mask).float()
         if masks.shape[0] not in (1, count) or masks.shape[1:] != grid.shape[1:3]:
@@ -179,10 +179,12 @@ class GridToViewsNode(io.ComfyNode):
                 f"mask: found {list(masks.shape)}, expected {list(grid.shape[:3])}, one for each grid and of its size, "
                 "or one for all"
             )
+        cell = lies.resized(size) if size else lies.cut_size((height, width))
+        check_room(count * lies.views, cell, channels + 1, grid.device)
         progress = Progress(count + len(masks))
 
         def cut(picture: torch.Tensor) -> torch.Tensor:
-            found = split_views(picture, lies, lies.resized(size) if size else None, progress)
+            found = split_views(picture, lies, cell, progress)
             progress.next_stage()
             return found
 

@@ -9,7 +9,7 @@ from comfy_api.latest import io
 
 from ..rasterizer.meshes.mesh import Mesh
 from ..rasterizer.texturing import refine_texture
-from ..rasterizer.texturing.refine.refine import STEPS
+from ..rasterizer.texturing.refine.refine import STEPS, refine_need
 from .host import inputs, versions
 from .host.pictures import check_pictures, check_textures, join_reports, read_masks, read_views
 from .host.runtime import Progress, for_each
@@ -121,7 +121,12 @@ class RefineTextureNode(io.ComfyNode):
             return refined.texture, f"Difference to each picture, before and after:\n{refined}"
 
         pictures = images[..., :3].split(len(views))
-        made = for_each(refine, texture[..., :3], painted > 0.5, meshes, pictures, trusted)
+        known = painted > 0.5
+        needs = [
+            4 * (seen.numel() + 3 * of.numel()) + refine_need(seen, int(where.sum()))
+            for seen, of, where in zip(pictures, texture[..., :3], known, strict=True)
+        ]
+        made = for_each(refine, texture[..., :3], known, meshes, pictures, trusted, need=needs)
         textures, texts = zip(*made, strict=True)
         report = join_reports(texts)
         versions.show_text(report, cls)

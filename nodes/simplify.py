@@ -12,7 +12,7 @@ from ..rasterizer.meshes.mesh import TEXTURES, Mesh
 from ..rasterizer.meshes.simplify import FEWEST_FACES, simplify_mesh
 from ..rasterizer.meshes.trimesh_objects import to_trimesh
 from .host import inputs, versions
-from .host.meshes import is_trimesh, read_meshes, write_mesh
+from .host.meshes import as_it_is, is_mesh, read_meshes, write_mesh
 from .host.pictures import join_reports
 from .host.runtime import CPU, Progress, for_each
 
@@ -70,11 +70,9 @@ class SimplifyMeshNode(io.ComfyNode):
         report = join_reports([_report(*pair, target_faces) for pair in zip(meshes, made, strict=True)])
         versions.show_text(report, cls)
         if any(len(item.faces) > target_faces for item in meshes):
-            value = write_mesh(*made) if is_trimesh(mesh) else _remade(mesh, made)
+            value = _remade(mesh, made) if is_mesh(mesh) else write_mesh(*made)
             return io.NodeOutput(value, to_trimesh(made[0]), report)
-        if is_trimesh(mesh):
-            return io.NodeOutput(write_mesh(*made), mesh, report)
-        return io.NodeOutput(mesh, to_trimesh(made[0]), report)
+        return io.NodeOutput(*as_it_is(mesh, made), report)
 
 
 def _remade(value: Any, meshes: Sequence[Mesh]) -> Any:

@@ -16,7 +16,7 @@ from ..rasterizer.texturing.carry import carried_detail, carried_sizes, carry_ne
 from ..rasterizer.texturing.unwrap.unwrap import MANY_FACES, advice, unwrap_uv
 from .host import inputs, versions
 from .host.factors import plain_factors
-from .host.meshes import is_trimesh, read_meshes, write_mesh
+from .host.meshes import as_it_is, read_meshes, write_mesh
 from .host.pictures import size_of
 from .host.runtime import CPU, Progress, for_each
 
@@ -89,9 +89,7 @@ class UnwrapUVNode(io.ComfyNode):
         meshes = read_meshes(mesh)
         if keep_existing and all(item.uvs is not None for item in meshes):
             versions.show_text("The mesh has UVs; it passes as it is.", cls)
-            if is_trimesh(mesh):
-                return io.NodeOutput(write_mesh(*meshes), mesh)
-            return io.NodeOutput(mesh, to_trimesh(meshes[0]))
+            return io.NodeOutput(*as_it_is(mesh, meshes))
         notes = [advice(len(item.faces)) for item in meshes if len(item.faces) > MANY_FACES]
         if notes:
             versions.show_text("\n".join(notes), cls)

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from ...rasterizer.meshes.mesh import TEXTURES, Mesh
-from ...rasterizer.meshes.trimesh_objects import from_trimesh
+from ...rasterizer.meshes.trimesh_objects import from_trimesh, to_trimesh
 from .factors import with_factors
 from .files3d import is_file_3d, read_file_3d
 from .values import named
@@ -28,6 +28,11 @@ _NAMES = "torch_raster_names"
 def is_trimesh(value: Any) -> bool:
     """Whether a value came from a TRIMESH socket; asked without importing trimesh."""
     return any(base.__module__.split(".")[0] == "trimesh" for base in type(value).__mro__)
+
+
+def is_mesh(value: Any) -> bool:
+    """Whether a value is ComfyUI's MESH, which nodes may hand on as it is."""
+    return hasattr(value, "vertices") and hasattr(value, "faces") and not is_trimesh(value)
 
 
 def read_meshes(value: Any, name: str = "mesh", on_warning: Callable[[str], None] | None = None) -> list[Mesh]:
@@ -81,6 +86,16 @@ def write_mesh(*meshes: Mesh) -> Any:
     if any(mesh.name or mesh.material for mesh in meshes):
         present[_NAMES] = [(mesh.name, mesh.material) for mesh in meshes]
     return new_mesh(batch("vertices"), batch("faces"), **present)
+
+
+def as_it_is(value: Any, meshes: list[Mesh]) -> tuple[Any, Any]:
+    """MESH and TRIMESH of a node that changes nothing: the value itself at the socket of its kind.
+
+    Args:
+        value: what the node was given, which may also be a file.
+        meshes: the same as it was read.
+    """
+    return (value if is_mesh(value) else write_mesh(*meshes), value if is_trimesh(value) else to_trimesh(meshes[0]))
 
 
 def uv_advice(meshes: list[Mesh]) -> str:

@@ -45,7 +45,7 @@ class Board:
             return
         self._told = now
         parts = [stage[:1].upper() + stage[1:]] if stage else []
-        parts += [f"{share:.0%}"] if share > 0 else []
+        parts += [f"{100 * share:.0f} %"] if share > 0 else []
         parts += [duration(passed)]
         left = passed / share - passed if share >= _FORESEEN else 0.0
         parts += [f"about {duration(left)} left"] if left >= 1 else []

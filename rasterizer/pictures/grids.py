@@ -12,6 +12,8 @@ from PIL import Image
 from torch import Tensor
 
 from ..contract.checks import as_tensor, check_integer
+from ..runtime.devices import free_memory
+from ..runtime.memory import TooLargeError
 
 LARGEST = 16384
 """Pixels a side of a cell or a grid, at most."""
@@ -20,6 +22,7 @@ MOST_VIEWS = 1024
 """Cells of one grid, at most."""
 
 _ALIKE = 0.01  # relative difference in shape that rounding to pixels makes
+_BYTES = 9  # of a number of a view: it is copied once, and a machine whose last memory is taken raises no error
 _STRETCHED = 0.1  # and that of painters who round to the sizes they know, or have only a few
 
 
@@ -112,6 +115,16 @@ class Grid:
                 "size or a multiple, uncropped: give the painter the width and height of Views to Grid"
             )
         return down, across
+
+    def cut_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Height and width that views cut from a picture of ``size`` have if nobody says: none of their pixels is lost,
+        neither of those on the picture nor of those before.
+
+        Raises:
+            ValueError: as for :meth:`stretch`.
+        """
+        down, across = self.stretch(size)
+        return self.resized(max(*self.view, round(self.cell[0] * down), round(self.cell[1] * across)))
 
     @property
     def rows(self) -> int:
@@ -208,15 +221,38 @@ def split_views(
         raise ValueError(f"grid: found {list(picture.shape)}, expected one picture [H, W, C]")
     down, across = grid.stretch((picture.shape[0], picture.shape[1]))
     height, width = grid.cell
-    size = size or grid.resized(max(*grid.view, round(height * down), round(width * across)))
-    views = []
+    size = size or grid.cut_size((picture.shape[0], picture.shape[1]))
+    check_room(grid.views, size, picture.shape[2], picture.device)
+    views = picture.new_empty(grid.views, *size, picture.shape[2])
     for number in range(grid.views):
         top, left = grid.corner(number)
         box = (top * down, left * across, (top + height) * down, (left + width) * across)
-        views.append(resample(picture, box, size))
+        views[number] = resample(picture, box, size)
         if on_progress:
             on_progress((number + 1) / grid.views)
-    return torch.stack(views)
+    return views
+
+
+def check_room(views: int, size: tuple[int, int], channels: int, device: torch.device) -> None:
+    """Refuse to cut what would not fit into memory.
+
+    Args:
+        views: how many are cut.
+        size: height and width of each.
+        channels: of all of their pictures and masks.
+        device: where they will lie.
+
+    Raises:
+        TooLargeError: with how much is needed, how much is free, and the size that would fit.
+    """
+    free = free_memory(device)
+    needed = views * size[0] * size[1] * channels * _BYTES
+    if needed > free:
+        fits = int(max(size) * math.sqrt(free / needed)) // 8 * 8
+        raise TooLargeError(
+            f"size: {views} views of {size[1]} x {size[0]} need {needed / 2**30:.1f} GiB of memory on {device}, of "
+            f"which {free / 2**30:.1f} GiB are free; expected {fits} or less"
+        )
 
 
 def gather_pictures(pictures: Mapping[int, Tensor], prefix: str = "picture_") -> Tensor:

@@ -87,7 +87,10 @@ def test_inputs_that_only_the_server_knows_can_be_set_and_others_not(server: Any
     assert done.returncode == 0 and len(list(out.iterdir())) == 2, done.stderr
     done = call(server, path, "--set", "2.widht=32", "-o", str(tmp_path / "none"))
     assert done.returncode == 2 and not (tmp_path / "none").exists()
-    assert "node 2 TorchRasterRasterize has no input 'widht'; it has mesh, width, height" in done.stderr
+    assert (
+        "node 2 TorchRasterRasterize has no input 'widht'; did you mean 'width'? it has mesh, width, height"
+        in done.stderr
+    )
     assert "layers, cameras" in done.stderr and len(done.stderr.splitlines()) == 1
 
 

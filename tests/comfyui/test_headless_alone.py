@@ -84,8 +84,8 @@ class TestUse:
     @pytest.mark.parametrize(
         ("change", "words"),
         [
-            ("3.widht=64", "node 3 Draw/Now has no input 'widht'; it has mesh, width, layers, images"),
-            ("1.nmae=64", "node 1 Load has no input 'nmae'; it has name"),
+            ("3.widht=64", "node 3 Draw/Now has no input 'widht'; did you mean 'width'? it has mesh, width"),
+            ("1.nmae=64", "node 1 Load has no input 'nmae'; did you mean 'name'? it has name"),
             ("7.width=64", "'7.width=64', expected NODE.INPUT=VALUE with a node of 1 Load, 3 Draw/Now"),
             ("3.width", "expected NODE.INPUT=VALUE"),
             ("width=3", "expected NODE.INPUT=VALUE"),

@@ -18,6 +18,7 @@ import torch
 from rasterizer.meshes.files import load_mesh, save_mesh
 from rasterizer.meshes.sample_meshes import sample_mesh
 from tests.fuzz.mesh_seeds import document, with_parts
+from tests.support.needs import needs_simplification
 from tests.support.pack import rasterize, run
 
 
@@ -188,3 +189,20 @@ class TestFactors:
         result, _ = run(pack, "ApplyTexture", mesh=torus, base_color=torch.full((1, 4, 4, 3), 0.5))
         found = pack.border.read_meshes(result)[0]
         assert found.vertex_colors is None and float(found.metallic_roughness[0, 0, 2]) == 0.25
+
+
+@pytest.mark.parametrize(
+    ("node", "values"),
+    [("Simplify", {"target_faces": 10_000, "keep_uvs": True}), ("UnwrapUV", {"resolution": 64, "padding": 1})],
+)
+def test_what_passes_as_it_is_comes_out_as_a_mesh(
+    pack: SimpleNamespace, torus_file: Path, node: str, values: dict[str, Any]
+) -> None:
+    mesh, trimesh_mesh = run(pack, node, mesh=File(torus_file), **values)[:2]
+    torch.testing.assert_close(mesh.vertices[0], sample_mesh("torus").vertices)
+    assert len(trimesh_mesh.faces) == len(sample_mesh("torus").faces)
+
+
+@needs_simplification
+def test_a_file_is_simplified(pack: SimpleNamespace, torus_file: Path) -> None:
+    assert run(pack, "Simplify", mesh=File(torus_file), target_faces=500, keep_uvs=False)[0].faces.shape == (1, 500, 3)

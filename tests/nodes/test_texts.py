@@ -51,9 +51,9 @@ def test_a_short_run_says_nothing(board: Any, watch: Watch) -> None:
 
 def test_a_long_one_says_what_it_is_at_and_how_long_it_took(board: Any, watch: Watch) -> None:
     work(board, watch, 20)
-    assert watch.shown[0] == ("View 3 of 6, 10%, 2 s, about 18 s left", "5", True)
+    assert watch.shown[0] == ("View 3 of 6, 10 %, 2 s, about 18 s left", "5", True)
     texts = watch.texts()
-    assert texts[4] == "View 3 of 6, 50%, 10 s, about 10 s left" and texts[9] == "View 3 of 6, 100%, 20 s"
+    assert texts[4] == "View 3 of 6, 50 %, 10 s, about 10 s left" and texts[9] == "View 3 of 6, 100 %, 20 s"
     board.end("5", "Took")
     assert watch.texts() == ["Took 20 s."]
 
@@ -69,7 +69,7 @@ def test_texts_come_at_most_twice_a_second(board: Any, watch: Watch) -> None:
 def test_what_a_node_found_stays_above(board: Any, watch: Watch) -> None:
     board.say(1, "5", "The mesh has no UVs.")
     work(board, watch, 30)
-    assert watch.texts()[-1] == "The mesh has no UVs.\nView 3 of 6, 100%, 30 s"
+    assert watch.texts()[-1] == "The mesh has no UVs.\nView 3 of 6, 100 %, 30 s"
     board.end("5", "Took")
     board.say(1, "5", "6 views.\nOf 2.")
     assert watch.texts() == ["The mesh has no UVs.\nTook 30 s.", "6 views.\nOf 2.\nTook 30 s."]
@@ -135,8 +135,8 @@ def test_nodes_say_which_mesh_they_are_at(
 
     assert pack.runtime.for_each(draw, ["a", "b"]) == ["a", "b"]
     assert watch.texts() == [
-        "Mesh 1 of 2, 25%, 3 s, about 9 s left",
-        "Mesh 2 of 2, 75%, 6 s, about 2 s left",
+        "Mesh 1 of 2, 25 %, 3 s, about 9 s left",
+        "Mesh 2 of 2, 75 %, 6 s, about 2 s left",
         "Took 6 s.",
     ]
 

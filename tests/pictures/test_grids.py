@@ -6,6 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rasterizer.pictures.grids import Grid, gather_pictures, join_views, split_views
+from rasterizer.runtime.memory import TooLargeError
+from tests.support.measures import peak_memory
 
 
 def pictures(views: int, height: int = 12, width: int = 12, seed: int = 0) -> torch.Tensor:
@@ -149,3 +151,23 @@ def test_work_is_reported_and_can_be_stopped() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         split_views(whole, grid, on_progress=stop)
+
+
+def test_views_that_do_not_fit_into_memory_are_refused_before_they_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rasterizer.pictures.grids.free_memory", lambda device: 1 << 30)
+    grid = Grid.within((64, 64), 1024)
+    text = (
+        r"^size: 1024 views of 8192 x 8192 need 1728\.0 GiB of memory on cpu, of which 1\.0 GiB are free; expected 192"
+    )
+    with pytest.raises(TooLargeError, match=text):
+        split_views(torch.rand(64, 64, 3), grid, (8192, 8192))
+    monkeypatch.setattr("rasterizer.pictures.grids.free_memory", lambda device: 1024 * 16 * 16 * 3 * 9)
+    assert split_views(torch.rand(64, 64, 3), grid, (16, 16)).shape == (1024, 16, 16, 3)
+    with pytest.raises(TooLargeError, match="expected 16 or less"):
+        split_views(torch.rand(64, 64, 3), grid, (16, 24))
+
+
+def test_cutting_needs_what_is_asked_for() -> None:
+    picture, grid = torch.rand(512, 768, 3), Grid.within((512, 768), 6)
+    peak = peak_memory(lambda: torch.cat([split_views(picture, grid, (512, 512))]))
+    assert 0.8 * 8 < peak / (6 * 512 * 512 * 3) < 9

@@ -26,6 +26,7 @@ from rasterizer.texturing import (
 from rasterizer.texturing.bake.views import bake_need
 from rasterizer.texturing.carry import carry_need
 from rasterizer.texturing.need import fill_bytes, images_bytes, refine_bytes
+from rasterizer.texturing.refine.refine import refine_need
 from tests.support.measures import peak_memory
 from tests.support.paths import ROOT
 
@@ -230,3 +231,5 @@ class TestHonesty:
         monkeypatch.setattr("rasterizer.texturing.refine.refine.refine_bytes", remember)
         peak = peak_memory(lambda: refine_texture(mesh, baked.texture, baked.painted, images, cameras, steps=2))
         assert 0.25 * (said[0] - FIXED) < peak < said[0]  # before the first view is drawn, what pixels show is a guess
+        asked = refine_need(images, int(baked.painted.sum()))
+        assert 0.25 * (asked - FIXED) < peak < asked

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -192,6 +193,19 @@ def _check_memory(pixels: int, at_once: int, looks: float, texels: int, images: 
             f"images: refining {views} of {width} x {height} pixels needs {needed / 2**30:.1f} GiB more memory on "
             f"{images.device}, of which {free / 2**30:.1f} GiB are free; use fewer or smaller images"
         )
+
+
+def refine_need(images: Tensor, texels: int) -> int:
+    """How much memory :func:`refine_texture` will need, for ``[V, H, W, C]`` images that are there already.
+
+    How many of their pixels count, and how many of the ``texels`` that are painted each of these shows, is known when
+    the mesh is drawn. Here all of them count, and each shows a square twice as wide as the texels lie if one view shows
+    all of them, with the neighbours that are interpolated.
+    """
+    views, height, width, channels = images.shape
+    pixels = height * width
+    looks = min(4.0 * SAMPLES**2, (2 * math.sqrt(texels / max(pixels, 1)) + 2) ** 2)
+    return refine_bytes(views * pixels, pixels, looks, SAMPLES**2 * pixels, texels, channels)
 
 
 def _errors(problem: Problem, texels: Tensor) -> Tensor:
