@@ -225,7 +225,7 @@ class TestPointer:
         assert found.locator("canvas").evaluate(shown) != pixels
         with frontend.page.expect_download() as download:
             found.get_by_text("save", exact=True).click()
-        assert download.value.suggested_filename == "Rasterize face ids.png"
+        assert download.value.suggested_filename == "2  Nearest faces face ids.png"
         with open(download.value.path(), "rb") as file:
             saved = np.asarray(Image.open(io.BytesIO(file.read())).convert("RGBA"))
         assert ",".join(map(str, saved.reshape(-1).tolist())) == pixels
