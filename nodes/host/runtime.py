@@ -12,7 +12,7 @@ import torch
 
 from ...rasterizer.runtime.devices import working_device
 from ...rasterizer.runtime.log import log
-from ...rasterizer.runtime.memory import is_out_of_memory
+from ...rasterizer.runtime.memory import forget, is_out_of_memory
 from ...rasterizer.runtime.progress import current_stage
 from . import versions
 
@@ -111,6 +111,8 @@ def compute(call: Callable[[torch.device], T], need: int = 0) -> T:
     except Exception as error:
         if device.type == "cpu" or not is_out_of_memory(error):
             raise
+    finally:
+        forget()  # ComfyUI takes it that nodes hold nothing when they have ended, and cannot ask for it back
     # Outside the handler, whose traceback holds on to the tensors.
     log.warning("Torch Rasterizer: out of memory on %s; using the CPU, the result is the same.", device)
     management.soft_empty_cache()

@@ -64,10 +64,15 @@ def call_when_memory_is_short(release: Callable[[], None]) -> None:
     _releases.append(release)
 
 
-def release_memory(device: torch.device) -> None:
-    """Give up what is held for later calls, here and by PyTorch."""
+def forget() -> None:
+    """Give up what is held here for later calls, at the cost of making it again."""
     for release in _releases:
         release()
+
+
+def release_memory(device: torch.device) -> None:
+    """Give up what is held for later calls, here and by PyTorch."""
+    forget()
     for kind in ("cuda", "xpu", "mps"):
         if device.type == kind:
             getattr(torch, kind).empty_cache()

@@ -50,6 +50,7 @@ class TestPack:
             "ShowHierarchy",
             "BackendInfo",
             "RenderMaps",
+            "Render",
             "ViewsToGrid",
             "GridToViews",
             "PicturesToViews",

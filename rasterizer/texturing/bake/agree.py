@@ -127,10 +127,10 @@ def agree(
     shown = pictures.color.view(count, height, width, -1)[..., : pictures.channels]
     agreement = Agreement(torch.ones(count, COLORS), None, (height, width), torch.zeros(count))
 
-    def match(report: Callable[[float], None]) -> None:
+    def match(report: Callable[[float], None], seen: tuple[Tensor, Tensor] | None = None) -> None:
         nonlocal agreement
         if matching:
-            seen = samples.look(views, pictures, limit, exponent)
+            seen = seen or samples.look(views, pictures, limit, exponent)
             found = find_gains(*seen, [weight for _, weight in views]).cpu() * agreement.gains
             even = ((found - 1).abs() < _EVEN).all(1, keepdim=True)
             agreement = replace(agreement, gains=torch.where(even, 1.0, found.clamp(LEAST, MOST)))
@@ -139,14 +139,15 @@ def agree(
 
     steps = stages(report, "colours", "places", "colours")
     matching = match_colors and count > 1 and pictures.channels >= COLORS
+    seen = None
     if matching:
         samples = _Samples.of(texels)
-        # First of all, since it would mislead the gains.
-        lenses = [lens for lens, _ in views]
-        bleed = find_bleed(samples.points, *samples.look(views, pictures, limit, exponent), lenses, pictures, raster)
-        leave_out(pictures, raster, bleed)
-        agreement = replace(agreement, bleed=bleed)
-    match(next(steps))
+        seen = samples.look(views, pictures, limit, exponent)
+        bleed = find_bleed(samples.points, *seen, [lens for lens, _ in views], pictures, raster)
+        if bleed:  # first of all, since it would mislead the gains
+            leave_out(pictures, raster, bleed)
+            agreement, seen = replace(agreement, bleed=bleed), None
+    match(next(steps), seen)
     if rounds and count > 1:
         scene = Scene.of(raster.mesh, raster.cameras, shown, masks, limit, exponent)
         flow, failed = find_shifts(scene, rounds, next(steps))

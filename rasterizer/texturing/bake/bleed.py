@@ -50,8 +50,6 @@ def find_bleed(
 
 def leave_out(pictures: Pictures, raster: Raster, bleed: int) -> None:
     """Make the pixels next to the outline show nothing, in place."""
-    if not bleed:
-        return
     lost = _distance(raster) <= bleed
     pictures.depth.view_as(lost).masked_fill_(lost, NOTHING)
     pictures.color.view(*lost.shape, -1)[..., pictures.channels].masked_fill_(lost, 0.0)

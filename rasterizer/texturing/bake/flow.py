@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, grid_sample, interpolate, pad
 
+from ...runtime.memory import call_when_memory_is_short
 from .cubic import four
 
 _LUMINANCE = (0.299, 0.587, 0.114)  # Rec. 601, of display-referred colours
@@ -31,6 +32,9 @@ def _band(sigma: float, count: int, dtype: torch.dtype, device: torch.device) ->
     places = torch.arange(count, dtype=torch.float32)
     weights = torch.exp(-0.5 * ((places[:, None] - places) / sigma).square())
     return (weights / (sigma * math.sqrt(2 * math.pi))).to(device, dtype)
+
+
+call_when_memory_is_short(_band.cache_clear)
 
 
 def blur(values: Tensor, sigma: float) -> Tensor:

@@ -177,7 +177,7 @@ def find_breaks(raster: Raster, lenses: Sequence[Lens], masks: Tensor | None, bo
     found, edge, rough = (torch.empty((views, height, width), dtype=torch.uint8, device=device) for _ in range(3))
     drawn, depth, fading = (torch.empty_like(edge, dtype=torch.float32) for _ in range(3))
     if masks is not None:
-        masks = masks.to(torch.float32).contiguous()
+        masks = masks.to(raster.findices.device, torch.float32).contiguous()
     params = _Pixels(
         *(values.data_ptr() for values in (*given, drawn, depth, found, edge, rough)),
         masks=None if masks is None else masks.data_ptr(),

@@ -15,6 +15,8 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
+from .view import selects
+
 LEAST, MOST = 0.7, 1.4
 """Gains stay between these."""
 
@@ -24,6 +26,7 @@ _ENOUGH = 0.0015  # share of the texels that two views must share for their rati
 _SPREAD = 0.005  # deviation of log ratios that is as good as none
 _UNITS = 1 << 20  # steps between no weight and the greatest
 _PRIOR = 0.05  # deviation of a gain from 1 that is likely without any evidence
+_TOGETHER = 1 << 23  # ratios that devices which do better at once are given at once
 _TINT = 0.03  # deviation of a channel's gain from the other channels' that is likely, likewise
 
 
@@ -41,16 +44,19 @@ def find_gains(colors: Tensor, trust: Tensor, weights: Sequence[float]) -> Tenso
     logs = colors.clamp(min=1e-6).log()
     usable = (colors > _DARK) & (colors < _BRIGHT)
     most = max(max(weights), 1e-9)
-    rows = []
-    for one, other in combinations(range(views), 2):
+    rows, pairs = [], torch.tensor(list(combinations(range(views), 2)), dtype=torch.int64).view(-1, 2)
+    together = 1 if selects(colors.device) else max(1, _TOGETHER // (count * channels))
+    for one, other in (some.t().to(colors.device) for some in pairs.split(together) if len(some)):
         both = torch.minimum(trust[one], trust[other])
-        weight = torch.where((usable[one] & usable[other]) & (both > _TRUST)[:, None], both[:, None], 0.0).t()
-        ratio = (logs[one] - logs[other]).t()
+        weight = torch.where(usable[one] & usable[other] & (both > _TRUST)[..., None], both[..., None], 0.0)
+        weight = weight.transpose(1, 2).flatten(0, 1)
+        ratio = (logs[one] - logs[other]).transpose(1, 2).flatten(0, 1)
         middle = weighted_median(ratio, weight)
         spread = weighted_median((ratio - middle[:, None]).abs(), weight)
         share = weight.sum(1) / count
-        rows.append(torch.stack((middle, share / (share + _ENOUGH) / (spread.square() + _SPREAD**2))))
-    found = torch.stack(rows).cpu().double() if rows else torch.zeros(0, 2, channels, dtype=torch.float64)
+        certainty = share / (share + _ENOUGH) / (spread.square() + _SPREAD**2)
+        rows.append(torch.stack((middle, certainty)).view(2, -1, channels).transpose(0, 1))
+    found = torch.cat(rows).cpu().double() if rows else torch.zeros(0, 2, channels, dtype=torch.float64)
     return _solve(found, [weight / most + 0.2 for weight in weights]).exp().to(colors)
 
 
