@@ -229,9 +229,10 @@ def test_base_colour_is_texture_times_vertex_colours(white: Environment) -> None
     assert float(light[48, 48].max()) < 0.06, "the texture's first row is above"
 
 
+@pytest.mark.parametrize("shading", ["smooth", "flat"])
 @pytest.mark.parametrize("mirrored", [False, True])
 @pytest.mark.parametrize("behind", [False, True])
-def test_a_normal_map_tilts_to_where_it_says(mirrored: bool, behind: bool) -> None:
+def test_a_normal_map_tilts_to_where_it_says(mirrored: bool, behind: bool, shading: str) -> None:
     """Red leans along u, green up in the picture, also where the texture is mirrored, seen from behind, or both."""
     mesh = square()
     if mirrored:
@@ -247,7 +248,7 @@ def test_a_normal_map_tilts_to_where_it_says(mirrored: bool, behind: bool) -> No
         found = []
         for sign in (1.0, -1.0):
             sun = prefilter(spot(sign * azimuth, sign * elevation))
-            drawn = render_mesh(bumpy, [camera], (33, 33), environment=sun, roughness=1.0, **PLAIN)
+            drawn = render_mesh(bumpy, [camera], (33, 33), environment=sun, roughness=1.0, shading=shading, **PLAIN)
             found.append(float(srgb_to_linear(drawn.color[0, 16, 16, 0])))
         bright, dark = found if side > 0 else found[::-1]
         assert bright > 5 * dark, (tilt, found)

@@ -150,11 +150,12 @@ def normals_at(surface: Surface, points: Points, v: Tensor, finer: Tensor) -> Te
         finer: ``[P]`` added to the mip level.
     """
     plane = surface.face_normals.index_select(0, points.face).t()
-    plane = torch.where(dot(plane, v) < 0, -plane, plane)
     smooth = plane if points.normal is None else unit(points.normal)
     smooth = torch.where(dot(smooth, smooth) < 0.5, plane, smooth)  # those of the vertices may cancel out
+    # Bent by winding and then turned over whole: seen from behind, a bump is a dent.
     bent = _bent(surface, points, smooth, finer)
-    n = torch.where(dot(smooth, plane) < 0, -bent, bent)
+    seen = torch.where(dot(plane, v) < 0, -plane, plane)
+    n = torch.where(dot(smooth, seen) < 0, -bent, bent)
     # Interpolated normals may turn away from the viewer near silhouettes; they are brought back to the edge.
     away = (1e-3 - dot(n, v)).clamp(min=0.0)
     return unit(n + v * away)
