@@ -494,3 +494,21 @@ def test_bad_arguments_are_named(inputs: dict[str, object], message: str) -> Non
         render_mesh(Mesh(torch.zeros(0, 3), torch.zeros(0, 3, dtype=torch.int32)))
     with pytest.raises(ValueError, match=r"^environment: found \[4, 8\]"):
         radiance(torch.zeros(4, 8))
+
+
+def test_it_reports_while_textures_are_prepared_and_backgrounds_drawn(
+    monkeypatch: pytest.MonkeyPatch, white: Environment
+) -> None:
+    monkeypatch.setattr(frame, "_CHUNK", 64)
+
+    def told(rows: int, background: str) -> list[float]:
+        shares: list[float] = []
+        mesh = replace(square(), texture=torch.ones(rows, 2, 3))
+        how = {"environment": white, "background": background, "samples": 1, "on_progress": shares.append}
+        render_mesh(mesh, None, (64, 64), **how)
+        assert shares == sorted(shares) and shares[-1] <= 1
+        return shares
+
+    few = told(2, "color")
+    assert told(1024, "color").count(0.0) >= few.count(0.0) + 3
+    assert len(told(2, "environment")) >= len(few) + 64
