@@ -96,10 +96,11 @@ class MeshToImagesNode(io.ComfyNode):
             over = None if layout_over == BACKGROUNDS[0] else found.base_color
             layout = uv_layout_image(mesh, size, over, lambda share: progress(0.25 + 0.75 * share))
             images = [getattr(found, name) for name in PICTURES]
-            return *images, layout, found.covered, _report(found, mesh)
+            return *images, layout, found.covered, _report(found)
 
         # ComfyUI is asked for that many bytes on a GPU only.
-        texels = max((item.texture[..., 0].numel() for item in meshes if item.texture is not None), default=size * size)
+        textures = [item.texture for item in meshes if item.texture is not None]
+        texels = max([size * size, *(texture[..., 0].numel() for texture in textures)])
         *parts, texts = zip(*for_each(take, meshes, need=images_bytes(texels, size * size)), strict=True)
         *images, covered = map(torch.stack, parts)
         report = join_reports(texts)
@@ -109,11 +110,11 @@ class MeshToImagesNode(io.ComfyNode):
         return io.NodeOutput(*images, covered.float(), report, ui=ui)
 
 
-def _report(found: MeshImages, mesh: Mesh) -> str:
+def _report(found: MeshImages) -> str:
     """What the mesh has, for people."""
     has = [f"{name} {size_of(getattr(found, name)[None])}" for name in PICTURES if name not in found.missing]
     lines = [f"The mesh has {', '.join(has)}." if has else "The mesh has no textures."]
-    if "base_color" not in found.missing and found.base_color is not mesh.texture:
+    if found.tinted:
         lines.append("Its vertex colours are in base_color.")
     if found.missing:
         lines.append(f"Plain stand-ins for what it has not: {', '.join(found.missing)}.")

@@ -146,7 +146,8 @@ def _corners(mesh: Mesh) -> Tensor:
 def _carried(old: Mesh, image: Tensor, texels: Texels, vectors: bool, report: Callable[[float], None]) -> Tensor:
     """``[S, S, C]`` image of ``old`` on the layout of ``texels``; ``vectors`` are normals in tangent space."""
     places = _corners(old)
-    image = spread(image, _looked_at(old, image.shape[0], image.shape[1]))
+    looking, filling, reading, finishing = shares(report, 4)
+    image = spread(image, _looked_at(old, image.shape[0], image.shape[1], looking), filling)
     pyramid = Pyramid.of(image * 2 - 1 if vectors else image)
     areas = Areas.of(*_steps(places, _corners(texels.mesh), texels.size), pyramid)
     turn = turning(old, texels.mesh) if vectors else None
@@ -165,13 +166,14 @@ def _carried(old: Mesh, image: Tensor, texels: Texels, vectors: bool, report: Ca
             values.index_copy_(0, index[part], turn(found, here) if turn else found)
 
         def tell(share: float, count: int = len(index), done: int = done) -> None:
-            report((done + share * count) / max(len(texels), 1))
+            reading((done + share * count) / max(len(texels), 1))
 
         share_rows(read, len(index), values.device, weight=16 * across * down, chunk=chunk, report=tell)
         done += len(index)
-    report(1.0)
     covered = texels.image(torch.ones_like(texels.index, dtype=torch.bool))
-    return spread(texels.image(values.clamp_(0, 1)), covered)
+    filled = spread(texels.image(values.clamp_(0, 1)), covered, finishing)
+    report(1.0)
+    return filled
 
 
 def _steps(before: Tensor, after: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
@@ -191,7 +193,7 @@ def _steps(before: Tensor, after: Tensor, size: tuple[int, int]) -> tuple[Tensor
     return column, row
 
 
-def _looked_at(mesh: Mesh, height: int, width: int) -> Tensor:
+def _looked_at(mesh: Mesh, height: int, width: int, report: Callable[[float], None]) -> Tensor:
     """``[H, W]`` bool: texels that the layout covers, and where it has only faces between texels, those around them.
 
     All of them where the layout repeats the texture, which then has nothing outside.
@@ -201,7 +203,7 @@ def _looked_at(mesh: Mesh, height: int, width: int) -> Tensor:
     moved = used.amin(0).add(_ROUNDING).floor()
     if float((used - moved).abs().sub(0.5).abs().amax()) > 0.5 + _ROUNDING:
         return torch.ones(height, width, dtype=torch.bool, device=uvs.device)
-    texels = Texels.of(replace(mesh, uvs=uvs - moved), (height, width))
+    texels = Texels.of(replace(mesh, uvs=uvs - moved), (height, width), report)
     covered = texels.image(torch.ones_like(texels.index, dtype=torch.bool)).view(-1)
     middle = (used - moved).view(-1, 3, 2).mean(1).nan_to_num(0.5, 0.5, 0.5)
     around = torch.stack(corners(middle, height, width)[0], dim=1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from torch import Tensor
 from ..contract.checks import check_integer
 from ..meshes.mesh import Mesh
 from ..pictures.colors import linear_to_srgb, srgb_to_linear
+from ..runtime.progress import shares
 from ..runtime.threads import on_own_threads
 from .fill.plane import spread
 from .texels import Texels
@@ -35,6 +36,7 @@ class MeshImages:
         occlusion: red of metallic-roughness, in all three channels.
         covered: ``[H, W]`` bool, texels of ``base_color`` that the layout covers.
         missing: names of those that the mesh does not have, for which :data:`PLAIN` stands in.
+        tinted: whether vertex colours are in ``base_color``.
     """
 
     base_color: Tensor
@@ -43,6 +45,7 @@ class MeshImages:
     occlusion: Tensor
     covered: Tensor
     missing: tuple[str, ...]
+    tinted: bool
 
 
 @on_own_threads
@@ -62,10 +65,13 @@ def mesh_images(mesh: Mesh, size: int = 1024, on_progress: Callable[[float], Non
     mesh.require_uvs()
     colors = mesh.vertex_colors
     tinted = colors is not None and bool((colors[:, :3] != 1).any())
+    if mesh.texture is not None and mesh.texture.shape[:2] == (1, 1):
+        mesh = replace(mesh, texture=mesh.texture.expand(size, size, 3).contiguous())
     sides = (size, size) if mesh.texture is None else (mesh.texture.shape[0], mesh.texture.shape[1])
-    texels = Texels.of(mesh, sides, on_progress)
+    drawing, tinting = shares(on_progress or (lambda share: None), 2)
+    texels = Texels.of(mesh, sides, drawing)
     found = {
-        "base_color": _tinted(mesh, texels) if tinted else mesh.texture,
+        "base_color": _tinted(mesh, texels, tinting) if tinted else mesh.texture,
         "metallic_roughness": mesh.metallic_roughness,
         "normal_map": mesh.normal_map,
         "occlusion": None,
@@ -78,14 +84,14 @@ def mesh_images(mesh: Mesh, size: int = 1024, on_progress: Callable[[float], Non
         known = mesh.vertices.new_tensor(PLAIN[name]).view(1, 1, 3) if image is None else image
         images[name] = known.expand(size, size, 3).contiguous() if known.shape[:2] == (1, 1) else known
     covered = texels.image(torch.ones_like(texels.index, dtype=torch.bool))
-    return MeshImages(**images, covered=covered, missing=missing)
+    return MeshImages(**images, covered=covered, missing=missing, tinted=tinted)
 
 
-def _tinted(mesh: Mesh, texels: Texels) -> Tensor:
+def _tinted(mesh: Mesh, texels: Texels, report: Callable[[float], None]) -> Tensor:
     """``[H, W, 3]``: the texture times the vertex colours, in linear light; the latter alone without a texture."""
     assert mesh.vertex_colors is not None
     light = texels.interpolate(mesh.vertex_colors[:, :3].contiguous())
     if mesh.texture is not None:
         light = light * srgb_to_linear(mesh.texture.reshape(-1, 3).index_select(0, texels.index))
     covered = texels.image(torch.ones_like(texels.index, dtype=torch.bool))
-    return spread(texels.image(linear_to_srgb(light)), covered)
+    return spread(texels.image(linear_to_srgb(light)), covered, report)

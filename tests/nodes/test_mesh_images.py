@@ -57,6 +57,14 @@ def test_stand_ins_are_named(pack: SimpleNamespace, torus: Any, said: list[str])
     assert "The mesh has base_color 64 x 64.\nIts vertex colours are in base_color." in said[-1]
 
 
+def test_a_texture_of_one_texel(pack: SimpleNamespace, torus: Any, said: list[str]) -> None:
+    mesh = copy.copy(torus)
+    mesh.texture = torch.full((1, 1, 1, 3), 0.25)
+    base, *_, covered, report = run(pack, "MeshToImages", mesh=mesh, **OPTIONS)
+    assert torch.equal(base, torch.full((1, 64, 64, 3), 0.25)) and covered.shape == (1, 64, 64)
+    assert report.startswith("The mesh has base_color 64 x 64.\nPlain stand-ins"), "and no vertex colours"
+
+
 def test_the_layout_over_the_texture(pack: SimpleNamespace, torus: Any) -> None:
     black = run(pack, "MeshToImages", mesh=torus, **OPTIONS)[4]
     over = run(pack, "MeshToImages", mesh=torus, size=64, layout_over="base color")[4]

@@ -229,9 +229,10 @@ def test_base_colour_is_texture_times_vertex_colours(white: Environment) -> None
     assert float(light[48, 48].max()) < 0.06, "the texture's first row is above"
 
 
+@pytest.mark.parametrize("shading", ["smooth", "flat"])
 @pytest.mark.parametrize("mirrored", [False, True])
 @pytest.mark.parametrize("behind", [False, True])
-def test_a_normal_map_tilts_to_where_it_says(mirrored: bool, behind: bool) -> None:
+def test_a_normal_map_tilts_to_where_it_says(mirrored: bool, behind: bool, shading: str) -> None:
     """Red leans along u, green up in the picture, also where the texture is mirrored, seen from behind, or both."""
     mesh = square()
     if mirrored:
@@ -247,7 +248,7 @@ def test_a_normal_map_tilts_to_where_it_says(mirrored: bool, behind: bool) -> No
         found = []
         for sign in (1.0, -1.0):
             sun = prefilter(spot(sign * azimuth, sign * elevation))
-            drawn = render_mesh(bumpy, [camera], (33, 33), environment=sun, roughness=1.0, **PLAIN)
+            drawn = render_mesh(bumpy, [camera], (33, 33), environment=sun, roughness=1.0, shading=shading, **PLAIN)
             found.append(float(srgb_to_linear(drawn.color[0, 16, 16, 0])))
         bright, dark = found if side > 0 else found[::-1]
         assert bright > 5 * dark, (tilt, found)
@@ -493,3 +494,21 @@ def test_bad_arguments_are_named(inputs: dict[str, object], message: str) -> Non
         render_mesh(Mesh(torch.zeros(0, 3), torch.zeros(0, 3, dtype=torch.int32)))
     with pytest.raises(ValueError, match=r"^environment: found \[4, 8\]"):
         radiance(torch.zeros(4, 8))
+
+
+def test_it_reports_while_textures_are_prepared_and_backgrounds_drawn(
+    monkeypatch: pytest.MonkeyPatch, white: Environment
+) -> None:
+    monkeypatch.setattr(frame, "_CHUNK", 64)
+
+    def told(rows: int, background: str) -> list[float]:
+        shares: list[float] = []
+        mesh = replace(square(), texture=torch.ones(rows, 2, 3))
+        how = {"environment": white, "background": background, "samples": 1, "on_progress": shares.append}
+        render_mesh(mesh, None, (64, 64), **how)
+        assert shares == sorted(shares) and shares[-1] <= 1
+        return shares
+
+    few = told(2, "color")
+    assert told(1024, "color").count(0.0) >= few.count(0.0) + 3
+    assert len(told(2, "environment")) >= len(few) + 64

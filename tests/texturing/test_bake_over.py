@@ -108,3 +108,9 @@ def test_complaints(front: dict[str, object], base: Tensor) -> None:
     ):
         with pytest.raises(ValueError, match=words):
             bake_over(**front, **changes)
+
+
+def test_progress_goes_on_while_gutters_are_filled(front: dict[str, object], base: Tensor) -> None:
+    told: list[float] = []
+    bake_over(**front, base=base, on_progress=told.append)
+    assert told == sorted(told) and told[-1] <= 1 and sum(share >= 0.9 for share in told) >= 8

@@ -102,6 +102,19 @@ def test_spreading_works_at_any_size(size: tuple[int, int]) -> None:
     assert (spread(torch.ones(*size, 2), torch.zeros(size, dtype=torch.bool)) == 0).all()
 
 
+def test_spreading_reports_and_stops() -> None:
+    known = torch.eye(64, dtype=torch.bool)
+    told: list[float] = []
+    spread(torch.ones(64, 64, 1), known, told.append)
+    assert told == sorted(told) and len(told) >= 8 and told[0] >= 0 and told[-1] <= 1
+
+    def stop(share: float) -> None:
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        spread(torch.ones(64, 64, 1), known, stop)
+
+
 def test_bad_input_is_named(torus: Mesh) -> None:
     texture, none = torch.zeros(8, 8, 3), torch.zeros(8, 8, dtype=torch.bool)
     with pytest.raises(ValueError, match="no texel is painted"):

@@ -71,8 +71,23 @@ class TestTextures:
         half = replace(textured, vertex_colors=torch.full_like(bare.vertices, 0.5))
         # 0.5 is 0.2140 in light, half of which is 0.3608 as a code.
         torch.testing.assert_close(mesh_images(half).base_color, torch.full((8, 8, 3), 0.3608), rtol=0, atol=1e-4)
+        told: list[float] = []
+        mesh_images(half, on_progress=told.append)
+        assert told == sorted(told) and told[-1] <= 1 and sum(share >= 0.5 for share in told) >= 8
         white = replace(textured, vertex_colors=torch.ones(len(bare.vertices), 4))
         assert mesh_images(white).base_color is textured.texture
+
+    def test_a_texture_of_one_texel_becomes_a_picture(self, bare: Mesh) -> None:
+        """Of the size asked for, with the vertex colours that it multiplies, and where faces lie on it."""
+        drawn = mesh_images(replace(bare, vertex_colors=bare.vertices.abs()), 32)
+        textured = replace(bare, texture=torch.ones(1, 1, 3))
+        plain = mesh_images(textured, 32)
+        assert torch.equal(plain.base_color, torch.ones(32, 32, 3)) and not plain.tinted
+        tinted = mesh_images(replace(textured, vertex_colors=bare.vertices.abs()), 32)
+        torch.testing.assert_close(tinted.base_color, drawn.base_color)
+        assert (
+            tinted.tinted and torch.equal(plain.covered, drawn.covered) and torch.equal(tinted.covered, drawn.covered)
+        )
 
     def test_complaints(self, bare: Mesh) -> None:
         with pytest.raises(ValueError, match="has no UV coordinates"):

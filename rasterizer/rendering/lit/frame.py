@@ -106,26 +106,34 @@ class Frame:
         places = [places[0], *places[:0:-1]]  # the first two lie on opposite sides
         for number, ((right, down), tell) in enumerate(zip(places, shares(report, count), strict=True)):
             tell(0.0)
+            looking, drawing, shading, adding = shares(tell, 4)
             if number == _FIRST:
-                rough = self._rough(total)
+                rough = self._rough(total, looking)
             moved = self._clip.clone()
             moved[..., 0] -= moved[..., 3] * (2 * right / max(width - 1, 1))
             moved[..., 1] -= moved[..., 3] * (2 * down / max(height - 1, 1))
-            drawing, shading = shares(tell, 2)
             drawn = rasterize(moved, self._surface.mesh.faces, self._size, on_progress=drawing)
             findices, barycentric = drawn.findices.view(-1), drawn.barycentric.view(-1, 3)
-            if with_environment:
-                total[:3] += torch.where((findices > 0) | ~rough, 0.0, self._behind(right, down))
             self._add(torch.where(rough, findices, 0), barycentric, total, shading)
+            if with_environment:
+                self._add_behind((findices == 0) & rough, right, down, total, adding)
         return torch.where(rough, total, total * (count / min(_FIRST, count)))
 
-    def _rough(self, total: Tensor) -> Tensor:
+    def _rough(self, total: Tensor, report: Callable[[float], None]) -> Tensor:
         """``[H * W]`` bool: pixels that need more samples than the first."""
         height, width = self._size
-        found = torch.cat((linear_to_srgb(total[:3] / _FIRST), total[3:] / _FIRST)).view(1, 4, height, width)
-        most = torch.nn.functional.max_pool2d(found, 3, 1, 1)
-        least = -torch.nn.functional.max_pool2d(-found, 3, 1, 1)
-        return ((most - least) > _ALIKE).any(dim=1).view(-1)
+        sums, rough = total.view(4, height, width), torch.empty(self._size, dtype=torch.bool, device=self._device)
+
+        def work(rows: slice) -> None:
+            first, last = max(rows.start - 1, 0), min(rows.stop + 1, height)
+            mean = sums[:, first:last] / _FIRST
+            found = torch.cat((linear_to_srgb(mean[:3]), mean[3:]))[None]
+            most = torch.nn.functional.max_pool2d(found, 3, 1, 1)
+            least = -torch.nn.functional.max_pool2d(-found, 3, 1, 1)
+            rough[rows] = ((most - least) > _ALIKE).any(dim=1)[0, rows.start - first : rows.stop - first]
+
+        share_rows(work, height, self._device, weight=4 * width, report=report)
+        return rough.view(-1)
 
     def _add(self, findices: Tensor, barycentric: Tensor, total: Tensor, report: Callable[[float], None]) -> None:
         """Shade what is drawn, and add it to ``total``."""
@@ -184,23 +192,37 @@ class Frame:
             shone = shone + (1.0 - _FILL) * reflect_light(material, n, v, v)
         return tone_map(shone * self._exposure, self._tone_mapping)
 
-    def _behind(self, right: float, down: float) -> Tensor:
-        """``[3, H * W]`` display values of the environment behind the mesh, at samples beside the pixels' centres."""
+    def _add_behind(
+        self, seen: Tensor, right: float, down: float, total: Tensor, report: Callable[[float], None]
+    ) -> None:
+        """Add the environment behind the mesh to ``total`` where it is ``seen [H * W]``, at samples beside the pixels'
+        centres.
+        """
+        pick = device_policy(self._device).own_threads  # as in _add
+
+        def work(part: slice) -> None:
+            pixels = torch.arange(part.start, part.stop, device=self._device)
+            sums, here = total[:3, part], seen[part]
+            if pick:
+                places = torch.nonzero(here)[:, 0]
+                sums[:, places] += self._behind(pixels[places], right, down)
+            else:
+                sums += torch.where(here, self._behind(pixels, right, down), 0.0)
+
+        chunk = _CHUNK if pick else max(1, default_budget(self._device) // _BYTES)
+        share_rows(work, len(seen), self._device, weight=_WEIGHT, chunk=chunk, report=report)
+
+    def _behind(self, pixels: Tensor, right: float, down: float) -> Tensor:
+        """``[3, P]`` display values of the environment at samples beside the centres of ``pixels [P]``."""
         height, width = self._size
         tangent = math.tan(math.radians(self._camera.fov) / 2)
         # As in to_clip: the outermost centres are at -1 and 1.
         down_, right_ = max(height - 1, 1), max(width - 1, 1)
-        rows, columns = (torch.arange(side, dtype=torch.float32, device=self._device) for side in self._size)
-        y = (rows + down) * (-2 / down_) + 1.0
-        x = ((columns + right) * (2 / right_) - 1.0) * (right_ / down_)
-        y, x = torch.meshgrid(y * tangent, x * tangent, indexing="ij")
+        row, column = (part.to(torch.float32) for part in (pixels // width, pixels % width))
+        y = ((row + down) * (-2 / down_) + 1.0) * tangent
+        x = ((column + right) * (2 / right_) - 1.0) * (tangent * right_ / down_)
         across, up, toward = self._axes
-        ray = across * x.reshape(1, -1) + up * y.reshape(1, -1) - toward
         environment = self._light.environment
         assert environment is not None  # render_mesh sees to it
-        out = torch.empty_like(ray)
-        chunk = max(1, default_budget(self._device) // _BYTES)
-        for part, target in zip(ray.split(chunk, dim=1), out.split(chunk, dim=1), strict=True):
-            seen = environment.seen(self._light.toward(part)) * (self._light.strength * self._exposure)
-            target.copy_(tone_map(seen, self._tone_mapping))
-        return out
+        seen = environment.seen(self._light.toward(across * x + up * y - toward))
+        return tone_map(seen * (self._light.strength * self._exposure), self._tone_mapping)

@@ -14,7 +14,7 @@ from ...contract.checks import check_choice, check_integer, check_resolution, is
 from ...meshes.mesh import Mesh
 from ...pictures.colors import linear_to_srgb, srgb_to_linear
 from ...runtime.progress import shares
-from ...runtime.threads import on_own_threads
+from ...runtime.threads import on_own_threads, share_rows
 from ..attributes import SHADINGS
 from .environment import Environment, rotated
 from .frame import INTERPOLATED, Frame, Light, columns
@@ -119,24 +119,30 @@ def render_mesh(
     home = mesh.vertices.device
     keep_on = keep_on or home
     views = tuple(cameras) if cameras else (orbit_camera(0, 0),)
-    surface = Surface.of(mesh, shading == "flat", metallic, roughness)
+    report = on_progress or (lambda share: None)
+    surface = Surface.of(mesh, shading == "flat", metallic, roughness, lambda: report(0.0))
     around = environment or (studio() if light == "studio" else None)
     around = None if around is None else around.to(home)
-    color = torch.empty(len(views), height, width, 3, dtype=torch.float32, device=keep_on)
-    alpha = torch.empty(len(views), height, width, dtype=torch.float32, device=keep_on)
-    for number, (camera, report) in enumerate(
-        zip(views, shares(on_progress or (lambda share: None), len(views)), strict=True)
-    ):
+    color = torch.empty(len(views), height * width, 3, dtype=torch.float32, device=keep_on)
+    alpha = torch.empty(len(views), height * width, dtype=torch.float32, device=keep_on)
+    for number, (camera, step) in enumerate(zip(views, shares(report, len(views)), strict=True)):
         if environment is not None:
             lit = Light(around, columns(rotated(environment_rotation), home), environment_strength)
         else:
             lit = Light(around, columns(camera.axes, home), 1.0)
         frame = Frame(surface, camera, (height, width), lit, 2.0**exposure, tone_mapping, samples)
-        drawn = frame.draw(background == "environment", report)
-        picture, covered = _finished(drawn, samples, background, background_color)
-        color[number] = picture.t().view(height, width, 3)
-        alpha[number] = covered.view(height, width)
-    return Rendered(color, alpha)
+        drawn = frame.draw(background == "environment", step)
+
+        def finish(part: slice, drawn: Tensor = drawn, number: int = number) -> None:
+            picture, covered = _finished(drawn[:, part], samples, background, background_color)
+            color[number, part] = picture.t()
+            alpha[number, part] = covered
+
+        def tell(share: float, step: Callable[[float], None] = step) -> None:
+            step(1.0)
+
+        share_rows(finish, height * width, home, weight=4, report=tell)
+    return Rendered(color.view(-1, height, width, 3), alpha.view(-1, height, width))
 
 
 def render_bytes(mesh: Mesh, resolution: tuple[int, int]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +12,7 @@ from ...meshes.mesh import Mesh
 from ...meshes.tangents import vertex_tangents
 from ...ops import interpolate
 from ...pictures.colors import srgb_to_linear
+from ...runtime.threads import share_rows
 from .brdf import Material, cross, dot, unit
 from .textures import Pyramid
 
@@ -44,14 +46,25 @@ class Surface:
     roughness: float
 
     @classmethod
-    def of(cls, mesh: Mesh, flat: bool, metallic: float, roughness: float) -> Surface:
-        """Prepare a mesh; ``flat`` takes the normals of its faces."""
-        textured = mesh.uvs is not None
-        color = Pyramid.of(_linear(mesh.texture)) if textured and mesh.texture is not None else None
-        orm, bumps = (
-            Pyramid.of(picture) if textured and picture is not None else None
-            for picture in (mesh.metallic_roughness, mesh.normal_map)
-        )
+    def of(
+        cls, mesh: Mesh, flat: bool, metallic: float, roughness: float, tell: Callable[[], None] = lambda: None
+    ) -> Surface:
+        """Prepare a mesh.
+
+        Args:
+            mesh: the mesh.
+            flat: take the normals of its faces.
+            metallic, roughness: where it has no texture of them.
+            tell: called now and then; an exception it raises stops the work.
+        """
+        pyramids: list[Pyramid | None] = []
+        for picture in (mesh.texture, mesh.metallic_roughness, mesh.normal_map):
+            tell()
+            if picture is None or mesh.uvs is None:
+                pyramids.append(None)
+            else:
+                pyramids.append(Pyramid.of(_linear(picture, tell) if picture is mesh.texture else picture))
+        color, orm, bumps = pyramids
         normals = None if flat else mesh.vertex_normals() if mesh.normals is None else mesh.normals
         tangents, mirrored = (None, None) if bumps is None else vertex_tangents(mesh)
         return cls(mesh, normals, mesh.face_normals(), tangents, mirrored, color, orm, bumps, metallic, roughness)
@@ -150,11 +163,12 @@ def normals_at(surface: Surface, points: Points, v: Tensor, finer: Tensor) -> Te
         finer: ``[P]`` added to the mip level.
     """
     plane = surface.face_normals.index_select(0, points.face).t()
-    plane = torch.where(dot(plane, v) < 0, -plane, plane)
     smooth = plane if points.normal is None else unit(points.normal)
     smooth = torch.where(dot(smooth, smooth) < 0.5, plane, smooth)  # those of the vertices may cancel out
+    # Bent by winding and then turned over whole: seen from behind, a bump is a dent.
     bent = _bent(surface, points, smooth, finer)
-    n = torch.where(dot(smooth, plane) < 0, -bent, bent)
+    seen = torch.where(dot(plane, v) < 0, -plane, plane)
+    n = torch.where(dot(smooth, seen) < 0, -bent, bent)
     # Interpolated normals may turn away from the viewer near silhouettes; they are brought back to the edge.
     away = (1e-3 - dot(n, v)).clamp(min=0.0)
     return unit(n + v * away)
@@ -186,10 +200,14 @@ def material_at(surface: Surface, points: Points, finer: Tensor) -> tuple[Materi
     return Material(color, metallic, roughness), openness if surface.mesh.occlusion_in_mr else None
 
 
-def _linear(texture: Tensor) -> Tensor:
+def _linear(texture: Tensor, tell: Callable[[], None]) -> Tensor:
     linear = torch.empty_like(texture)
-    for rows, target in zip(texture.split(_ROWS), linear.split(_ROWS), strict=True):
-        target.copy_(srgb_to_linear(rows))
+
+    def work(rows: slice) -> None:
+        linear[rows] = srgb_to_linear(texture[rows])
+
+    height, width, channels = texture.shape
+    share_rows(work, height, texture.device, weight=width * channels, chunk=_ROWS, report=lambda share: tell())
     return linear
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -32,6 +32,7 @@ def bake_over(
     paint: Tensor | None = None,
     *,
     masks: Tensor | None = None,
+    on_progress: Callable[[float], None] | None = None,
     **options: Any,
 ) -> Baked:
     """:func:`bake_views` onto the texture ``base``, where views show the surface and ``paint`` and ``masks`` allow it.
@@ -44,6 +45,7 @@ def bake_over(
         base: ``[H, W, C]`` float32 with the channels of ``images``.
         paint: ``[H, W]`` float32 0..1, how far a texel may change, in between old and new are blended; None is 1.
         masks: as for :func:`bake_views`; here, where a view's mask is in between, old and new are blended, too.
+        on_progress: called with the share done, 0..1; an exception it raises stops the work.
         options: others of :func:`bake_views`, but for ``texture_size``, which is that of ``base``.
 
     Returns:
@@ -66,13 +68,15 @@ def bake_over(
         raise ValueError(f"paint: found {list(paint.shape)}, expected {list(size)}, as the texture")
     if masks is not None:  # one more channel is what the masks are on the texture
         images = torch.cat((images, masks.to(images)[..., None]), dim=3)
+    report = on_progress or (lambda share: None)
+    options["on_progress"] = lambda share: report(0.9 * share)
     baked = bake_views(mesh, images, cameras, size, masks=masks, **options)
     amount = baked.painted.to(torch.float32)
     if masks is not None:
         amount = amount * baked.texture[..., channels].clamp(0, 1)
     if paint is not None:
         amount = amount * paint.to(amount).clamp(0, 1)
-    texture, painted = _blended(baked, base.to(baked.texture), amount)
+    texture, painted = _blended(baked, base.to(baked.texture), amount, lambda share: report(0.9 + 0.1 * share))
     return replace(
         baked,
         texture=texture,
@@ -83,12 +87,14 @@ def bake_over(
     )
 
 
-def _blended(baked: Baked, base: Tensor, amount: Tensor) -> tuple[Tensor, Tensor]:
+def _blended(baked: Baked, base: Tensor, amount: Tensor, report: Callable[[float], None]) -> tuple[Tensor, Tensor]:
     """The whole texture, and where it was painted anew."""
     new, share = baked.texture[..., : base.shape[2]], amount[..., None]
     painted = amount > 0
     mixed = torch.where(share < 1, base + (new - base) * share, new)
     texture = torch.where(painted[..., None], mixed, base)
-    near = max_pool2d(painted.to(torch.float32)[None, None], 2 * _GUTTER + 1, stride=1, padding=_GUTTER)[0, 0] > 0
-    gutter = near & ~baked.covered
-    return torch.where(gutter[..., None], spread(texture, baked.covered), texture), painted
+    side = 2 * _GUTTER + 1
+    near = max_pool2d(painted.to(torch.float32)[None, None], (side, 1), stride=1, padding=(_GUTTER, 0))
+    near = max_pool2d(near, (1, side), stride=1, padding=(0, _GUTTER))[0, 0]
+    gutter = (near > 0) & ~baked.covered
+    return torch.where(gutter[..., None], spread(texture, baked.covered, report), texture), painted

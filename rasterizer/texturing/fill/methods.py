@@ -70,7 +70,7 @@ def fill_texture(
     mesh = within_float32(mesh)
     device = mesh.vertices.device
     texture, painted = texture.to(device, torch.float32).contiguous(), painted.to(device).contiguous()
-    steps = stages(on_progress or (lambda share: None), "finding texels", "filling")
+    steps = stages(on_progress or (lambda share: None), "finding texels", "filling", "gutters")
     texels = Texels.of(mesh, size, next(steps))
     known = painted.view(-1).index_select(0, texels.index)
     gap = texels[(~known).nonzero().squeeze(1)]
@@ -91,7 +91,7 @@ def fill_texture(
     step(1.0)
     filled = torch.zeros_like(painted)
     filled.view(-1)[gap.index] = True
-    return spread(result, has), filled
+    return spread(result, has, next(steps)), filled
 
 
 def _check_shapes(texture: Tensor, painted: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
+from ...runtime.progress import shares
 from ...runtime.threads import on_own_threads, share_rows
 
 _RINGS = 8  # texels around the known ones that take the mean of their neighbours, before coarser averages take over
 
 
 @on_own_threads
-def spread(texture: Tensor, known: Tensor) -> Tensor:
+def spread(texture: Tensor, known: Tensor, on_progress: Callable[[float], None] | None = None) -> Tensor:
     """Fill every texel that is not known from those that are.
 
     The first rings around known texels take the mean of their known neighbours, so that colours continue across the
@@ -21,20 +24,21 @@ def spread(texture: Tensor, known: Tensor) -> Tensor:
     Args:
         texture: ``[H, W, C]`` float32.
         known: ``[H, W]`` bool.
+        on_progress: called with the share done, 0..1; an exception it raises stops the work.
 
     Returns:
         ``[H, W, C]``; all zeros if nothing is known.
     """
     image = (texture * known[..., None]).permute(2, 0, 1)[None]
     weight = known.to(texture.dtype)[None, None]
-    for _ in range(_RINGS):
-        image, weight = _ring(image, weight)
+    for report in shares(on_progress or (lambda share: None), _RINGS):
+        image, weight = _ring(image, weight, report)
     filled = _pyramid(image, weight)
     result = torch.where(weight > 0, image, filled)[0].permute(1, 2, 0)
     return torch.where(known[..., None], texture, result)
 
 
-def _ring(image: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+def _ring(image: Tensor, weight: Tensor, report: Callable[[float], None]) -> tuple[Tensor, Tensor]:
     """Unknown texels next to known ones take the mean of the known among their eight neighbours."""
     height, width = weight.shape[2:]
     colors, known = torch.empty_like(image), torch.empty_like(weight)
@@ -49,7 +53,7 @@ def _ring(image: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
         colors[:, :, rows] = torch.where(its_weight > 0, some, mean * grown)[:, :, inner]
         known[:, :, rows] = grown[:, :, inner]
 
-    share_rows(grow, height, weight.device, weight=4 * width)
+    share_rows(grow, height, weight.device, weight=4 * width, report=report)
     return colors, known
 
 
