@@ -82,6 +82,9 @@ def _remade(value: Any, meshes: Sequence[Mesh]) -> Any:
     on_uvs = () if meshes[0].uvs is not None else (*TEXTURES, "emissive", "occlusion_in_mr")
     for name in ("vertices", "faces", "uvs", "normals", "vertex_colors", "tangents", *_COUNTS, *on_uvs):
         setattr(result, name, getattr(written, name, None))
+    if isinstance(getattr(value, "material", None), dict):
+        # Its base colour is in the vertex colours now.
+        result.material = {**value.material, "base_color_factor": [1.0, 1.0, 1.0, 1.0]}
     return result
 
 

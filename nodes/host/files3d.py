@@ -87,7 +87,9 @@ def read_file_3d(value: Any, name: str, on_warning: Callable[[str], None] | None
 def _load(value: Any, path: Path | None, name: str, on_warning: Callable[[str], None]) -> Mesh:
     inside = path is not None and any(path.is_relative_to(folder.resolve()) for folder in allowed_folders())
     suffix = f".{str(value.format).lower().lstrip('.')}"
+
+    def warn(text: str) -> None:
+        on_warning(text.replace(str(path), path.name) if path else text)  # clients need not know of folders
+
     with named(name):
-        return load_mesh_data(
-            value.get_bytes(), suffix, path.stem if path else "", path if inside else None, on_warning
-        )
+        return load_mesh_data(value.get_bytes(), suffix, path.stem if path else "", path if inside else None, warn)

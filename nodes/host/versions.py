@@ -83,10 +83,18 @@ def _send_text(text: str, node_id: str, passing: bool) -> None:
         server = PromptServer.instance
         if server.client_id is None and passing:
             return
-        # Some frontends show the text as Markdown, where only two spaces before the line's end keep the break.
-        server.send_progress_text(text.replace("\n", "  \n"), node_id, server.client_id)
+        server.send_progress_text(_for_frontends(text), node_id, server.client_id)
     except (ImportError, AttributeError):  # no server: the nodes are run by another host
         pass
+
+
+def _for_frontends(text: str) -> str:
+    """A text as every frontend shows it: some take it as HTML, some as Markdown.
+
+    It may quote a stranger's file. Nothing begins a tag where a word joiner, which nobody sees, follows the ``<``. In
+    Markdown only two spaces before the line's end keep the break.
+    """
+    return text.replace("<", "<\N{WORD JOINER}").replace("\n", "  \n")
 
 
 BOARD = Board(_send_text)

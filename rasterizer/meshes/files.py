@@ -23,7 +23,7 @@ from .headers import check_ply, check_stl
 from .mesh import Mesh
 from .obj import files_beside, prepare_obj, save_obj
 from .off import read_off
-from .texts import to_utf8
+from .texts import one_line, to_utf8
 from .textures import Textures
 from .trimesh_objects import assemble, from_trimesh, to_glb, to_trimesh
 
@@ -115,13 +115,13 @@ def _load(
     try:
         read = _read(get(), suffix, MeshFolder(path), textures, lambda text: warnings.setdefault(text))
     except Exception as error:  # what the parsers of trimesh raise on damaged files is not limited to any class
-        what = "not enough memory" if isinstance(error, MemoryError) else f"{type(error).__name__}: {error}"
+        what = "not enough memory" if isinstance(error, MemoryError) else one_line(f"{type(error).__name__}: {error}")
         raise ValueError(
             f"{where}: not readable as {suffix} ({what}). Expected a complete file "
             "and beside it the files it refers to; export it again, or as GLB."
         ) from error
     for text in warnings:
-        (on_warning or log.warning)(f"{path or where} {text}.")
+        (on_warning or log.warning)(f"{path or where} {one_line(text)}.")
     loaded, own_name, material = read
     called = own_name or name or (path.stem if path else "")
     return assemble(loaded, called, where, suffix not in _GLTF_SUFFIXES, textures, material)

@@ -26,9 +26,9 @@ _SLOTS = ("baseColorTexture", "metallicRoughnessTexture", "normalTexture", "occl
 _CALLED = dict(zip(_SLOTS, ("base colour", "metallic-roughness", "normal", "occlusion"), strict=True))
 _GLOSSY = "KHR_materials_pbrSpecularGlossiness"
 # Bytes that trimesh and we take for a vertex of a primitive, one in the scene, and a face there; and for a node, a
-# primitive, one that is placed, and a material. All measured.
+# primitive, one that is placed, a material, and an image, used or not. All measured.
 _READ_VERTEX, _PLACED_VERTEX, _FACE = 100, 260, 100
-_NODE, _PRIMITIVE, _PLACED, _MATERIAL = 1_000, 4_000, 2_500, 1_500
+_NODE, _PRIMITIVE, _PLACED, _MATERIAL, _IMAGE = 1_000, 4_000, 2_500, 1_500, 2_500
 
 
 def prepare_gltf(data: bytes, folder: MeshFolder, textures: Textures, warn: Callable[[str], None]) -> tuple[bytes, str]:
@@ -246,7 +246,8 @@ class _Cost:
         placed = [primitive for node in nodes if "mesh" in node for primitive in meshes[_whole(node["mesh"], "mesh")]]
         self._read = sum(vertices for mesh in meshes for vertices, _ in mesh)
         self._vertices, self._faces = (sum(values) for values in zip((0, 0), *placed, strict=True))
-        self._parts = len(nodes), sum(map(len, meshes)), len(placed), len(header.get("materials", ()))
+        pieces = [len(header.get(kind, ())) for kind in ("materials", "images")]
+        self._parts = len(nodes), sum(map(len, meshes)), len(placed), *pieces
         NESTING.check(_nesting(nodes))
 
     def check(self, size: int) -> None:
@@ -259,7 +260,7 @@ class _Cost:
         PARTS.check(max(self._parts))
         need = 2 * size + self._bytes + self._faces * _FACE
         need += self._read * _READ_VERTEX + self._vertices * _PLACED_VERTEX
-        need += sum(map(operator.mul, self._parts, (_NODE, _PRIMITIVE, _PLACED, _MATERIAL)))
+        need += sum(map(operator.mul, self._parts, (_NODE, _PRIMITIVE, _PLACED, _MATERIAL, _IMAGE)))
         check_memory(need, size)
 
     def _size(self, accessor: dict[str, Any]) -> int:

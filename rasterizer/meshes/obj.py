@@ -87,7 +87,9 @@ def save_obj(mesh: Mesh, path: Path) -> list[Path]:
         The files, the OBJ file first.
     """
     images = _images(mesh)
-    name, material = clean_name(mesh.name), clean_name(mesh.material) or "material"
+    # A backslash at its end would have the next line belong to the name.
+    name, material = (clean_name(text).rstrip("\\ ") for text in (mesh.name, mesh.material))
+    material = material or "material"
     called = f"o {name}\n" if name else ""
     geometry = _geometry(mesh)
     pictures = [_to_png(image, mark(path)) for image in images.values()]

@@ -153,6 +153,7 @@ def _nearest(
     Returns:
         ``[K, 3]`` the corners of the face that the point lies on, and ``[K, 3]`` what each of them counts.
     """
+    vertices, positions = vertices / 4, positions / 4  # so that no extent is beyond float32
     low, high = vertices.aminmax(dim=0)
     scale = 1 / (high - low).max().clamp_min(1e-30)  # else squares of areas underflow for a small mesh
     vertices, positions = (vertices - low) * scale, (positions - low) * scale

@@ -18,9 +18,13 @@ def clean_name(name: Any) -> str:
     """A name out of a file, which a stranger may have made, as one line that can be shown and written; else empty."""
     if not isinstance(name, str):
         return ""
-    plain = "".join(letter if letter.isprintable() else " " for letter in name[: 2 * _LONGEST])
-    plain = " ".join(plain.split())[:_LONGEST]
+    plain = one_line(name[: 2 * _LONGEST])[:_LONGEST]
     return "" if _MADE_UP.fullmatch(plain) else plain
+
+
+def one_line(text: str) -> str:
+    """A text that may quote a stranger's file, without what would steer a terminal or look like a further message."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
 
 
 def to_utf8(data: bytes) -> bytes:

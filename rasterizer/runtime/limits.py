@@ -47,7 +47,7 @@ class Limit:
 
 FACES = Limit("TORCH_RASTERIZER_MAX_FACES", 100_000_000, "faces")
 VERTICES = Limit("TORCH_RASTERIZER_MAX_VERTICES", 300_000_000, "vertices")
-PARTS = Limit("TORCH_RASTERIZER_MAX_PARTS", 50_000, "parts (meshes, materials, nodes)")
+PARTS = Limit("TORCH_RASTERIZER_MAX_PARTS", 50_000, "parts (meshes, materials, images, nodes)")
 NESTING = Limit("TORCH_RASTERIZER_MAX_NESTING", 500, "nodes, one within the other")
 TEXTURE_SIDE = Limit("TORCH_RASTERIZER_MAX_TEXTURE_SIDE", 16_384, "texels a side")
 TEXTURE_PIXELS = Limit("TORCH_RASTERIZER_MAX_TEXTURE_PIXELS", 1 << 29, "texels in all textures")

@@ -213,7 +213,7 @@ class TestPointer:
                 frontend.page.mouse.click(4, 4)
             else:
                 dialog.get_by_text("close", exact=True).click()
-            assert dialog.count() == 0
+            dialog.wait_for(state="detached")
             assert found.locator("canvas").bounding_box()["width"] == pytest.approx(small, abs=1)
 
     def test_saves_the_picture_without_the_mark(self, frontend: Any, inspector: int) -> None:

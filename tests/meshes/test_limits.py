@@ -68,6 +68,10 @@ def many_nodes(document):
     document["nodes"] = [{}] * 60_000
 
 
+def many_images(document):
+    document["images"] = [{}] * 60_000
+
+
 def nested(document):
     document["nodes"] = [{"children": [number + 1]} for number in range(600)] + [{"mesh": 0}]
 
@@ -83,6 +87,7 @@ BOMBS = [
     (many_faces, limits.FACES),
     (many_places, limits.MEMORY),
     (many_nodes, limits.PARTS),
+    (many_images, limits.PARTS),
     (nested, limits.NESTING),
     (overlapping, limits.MEMORY),
 ]

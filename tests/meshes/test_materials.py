@@ -55,6 +55,23 @@ def test_glb_brings_back_names_and_pictures(tmp_path: Path, occluded: bool) -> N
     assert len(header["images"]) == 3, "a picture is there twice"
 
 
+def test_what_a_message_quotes_of_a_file_stays_within_its_line(tmp_path: Path) -> None:
+    header, data = document()
+    del header["buffers"][0]["uri"]
+    header["images"] = [{"uri": "gone\x1b[2J\n ERROR: all is lost.png", "name": "skin\r\n\u202eERROR"}]
+    header["textures"] = [{"source": 0}]
+    header["materials"] = [{"pbrMetallicRoughness": {"baseColorTexture": {"index": 0}}}]
+    for primitive in header["meshes"][0]["primitives"]:
+        primitive["material"] = 0
+    warnings: list[str] = []
+    assert load_mesh_data(glb(json.dumps(header).encode(), data), ".glb", on_warning=warnings.append).texture is None
+    header["materials"][0]["normalTexture"] = {"index": 0, "scale": "\x1b[2J\n"}
+    with pytest.raises(ValueError, match="its normal scale is") as refused:
+        load_mesh_data(glb(json.dumps(header).encode(), data), ".glb")
+    assert len(warnings) == 1 and "'skin ERROR'" in warnings[0]
+    assert all(text.isprintable() for text in (*warnings, str(refused.value)))
+
+
 def test_a_mesh_without_names_gets_the_files(tmp_path: Path) -> None:
     save_mesh(dressed(name="", material=""), tmp_path / "vase.obj")
     assert load_mesh(tmp_path / "vase.obj").name == "vase"

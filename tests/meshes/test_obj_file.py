@@ -87,6 +87,13 @@ def test_plain_names_are_kept_and_long_ones_fit(tmp_path: Path) -> None:
     assert shows(reserved, A) and shows(other, B) and shows(tmp_path / (" " * 100 + "-o 1.obj"), A)
 
 
+@pytest.mark.parametrize("name", ["back\\", "two \\ \\\\", "a\nv 9 9 9", "#", "\\"])
+def test_no_name_changes_what_follows_it(tmp_path: Path, name: str) -> None:
+    save_mesh(replace(A, name=name, material=name), tmp_path / "a.obj")
+    found = load_mesh(tmp_path / "a.obj")
+    assert torch.equal(found.vertices, A.vertices) and shows(tmp_path / "a.obj", A)
+
+
 def test_files_of_others_stay(tmp_path: Path) -> None:
     others = {"photo.png": b"mine", "photo_metallic.png": b"mine, too", "photo=v2.mtl": b"and this"}
     for name, data in others.items():

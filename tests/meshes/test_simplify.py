@@ -130,6 +130,14 @@ def test_size_and_place_do_not_matter(knot: Mesh, size: float, place: float) -> 
 
 
 @needs_simplification
+def test_an_extent_beyond_float32_does_no_harm(knot: Mesh) -> None:
+    huge = bare(knot).vertices / knot.vertices.abs().max() * 3e38
+    found = simplify_mesh(Mesh(huge, knot.faces, uvs=knot.uvs), 2000)
+    assert len(found.faces) == 2000 and found.vertices.isfinite().all()
+    assert found.uvs is not None and float(found.uvs.min()) >= 0 and float(found.uvs.max()) <= 1
+
+
+@needs_simplification
 def test_what_is_no_proper_mesh_does_no_harm(knot: Mesh) -> None:
     generator = torch.Generator().manual_seed(0)
     flat = torch.tensor([[0, 0, 1], [5, 7, 5]], dtype=torch.int32)

@@ -84,7 +84,9 @@ def test_what_is_left_out_is_said_each_time(pack: SimpleNamespace, folders: Simp
     (folders.input / "a.obj").write_text("mtllib gone.mtl\nusemtl m\nv 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n")
     file = File(folders.input / "a.obj")
     rasterize(pack, file)
-    assert all("gone.mtl" in load(pack, file)[2] for _ in range(2)) and file.reads == 1
+    texts = [load(pack, file)[2] for _ in range(2)]
+    assert all("\na.obj refers to a file that is left out: 'gone.mtl'" in text for text in texts) and file.reads == 1
+    assert str(folders.input) not in "".join(texts)
 
 
 @pytest.mark.parametrize(
@@ -189,6 +191,16 @@ class TestFactors:
         result, _ = run(pack, "ApplyTexture", mesh=torus, base_color=torch.full((1, 4, 4, 3), 0.5))
         found = pack.border.read_meshes(result)[0]
         assert found.vertex_colors is None and float(found.metallic_roughness[0, 0, 2]) == 0.25
+
+    @needs_simplification
+    @pytest.mark.parametrize("keep_uvs", [False, True])
+    def test_a_simplified_mesh_is_not_multiplied_again(self, pack: SimpleNamespace, torus: Any, keep_uvs: bool) -> None:
+        torus.material = {"base_color_factor": [0.5, 1.0, 0.25, 0.5], "metallic_factor": 0.5, "double_sided": True}
+        result = run(pack, "Simplify", mesh=torus, target_faces=2000, keep_uvs=keep_uvs)[0]
+        found = pack.border.read_meshes(result)[0]
+        expected = torch.tensor([0.5, 1.0, 0.25, 0.5]).expand(len(found.vertices), 4)
+        torch.testing.assert_close(found.vertex_colors, expected)
+        assert result.material["double_sided"] and torus.material["base_color_factor"] == [0.5, 1.0, 0.25, 0.5]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from html.parser import HTMLParser
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -120,6 +121,16 @@ def test_only_who_asked_for_the_run_is_told(pack: SimpleNamespace, server: Simpl
     pack.compat._send_text("of the time", "5", True)
     pack.compat._send_text("found", "5", False)
     assert server.sent == [("a  \nb", "5", "me"), ("found", "5", None)]
+
+
+def test_what_a_file_says_is_no_html(pack: SimpleNamespace, server: SimpleNamespace) -> None:
+    said = "has a texture, image '<img src=x onerror=alert(1)>', </b><!-- that is left out; 3 < 4"
+    pack.compat._send_text(said, "5", False)
+    ((text, *_),) = server.sent
+    parser = HTMLParser()
+    parser.handle_starttag = parser.handle_endtag = parser.handle_comment = pytest.fail
+    parser.feed(text)
+    assert text.replace("\N{WORD JOINER}", "") == said
 
 
 def test_nodes_say_which_mesh_they_are_at(
