@@ -37,8 +37,7 @@ def check_kernels(device: torch.device) -> None:
     for channels, size in _CASES:
         color = torch.rand(want.depth.numel(), channels + 1, generator=random, dtype=torch.float32).to(device)
         color[:, channels] = want.fading.view(-1)
-        around = color.new_tensor([[0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 1.0, 1.0]])[:, :, None]
-        pictures = Pictures(color, want.depth.view(-1), want.rough, around, channels)
+        pictures = Pictures(color, want.depth.view(-1), want.rough, channels)
         views = [(lens, camera.weight) for lens, camera in zip(lenses, cameras, strict=True)]
         request = Texels.of(mesh, (size, size)), views, pictures, 2.0, 0.25, channels == 6
         names = "texture", "painted", "confidence", "covered", "heaviest"
