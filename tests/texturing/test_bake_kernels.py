@@ -157,6 +157,8 @@ def test_self_test(way: Way) -> None:
         ("excess <= BREAK", "excess <= 0.1f * BREAK"),
         ("p.found[pixel - p.width] & ROUGH", "p.found[pixel] & ROUGH"),
         ("(float)p.reach + 1.5f", "(float)p.reach + 2.5f"),
+        ("p.masks && p.masks[pixel] == 0.0f", "false"),
+        ("p.masks ? shown * p.masks[pixel] : shown", "shown"),
         ("if (nearer < far) nearer = far;", ""),
         ("keys(off / scale) / sum * off", "0.0f"),
         ("balanced_four(beside - line)", "balanced_four(0.5f)"),
