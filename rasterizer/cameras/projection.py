@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,19 +14,39 @@ DIAMETER = 1.15
 """Diameter of the sphere that a normalised mesh fits into."""
 
 
-def normalization(vertices: Tensor) -> tuple[Tensor, Tensor]:
-    """Centre ``[3]`` and scale ``[]`` that normalise a mesh: ``(vertices - centre) * scale``."""
-    finite = torch.where(torch.isfinite(vertices), vertices, torch.zeros_like(vertices))
+class Frame(NamedTuple):
+    """What normalises a mesh: ``(vertices - centre) * scale``.
+
+    Attributes:
+        centre: ``[3]``.
+        scale: ``[]``.
+    """
+
+    centre: Tensor
+    scale: Tensor
+
+
+def normalization(vertices: Tensor) -> Frame:
+    """The frame of a mesh that Hunyuan3D's cameras look at; of its finite coordinates."""
+    finite = vertices.nan_to_num(0.0, 0.0, 0.0)
     centre = (finite.amax(dim=0) + finite.amin(dim=0)) / 2
     radius = (finite - centre).norm(dim=1).max()
-    return centre, DIAMETER / (2 * radius).clamp(min=1e-20)
+    return Frame(centre, DIAMETER / (2 * radius).clamp(min=1e-20))
 
 
-def look_frame(vertices: Tensor, cameras: Sequence[Camera]) -> Tensor:
-    """``[B, N, 3]`` vertices in the frame each camera looks at."""
-    centre, scale = normalization(vertices)
+def look_frame(vertices: Tensor, cameras: Sequence[Camera], frame: Frame | None = None) -> Tensor:
+    """``[B, N, 3]`` vertices in the frame each camera looks at; they share memory where all look at the same.
+
+    ``frame`` is their :func:`normalization`, where that is known.
+    """
+    every = [camera.normalized for camera in cameras]
+    if not any(every):
+        return vertices.expand(len(cameras), -1, -1)
+    centre, scale = frame or normalization(vertices)
     normalized = (vertices - centre) * scale
-    return torch.stack([normalized if camera.normalized else vertices for camera in cameras])
+    if all(every):
+        return normalized.expand(len(cameras), -1, -1)
+    return torch.stack([normalized if one else vertices for one in every])
 
 
 def to_camera(points: Tensor, cameras: Sequence[Camera], *, vectors: bool = False) -> Tensor:
@@ -33,15 +54,28 @@ def to_camera(points: Tensor, cameras: Sequence[Camera], *, vectors: bool = Fals
 
     With ``vectors`` the camera's position is left out, for normals.
     """
-    axes = points.new_tensor([camera.axes for camera in cameras])
-    flat = points.reshape(points.shape[0], -1, 3)
-    if not vectors:
-        flat = flat - points.new_tensor([camera.position for camera in cameras])[:, None]
-    # Not a matrix product: those may run in TF32 or half precision where an application has allowed it.
-    return torch.stack([(flat * axes[:, None, k]).sum(dim=-1) for k in range(3)], dim=-1).view(points.shape)
+    flat, table = points.reshape(points.shape[0], -1, 3), _poses(cameras, points.dtype).to(points.device)
+    turned = _turned(flat if vectors else flat - table[:, 3:], table)
+    return turned.transpose(1, 2).contiguous().view(points.shape)
 
 
-def to_clip(vertices: Tensor, cameras: Sequence[Camera], width: int, height: int) -> Tensor:
+def _poses(cameras: Sequence[Camera], dtype: torch.dtype) -> Tensor:
+    """``[B, 4, 3]`` axes and position of each camera, on the CPU."""
+    return torch.tensor([(*camera.axes, camera.position) for camera in cameras], dtype=dtype, device="cpu")
+
+
+def _turned(points: Tensor, poses: Tensor) -> Tensor:
+    """``[B, 3, N]`` of ``points [B, N, 3]``, how far they are along each axis.
+
+    Not a matrix product: those may run in TF32 or half precision where an application has allowed it.
+    """
+    x, y, z = points[:, None].unbind(-1)
+    one, two, three = poses[:, :3, :, None].unbind(2)
+    # 0 is added as sums begin with it: -0 becomes 0.
+    return (x * one + 0.0).add_(y * two).add_(z * three)
+
+
+def to_clip(vertices: Tensor, cameras: Sequence[Camera], width: int, height: int, frame: Frame | None = None) -> Tensor:
     """``[B, N, 4]`` float32 clip-space vertices of ``vertices [N, 3]``, one block per camera.
 
     A vertex nearer than ``near`` becomes NaN, so that the faces it belongs to draw nothing instead of smearing over the
@@ -50,33 +84,46 @@ def to_clip(vertices: Tensor, cameras: Sequence[Camera], width: int, height: int
     Depth has 2**18 steps. Hunyuan3D's cameras spread them from their near to their far plane, as it does; other cameras
     from the nearest to the farthest vertex they see, because a viewer's planes may lie a thousand meshes apart. The
     formulas of depth are those of OpenGL's ``glOrtho`` and ``glFrustum``.
+
+    ``frame`` is the vertices' :func:`normalization`, where that is known.
     """
     # NDC -1 and +1 are the centres of the outermost pixels, so square pixels need the ratio of the gaps between pixels.
     aspect = max(width - 1, 1) / max(height - 1, 1)
-    x, y, toward = to_camera(look_frame(vertices, cameras), cameras).unbind(-1)
+    # On a GPU each small tensor that is brought there waits for it: all that is of cameras travels in one.
+    rows = [
+        (camera.near, camera.far, not camera.normalized, camera.half_height is not None, 1 / camera.half_extent)
+        for camera in cameras
+    ]
+    near, far, fitted, flat, scale = torch.tensor(rows, dtype=vertices.dtype, device="cpu").unbind(1)
+    numbers = (near, far, *_depth_terms(near, far, flat), fitted, flat, scale / aspect, -scale)
+    poses = _poses(cameras, vertices.dtype)
+    table = torch.cat((poses.flatten(1), torch.stack(numbers, dim=1)), dim=1).to(vertices.device)
+    poses = table[:, :12].unflatten(1, (4, 3))
+    near, far, slope, shift, fitted, flat, across, down = table[:, 12:, None].unbind(1)
+    x, y, toward = _turned(look_frame(vertices, cameras, frame) - poses[:, 3:], poses).unbind(1)
     distance = -toward
+    seen, flat = distance >= near, flat > 0
+    if not all(camera.normalized for camera in cameras):
+        near, far = _fitted(distance, seen, fitted > 0, near, far)
+        slope, shift = _depth_terms(near, far, flat)
+    w = torch.where(flat, 1.0, distance)
+    w = torch.where(seen, w, torch.nan)
+    return torch.stack((x * across, y * down, distance * slope - shift, w), dim=-1).to(torch.float32)
 
-    def column(values: list[float]) -> Tensor:
-        return distance.new_tensor(values)[:, None]
 
-    cut = column([camera.near for camera in cameras])
-    near, far = cut, column([camera.far for camera in cameras])
-    fitted = column([not camera.normalized for camera in cameras]) > 0
-    seen = distance >= cut
+def _fitted(distance: Tensor, seen: Tensor, fitted: Tensor, near: Tensor, far: Tensor) -> tuple[Tensor, Tensor]:
+    """Near and far planes ``[B, 1]``, those that are to be ``fitted`` about what cameras see; of their ``distance [B,
+    N]`` vertices those that are ``seen``."""
     nearest = torch.where(seen, distance, torch.inf).amin(dim=1, keepdim=True)
     farthest = torch.where(seen, distance, -torch.inf).amax(dim=1, keepdim=True)
     margin = (farthest - nearest) * 0.01 + farthest.abs() * 1e-4
     fitted = fitted & torch.isfinite(margin)
     near = torch.where(fitted, torch.maximum(nearest - margin, nearest * 0.5), near)
-    far = torch.where(fitted, farthest + margin, far)
+    return near, torch.where(fitted, farthest + margin, far)
 
-    flat = column([camera.half_height is not None for camera in cameras]) > 0
-    scale = column([1 / camera.half_extent for camera in cameras])
-    depth = torch.where(
-        flat,
-        distance * (2 / (far - near)) - (far + near) / (far - near),
-        distance * ((far + near) / (far - near)) - 2 * far * near / (far - near),
-    )
-    w = torch.where(flat, torch.ones_like(distance), distance)
-    w = torch.where(seen, w, torch.nan)
-    return torch.stack((x * (scale / aspect), y * -scale, depth, w), dim=-1).to(torch.float32)
+
+def _depth_terms(near: Tensor, far: Tensor, flat: Tensor) -> tuple[Tensor, Tensor]:
+    """What distance is multiplied by, and what is taken from it then, for depth times w; shaped as these."""
+    span, middle = far - near, (far + near) / (far - near)
+    flat = flat > 0
+    return torch.where(flat, 2 / span, middle), torch.where(flat, middle, 2 * far * near / span)

@@ -8,6 +8,6 @@ from torch import Tensor
 
 def uv_to_clip(uvs: Tensor, width: int, height: int) -> Tensor:
     """``[N, 4]`` clip-space positions of UVs such that column j samples ``u = (j + 0.5)/width``, as viewers do."""
-    size = uvs.new_tensor([width, height])
-    ndc = (uvs * size - 0.5) * (2.0 / (size - 1).clamp(min=1)) - 1.0
-    return torch.cat((ndc, torch.zeros_like(ndc[:, :1]), torch.ones_like(ndc[:, :1])), dim=1)
+    # Column by column: on a GPU, a tensor of both sides would wait for it.
+    u, v = ((uvs[:, axis] * side - 0.5) * (2.0 / max(side - 1, 1)) - 1.0 for axis, side in enumerate((width, height)))
+    return torch.stack((u, v, torch.zeros_like(u), torch.ones_like(u)), dim=1)

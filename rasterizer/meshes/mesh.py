@@ -105,18 +105,19 @@ class Mesh:
         a, b, c = self.vertices[self.faces.long()].unbind(1)
         return _unit(torch.linalg.cross(b - a, c - a))
 
-    def vertex_normals(self, weld: bool = True) -> Tensor:
+    def vertex_normals(self, weld: bool = True, faces: Tensor | None = None) -> Tensor:
         """``[N, 3]`` float32: the mean of the unit normals of the adjacent faces, each counting the same, renormalised.
 
         Vertices without a face, and those whose faces cancel out, get zero.
 
         Args:
             weld: average over all vertices at exactly the same position, so that UV seams do not crease.
+            faces: what :meth:`face_normals` gives, where that is known.
 
         Raises:
             ValueError: a face names a vertex that is not there.
         """
-        normals = self.face_normals()
+        normals = self.face_normals() if faces is None else faces
         index = weld_index(self.vertices) if weld else torch.arange(len(self.vertices), device=self.vertices.device)
         corners = index[self.faces.long()].flatten()
         sums = torch.zeros_like(self.vertices)
@@ -153,7 +154,7 @@ def _unit(vectors: Tensor) -> Tensor:
     """Rows scaled to length 1; zero rows stay zero, and those that are not finite become it."""
     # Squares of small cross products underflow in float32, so the largest component is brought to 1 first.
     largest = vectors.abs().amax(-1, keepdim=True)
-    scaled = (vectors / torch.where(largest > 0, largest, 1.0)).masked_fill(~(largest < torch.inf), 0.0)
+    scaled = torch.where(largest < torch.inf, vectors / torch.where(largest > 0, largest, 1.0), 0.0)
     return scaled / torch.linalg.vector_norm(scaled, dim=-1, keepdim=True).clamp_min(1.0)
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..cameras.camera import Camera, orbit_camera
-from ..cameras.projection import look_frame, to_camera, to_clip
+from ..cameras.projection import Frame, look_frame, normalization, to_camera, to_clip
 from ..cameras.uv_layout import uv_to_clip
 from ..contract.checks import as_tensor, check_choice, check_integer, check_resolution
 from ..contract.types import RasterInfo
@@ -30,6 +30,7 @@ class Raster:
         mesh: the mesh, on the fragments' device.
         cameras: one per view; empty in UV space.
         info: how the first layer came about.
+        frame: the mesh's :func:`~rasterizer.cameras.projection.normalization`, where that is known.
     """
 
     findices: Tensor
@@ -37,6 +38,7 @@ class Raster:
     mesh: Mesh
     cameras: tuple[Camera, ...]
     info: RasterInfo
+    frame: Frame | None = None
 
     @property
     def mask(self) -> Tensor:
@@ -56,7 +58,7 @@ class Raster:
         """``[V, L, H, W]`` distance from the camera plane, in the units of the frame it looks at; 0 on background."""
         if not self.cameras:
             raise ValueError("raster: is in UV space, where nothing has a depth; expected one made with cameras")
-        toward = to_camera(look_frame(self.mesh.vertices, self.cameras), self.cameras)[..., 2:]
+        toward = to_camera(look_frame(self.mesh.vertices, self.cameras, self.frame), self.cameras)[..., 2:]
         return -self.interpolate(toward)[..., 0]
 
     def view(self, number: int) -> Raster:
@@ -76,6 +78,7 @@ class Raster:
             findices=self.findices.to(device),
             barycentric=self.barycentric.to(device),
             mesh=self.mesh.to(device),
+            frame=self.frame and Frame(*(part.to(device) for part in self.frame)),
         )
 
 
@@ -91,6 +94,7 @@ def rasterize_mesh(
     batch_size: int = 0,
     backend: str = "auto",
     on_progress: Callable[[float], None] | None = None,
+    frame: Frame | None = None,
 ) -> Raster:
     """Rasterize a mesh.
 
@@ -101,14 +105,13 @@ def rasterize_mesh(
         space: ``camera``, or ``uv`` for the mesh's UV layout: the image then lies on the texture pixel for pixel.
         layers: surfaces to peel, nearest first.
         mode, tile_size, batch_size, backend, on_progress: as in :func:`rasterizer.rasterize`.
+        frame: the mesh's :func:`~rasterizer.cameras.projection.normalization`, where that is known.
     """
     height, width = check_resolution(resolution)
     check_choice(space, SPACES, "space")
     layers = check_integer(layers, 1, 64, "layers")
     as_tensor(mesh.vertices, "mesh vertices")
-    if not (len(mesh.faces) and len(mesh.vertices)):
-        found = f"{len(mesh.vertices) or 'no'} vertices and {len(mesh.faces) or 'no'} faces"
-        raise ValueError(f"mesh: has {found}, expected faces to draw")
+    check_drawable(mesh)
     if space == "uv":
         if layers != 1:
             raise ValueError(f"layers: is {layers}, expected 1 in UV space, where overlapping faces have no order")
@@ -116,13 +119,24 @@ def rasterize_mesh(
         clip = uv_to_clip(mesh.require_uvs(), width, height)[None]
     else:
         views = tuple(cameras) if cameras else (orbit_camera(0, 0),)
-        clip = to_clip(mesh.vertices, views, width, height)
+        frame = frame or normalization(mesh.vertices)
+        clip = to_clip(mesh.vertices, views, width, height, frame)
     options: dict[str, Any] = {"mode": mode, "tile_size": tile_size, "batch_size": batch_size, "backend": backend}
     results = list(peel(clip, mesh.faces, (height, width), layers, on_progress=on_progress, **options))
-    return Raster(
-        torch.stack([drawn.findices for drawn in results], dim=1),
-        torch.stack([drawn.barycentric for drawn in results], dim=1),
-        mesh,
-        views,
-        results[0].info,
+    # A single layer need not be copied.
+    findices, barycentric = (
+        parts[0].unsqueeze(1) if len(parts) == 1 else torch.stack(parts, dim=1)
+        for parts in ([drawn.findices for drawn in results], [drawn.barycentric for drawn in results])
     )
+    return Raster(findices, barycentric, mesh, views, results[0].info, frame)
+
+
+def check_drawable(mesh: Mesh) -> None:
+    """Refuse a mesh without faces.
+
+    Raises:
+        ValueError: it has none.
+    """
+    if not (len(mesh.faces) and len(mesh.vertices)):
+        found = f"{len(mesh.vertices) or 'no'} vertices and {len(mesh.faces) or 'no'} faces"
+        raise ValueError(f"mesh: has {found}, expected faces to draw")

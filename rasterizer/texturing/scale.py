@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-import torch
-
 from ..meshes.mesh import Mesh
 
 SMALLEST, LARGEST = 2.0**-40, 2.0**60
@@ -15,7 +13,7 @@ SMALLEST, LARGEST = 2.0**-40, 2.0**60
 
 def largest_coordinate(mesh: Mesh) -> float:
     """Of the vertices that are somewhere, without sign; 0 where there are none."""
-    vertices = mesh.vertices.masked_fill(~torch.isfinite(mesh.vertices), 0.0)
+    vertices = mesh.vertices.nan_to_num(0.0, 0.0, 0.0)
     return float(vertices.abs().amax()) if len(vertices) else 0.0
 
 

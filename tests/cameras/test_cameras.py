@@ -7,9 +7,10 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from rasterizer.cameras.camera import Camera, look_at, orbit_camera, turned
-from rasterizer.cameras.projection import DIAMETER, normalization, to_clip
+from rasterizer.cameras.projection import DIAMETER, Frame, normalization, to_clip
 from rasterizer.cameras.uv_layout import uv_to_clip
 from rasterizer.meshes.mesh import Mesh
 from rasterizer.meshes.sample_meshes import sample_mesh
@@ -50,6 +51,43 @@ def test_hunyuan3d_numbers() -> None:
     assert float(ndc[0, 0]) == pytest.approx(2 * 0.575 / 1.2)
     distance = 1.45 - 0.575
     assert float(ndc[4, 2]) == pytest.approx(2 * distance / 99.9 - 100.1 / 99.9)
+
+
+def test_a_frame_that_is_known_changes_nothing() -> None:
+    vertices = AXES * 3 + 5
+    cameras = [orbit_camera(30, 20), orbit_camera(30, 20, ortho_scale=None), look_at((9.0, 8.0, 7.0), (5.0, 5.0, 5.0))]
+    frame = normalization(vertices)
+    for some in (cameras, cameras[:2], cameras[2:]):
+        known, found = (to_clip(vertices, some, 90, 60, given) for given in (frame, None))
+        assert torch.equal(known, found)
+    other = Frame(frame.centre + 1, frame.scale)
+    assert not torch.equal(to_clip(vertices, cameras, 90, 60, other), to_clip(vertices, cameras, 90, 60))
+
+
+class _Operators(TorchDispatchMode):
+    """Counts what a GPU would be launched for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.launches = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # noqa: ANN001, ANN204
+        made = func(*args, **(kwargs or {}))
+        # What lies in the CPU's own small tables has a row a camera, not one a vertex.
+        large = any(isinstance(value, torch.Tensor) and value.numel() >= _MANY for value in (*args, made))
+        self.launches += large and isinstance(made, torch.Tensor) and not made._is_view()
+        return made
+
+
+_MANY = 300
+
+
+def test_few_operators_make_clip_space() -> None:
+    vertices = torch.rand(_MANY, 3)
+    cameras = [orbit_camera(90 * number, 0) for number in range(3)]
+    with _Operators() as counted:
+        to_clip(vertices, cameras, 64, 64, normalization(torch.rand(2, 3)))
+    assert 10 <= counted.launches <= 20  # each takes a GPU's host some 10 microseconds
 
 
 @pytest.mark.parametrize("elevation", [-90, -45, 0, 30, 90])

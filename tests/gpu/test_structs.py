@@ -6,15 +6,17 @@ import ctypes
 from pathlib import Path
 
 import pytest
+import torch
 
 from rasterizer.backends.kernels import interpolate, rasterize
 from rasterizer.gpu import cache, platforms
 from rasterizer.gpu.program import Program
 from rasterizer.gpu.structs import Struct, c_text, struct
 from rasterizer.hierarchy import kernels as hierarchy
+from rasterizer.texturing.bake import kernels as bake
 
 PROGRAMS = [
-    pytest.param(one.PROGRAM, id=one.PROGRAM.source.stem) for one in (rasterize, interpolate, hierarchy)
+    pytest.param(one.PROGRAM, id=one.PROGRAM.source.stem) for one in (rasterize, interpolate, hierarchy, bake)
 ]  # each struct is in one of them
 Target = tuple[platforms.Platform, str]
 
@@ -143,3 +145,17 @@ def test_all_that_is_compiled_is_part_of_the_key(tmp_path: Path, monkeypatch: py
     for structs, defines in (((one,), {"N": 1}), ((one,), {"N": 2}), ((other,), {"N": 2}), ((other,), {"N": 2})):
         _program(tmp_path, "source", structs=structs, defines=defines).compiled(Compiler(), "x")
     assert len(made) == 3 and all("typedef" in text and text.endswith("source\n") for text in made)
+
+
+def test_addresses_are_of_what_kernels_expect() -> None:
+    made = struct("Some", ("const float*", "values", ""), ("unsigned char*", "marks", ""), ("i64", "count", ""))(
+        count=3
+    )
+    device, values = torch.device("cpu"), torch.rand(4, 3)
+    made.point(device, values=values, marks=torch.ones(2, dtype=torch.bool))
+    assert made.values == values.data_ptr() and made.count == 3
+    made.point(device, values=None)
+    assert made.values is None and made.marks
+    for wrong in (values.double(), values.T, values[:, 1:], torch.empty(4, 3, device="meta")):
+        with pytest.raises(TypeError, match=r"^Some\.values: found torch.float.* expected float, contiguous on cpu$"):
+            made.point(device, values=wrong)

@@ -254,6 +254,7 @@ def test_progress_ends_at_one_and_can_stop_the_work() -> None:
         ({"max_angle": 0.0}, "max_angle: is 0.0"),
         ({"border": -1}, "border: is -1"),
         ({"masks": torch.zeros(6, 8, 9)}, r"masks: found \[6, 8, 9\]"),
+        ({"masks": torch.full((6, 8, 8), torch.nan)}, "masks: view 1 holds NaN or infinite pixels"),
         ({"exponent": float("nan")}, "exponent"),
         ({"mesh": replace(sample_mesh("torus"), uvs=None)}, "has no UV coordinates"),
     ],

@@ -102,6 +102,19 @@ def test_what_cannot_be_seen_stays_black(way: Way) -> None:
         assert not baked.painted.any() and not baked.texture.any() and (baked.heaviest == -1).all()
 
 
+@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.float64, torch.float16])
+def test_masks_of_any_kind_on_any_device(dtype: torch.dtype, way: Way) -> None:
+    mesh = trefoil_knot(60, 12, radius=0.25)
+    cameras = [orbit_camera(0, 0)]
+    masks = torch.zeros(1, 64, 64, dtype=torch.float32)
+    masks[:, :, :32] = 1
+    images = torch.rand(1, 64, 64, 3, generator=torch.Generator().manual_seed(0))
+    turned = masks.to(dtype).transpose(1, 2).contiguous().transpose(1, 2)  # on the CPU, whatever the device
+    (ours, theirs), (want, _) = (_both(way, mesh, images, cameras, 64, masks=given) for given in (turned, masks))
+    assert torch.equal(ours.painted, want.painted) and torch.equal(ours.texture, want.texture)
+    assert (ours.painted != theirs.painted).float().mean() <= 5e-4 and 0 < ours.painted.sum() < ours.covered.sum() * 0.9
+
+
 def test_a_constant_stays_what_it_is(way: Way) -> None:
     mesh = trefoil_knot(60, 12, radius=0.25)
     images = torch.tensor([0.1, 0.7, 1.0]).expand(6, 80, 80, 3)
@@ -144,6 +157,8 @@ def test_self_test(way: Way) -> None:
         ("excess <= BREAK", "excess <= 0.1f * BREAK"),
         ("p.found[pixel - p.width] & ROUGH", "p.found[pixel] & ROUGH"),
         ("(float)p.reach + 1.5f", "(float)p.reach + 2.5f"),
+        ("p.masks && p.masks[pixel] == 0.0f", "false"),
+        ("p.masks ? shown * p.masks[pixel] : shown", "shown"),
         ("if (nearer < far) nearer = far;", ""),
         ("keys(off / scale) / sum * off", "0.0f"),
         ("balanced_four(beside - line)", "balanced_four(0.5f)"),

@@ -20,7 +20,7 @@ from rasterizer.texturing.bake import cubic
 from rasterizer.texturing.bake import filter as filter_module
 from rasterizer.texturing.bake import view as view_module
 from rasterizer.texturing.bake.footprint import footprints, texel_steps
-from rasterizer.texturing.bake.view import Lens
+from rasterizer.texturing.bake.view import Lens, Pictures
 
 FRONT = [look_at((0.0, 0.0, 3.0), (0.0, 0.0, 0.0), half_height=0.6)]
 
@@ -213,3 +213,15 @@ def test_distances_to_breaks() -> None:
             )
         )
         assert calm[view, row, column] == rungs[rungs <= clear].max()
+
+
+def test_pixels_are_found_in_pictures_larger_than_float32_counts() -> None:
+    lens = Lens.of_each([orbit_camera(0, 0)], square(), 32767, 1025)[0]
+    row, column = torch.tensor([1023.0, 700.0, 0.0]), torch.tensor([32765.0, 12345.0, 0.0])
+    depth = torch.zeros(1).expand(lens.width * lens.height)  # of one number, whatever its size
+    pictures = Pictures(torch.zeros(1, 2), depth, torch.zeros(1, dtype=torch.bool), 1)
+    flat = torch.zeros(3)
+    places, _, _ = lens._pixels(column, row, (flat, flat), flat, (flat, flat), pictures)
+    first = row.long() * lens.width + column.long()
+    assert first.amax() > 1 << 24
+    assert torch.equal(places, torch.stack((first, first + 1, first + lens.width, first + lens.width + 1)))

@@ -141,7 +141,7 @@ def agree(
     matching = match_colors and count > 1 and pictures.channels >= COLORS
     seen = None
     if matching:
-        samples = _Samples.of(texels)
+        samples = _Samples.of(texels, views[0][0].flat)
         seen = samples.look(views, pictures, limit, exponent)
         bleed = find_bleed(samples.points, *seen, [lens for lens, _ in views], pictures, raster)
         if bleed:  # first of all, since it would mislead the gains
@@ -183,12 +183,15 @@ class _Samples:
     normals: Columns
 
     @classmethod
-    def of(cls, texels: Texels) -> _Samples:
+    def of(cls, texels: Texels, flat: Tensor) -> _Samples:
+        """``flat`` are the normals of the mesh's faces."""
         width = texels.size[1]
         some = (texels.index // width % _EVERY == 0) & (texels.index % width % _EVERY == 0)
         texels = texels[some.nonzero().squeeze(1)]
         mesh = texels.mesh
-        points, normals = (columns(texels.interpolate(values)) for values in (mesh.vertices, mesh.vertex_normals()))
+        points, normals = (
+            columns(texels.interpolate(values)) for values in (mesh.vertices, mesh.vertex_normals(faces=flat))
+        )
         return cls(texels, points, unit(normals))
 
     def look(

@@ -28,17 +28,18 @@ def check_kernels(device: torch.device) -> None:
     cameras = [orbit_camera(0, 0), orbit_camera(90, 0, weight=0.5), orbit_camera(200, 30, ortho_scale=None)]
     raster = rasterize_mesh(mesh, cameras, (_PIXELS, _PIXELS))
     lenses = Lens.of_each(cameras, mesh, _PIXELS, _PIXELS)
-    asked = raster, lenses, torch.ones_like(raster.findices[:, 0], dtype=torch.float32), 3
+    random = torch.Generator().manual_seed(0)
+    masks = torch.rand(len(cameras), _PIXELS, _PIXELS, generator=random, dtype=torch.float32)
+    masks[0, _PIXELS // 4 : _PIXELS // 2, _PIXELS // 4 : -_PIXELS // 4] = 0
+    asked = raster, lenses, masks.to(device), 3
     breaks = kernels.find_breaks(*asked)
     want = find_breaks(*asked, lambda share: None)
     for name in want._fields:
         _compare(f"{name} of pixels", getattr(breaks, name), getattr(want, name))
-    random = torch.Generator().manual_seed(0)
     for channels, size in _CASES:
         color = torch.rand(want.depth.numel(), channels + 1, generator=random, dtype=torch.float32).to(device)
         color[:, channels] = want.fading.view(-1)
-        around = color.new_tensor([[0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 1.0, 1.0]])[:, :, None]
-        pictures = Pictures(color, want.depth.view(-1), want.rough, around, channels)
+        pictures = Pictures(color, want.depth.view(-1), want.rough, channels)
         views = [(lens, camera.weight) for lens, camera in zip(lenses, cameras, strict=True)]
         request = Texels.of(mesh, (size, size)), views, pictures, 2.0, 0.25, channels == 6
         names = "texture", "painted", "confidence", "covered", "heaviest"

@@ -172,20 +172,19 @@ def find_breaks(raster: Raster, lenses: Sequence[Lens], masks: Tensor | None, bo
     """As :func:`.breaks.find_breaks`."""
     mesh, device = raster.mesh, raster.findices.device
     views, _, height, width = raster.findices.shape
-    tables = raster.findices[:, 0], raster.barycentric[:, 0], mesh.faces, mesh.vertices, lenses[0].flat
-    given = [values.contiguous() for values in tables]
     found, edge, rough = (torch.empty((views, height, width), dtype=torch.uint8, device=device) for _ in range(3))
     drawn, depth, fading = (torch.empty_like(edge, dtype=torch.float32) for _ in range(3))
-    if masks is not None:
-        masks = masks.to(raster.findices.device, torch.float32).contiguous()
-    params = _Pixels(
-        *(values.data_ptr() for values in (*given, drawn, depth, found, edge, rough)),
-        masks=None if masks is None else masks.data_ptr(),
-        height=height,
-        width=width,
-        faces=len(mesh.faces),
-        vertices=len(mesh.vertices),
-    )
+    masks = None if masks is None else masks.to(device, torch.float32).contiguous()
+    params = _Pixels(height=height, width=width, faces=len(mesh.faces), vertices=len(mesh.vertices))
+    given = {  # kept until all is launched
+        "findices": raster.findices[:, 0].contiguous(),
+        "barycentric": raster.barycentric[:, 0].contiguous(),
+        "tri": mesh.faces.contiguous(),
+        "positions": mesh.vertices.contiguous(),
+        "normals": lenses[0].flat,
+        "masks": masks,
+    }
+    params.point(device, **given, drawn=drawn, depth=depth, found=found, edge=edge, rough=rough)
     for lens, row in zip(lenses, params.view, strict=False):
         _describe(lens, row)
     launch = _launcher(device, params)
@@ -193,8 +192,8 @@ def find_breaks(raster: Raster, lenses: Sequence[Lens], masks: Tensor | None, bo
     launch("edges", height * width, views)
     launch("join", height * width, views)
     far = torch.empty_like(edge, dtype=torch.int16)
-    near = _Near(edge.data_ptr(), far.data_ptr(), fading.data_ptr(), params.masks, pixels=depth.numel())
-    near.height, near.width, near.reach = height, width, border
+    near = _Near(pixels=depth.numel(), height=height, width=width, reach=border)
+    near.point(device, marked=edge, far=far, fading=fading, masks=masks)
     launch = _launcher(device, near)
     launch("along", depth.numel())
     launch("fade", depth.numel())
@@ -212,16 +211,20 @@ def blend(
     """As :func:`.operators.blend`."""
     mesh, device, (height, width) = texels.mesh, pictures.color.device, texels.size
     lenses = [lens for lens, _ in views]
-    tables = [
-        values.contiguous()
-        for values in (mesh.faces, mesh.vertices, mesh.require_uvs(), mesh.vertex_normals(), lenses[0].flat)
-    ]
+    flat = lenses[0].flat
     prints = torch.empty((len(views), len(mesh.faces), 4), dtype=torch.float32, device=device)
     largest = torch.zeros((2,), dtype=torch.float32, device=device)
+    given = {  # kept until all is launched
+        "index": texels.index,
+        "face": texels.face,
+        "weights": texels.weights,
+        "tri": mesh.faces.contiguous(),
+        "positions": mesh.vertices.contiguous(),
+        "uvs": mesh.require_uvs().contiguous(),
+        "vertex_normals": mesh.vertex_normals(faces=flat),
+        "face_normals": flat,
+    }
     params = _Texels(
-        *(values.data_ptr() for values in (texels.index, texels.face, texels.weights, *tables)),
-        prints=prints.data_ptr(),
-        largest=largest.data_ptr(),
         texels=len(texels),
         faces=len(mesh.faces),
         vertices=len(mesh.vertices),
@@ -235,6 +238,7 @@ def blend(
         exponent=exponent,
         sharp=sharp,
     )
+    params.point(device, **given, prints=prints, largest=largest.view(torch.int32))
     for (lens, weight), row in zip(views, params.view, strict=False):
         _describe(lens, row, weight)
     launch = _launcher(device, params)
@@ -243,8 +247,7 @@ def blend(
     extent = filtering.Extent.of(longest, broadest, lenses)
     quads = 1 if pictures.channels < 4 else 2
     (color, lowest, highest), calm = _packed(pictures, extent.levels, quads), _calm(pictures.rough, extent.radii)
-    params.color, params.depth, params.calm = color.data_ptr(), pictures.depth.data_ptr(), calm.data_ptr()
-    params.lowest, params.highest = lowest.data_ptr(), highest.data_ptr()
+    params.point(device, color=color, depth=pictures.depth, calm=calm, lowest=lowest, highest=highest)
     params.widest, params.levels, first = extent.taps / 4, len(extent.levels), 0
     for number, (rows, columns) in enumerate(extent.levels):
         params.level_first[number], params.level_size[number] = first, rows * columns
@@ -254,8 +257,7 @@ def blend(
     painted, covered = (torch.zeros((height, width), dtype=torch.bool, device=device) for _ in range(2))
     confidence = color.new_zeros((height, width))
     heaviest = torch.full((height, width), -1, dtype=torch.int16, device=device)
-    params.texture, params.confidence, params.heaviest = (image.data_ptr() for image in (texture, confidence, heaviest))
-    params.painted, params.covered = painted.data_ptr(), covered.data_ptr()
+    params.point(device, texture=texture, confidence=confidence, heaviest=heaviest, painted=painted, covered=covered)
     launch("bake4" if quads == 1 else "bake8", len(texels))
     return texture, painted, confidence, covered, heaviest
 
@@ -267,7 +269,8 @@ def _packed(pictures: Pictures, levels: Sequence[tuple[int, int]], quads: int) -
     sizes = [len(pictures.rough) * height * width for height, width in levels]
     color = given.new_empty((sum(sizes), 4 * quads))
     lowest, highest = torch.full((2, CHANNELS), 2**31 - 1, dtype=torch.int32, device=given.device)
-    params = _Packing(given.data_ptr(), color.data_ptr(), lowest.data_ptr(), highest.data_ptr())
+    params = _Packing()
+    params.point(given.device, source=given, to=color, lowest=lowest, highest=highest)
     params.pixels, params.channels, params.stride, params.quads = sizes[0], pictures.channels, given.shape[1], quads
     launch = _launcher(given.device, params)
     launch("pack4" if quads == 1 else "pack8", -(-sizes[0] // _PACKED))
@@ -281,7 +284,8 @@ def _packed(pictures: Pictures, levels: Sequence[tuple[int, int]], quads: int) -
 def _calm(rough: Tensor, radii: Sequence[int]) -> Tensor:
     """As :func:`.filter.calm_around`."""
     room, far = torch.empty_like(rough, dtype=torch.uint8), torch.empty_like(rough, dtype=torch.int16)
-    params = _Near(rough.data_ptr(), far.data_ptr(), room=room.data_ptr(), pixels=rough.numel(), outside=1)
+    params = _Near(pixels=rough.numel(), outside=1)
+    params.point(rough.device, marked=rough, far=far, room=room)
     params.height, params.width = rough.shape[1:]
     params.radius[: len(radii)], params.radii, params.reach = radii, len(radii), radii[-1]
     launch = _launcher(rough.device, params)

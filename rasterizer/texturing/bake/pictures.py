@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
@@ -13,12 +13,18 @@ from .view import Lens, Pictures
 
 
 def prepare_pictures(
-    raster: Raster, images: Tensor, masks: Tensor | None, border: int, report: Callable[[float], None]
-) -> tuple[Pictures, list[Lens]]:
-    """What :meth:`Lens.look` looks at, and the lens of each view.
+    raster: Raster,
+    lenses: Sequence[Lens],
+    images: Tensor,
+    masks: Tensor | None,
+    border: int,
+    report: Callable[[float], None],
+) -> Pictures:
+    """What :meth:`Lens.look` looks at.
 
     Args:
         raster: the mesh as the views see it, one layer.
+        lenses: of the views.
         images: ``[V, H, W, C]`` float32.
         masks: ``[V, H, W]``, by which the weight of each pixel is multiplied, or None.
         border: pixels over which weights fade out towards edges; 0 takes 1/256 of the image's longer side.
@@ -30,7 +36,6 @@ def prepare_pictures(
     wide = channels + 1 if (channels + 1) % 4 or not images.is_cuda else channels + 2
     color = images.new_zeros((views, height, width, wide))
     color[..., :channels] = images
-    lenses = Lens.of_each(raster.cameras, raster.mesh, width, height)
     asked = (raster, lenses, masks, border)
     found = with_kernels(
         images.device,
@@ -39,5 +44,4 @@ def prepare_pictures(
     found = find_breaks(*asked, report) if found is None else found
     report(1.0)
     color[..., channels] = found.fading
-    around = images.new_tensor([[0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 1.0, 1.0]])[:, :, None]
-    return Pictures(color.view(-1, wide), found.depth.view(-1), found.rough, around, channels), lenses
+    return Pictures(color.view(-1, wide), found.depth.view(-1), found.rough, channels)

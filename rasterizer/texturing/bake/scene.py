@@ -68,14 +68,15 @@ class Scene:
         if masks is not None:
             masks = torch.cat([_reduced(mask.to(gray)[None, None], small) for mask in masks])[:, 0]
         raster = rasterize_mesh(mesh, cameras, small)
-        pictures, lenses = prepare_pictures(raster, gray.permute(0, 2, 3, 1), masks, 1, lambda share: None)
+        lenses = Lens.of_each(cameras, mesh, small[1], small[0], raster.frame)
+        pictures = prepare_pictures(raster, lenses, gray.permute(0, 2, 3, 1), masks, 1, lambda share: None)
         there = raster.findices.reshape(-1) > 0
         place = torch.arange(len(there), device=there.device)
         if selects(there.device):
             place = there.nonzero().squeeze(1)
         points, normals = (
             columns(raster.interpolate(values).view(-1, 3).index_select(0, place))
-            for values in (mesh.vertices, mesh.vertex_normals())
+            for values in (mesh.vertices, mesh.vertex_normals(faces=lenses[0].flat))
         )
         face = (raster.findices.reshape(-1).index_select(0, place).long() - 1).clamp(min=0)
         return cls(

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import embedding_bag
 
 from ...cameras.camera import Camera
-from ...cameras.projection import normalization
+from ...cameras.projection import Frame, normalization
 from ...meshes.mesh import Mesh
 
 STEEPEST = 20.0
@@ -88,10 +88,12 @@ class Lens:
     flat: Tensor
 
     @classmethod
-    def of_each(cls, cameras: Sequence[Camera], mesh: Mesh, width: int, height: int) -> list[Lens]:
-        """The lenses of cameras for images of a mesh."""
+    def of_each(
+        cls, cameras: Sequence[Camera], mesh: Mesh, width: int, height: int, frame: Frame | None = None
+    ) -> list[Lens]:
+        """The lenses of cameras for images of a mesh; ``frame`` is its :func:`~normalization`, where that is known."""
         lenses, flat = [], mesh.face_normals()
-        centre, scale = normalization(mesh.vertices)
+        centre, scale = frame or normalization(mesh.vertices)
         *middle, factor = torch.cat((centre, scale[None])).tolist()
         for number, camera in enumerate(cameras):
             position, size = list(camera.position), 1.0
@@ -195,9 +197,7 @@ class Lens:
         x, y = pictures.around
         # What the surface's own plane would show, from the upper left pixel on.
         plane = (depth - slope_x * corner[0] - slope_y * corner[1]).addcmul(x, slope_x).addcmul_(y, slope_y)
-        places = (top + y).clamp_(0, self.height - 1).mul_(self.width)
-        places = places.add_((left + x).clamp_(0, self.width - 1)).to(torch.int64)
-        places = places.clamp_(0, self.height * self.width - 1).add_(self.base)  # of a vertex that is NaN, too
+        places = self._places(top + y, left + x).add_(self.base)
         deeper = pictures.depth.index_select(0, places.view(-1)).view_as(plane).sub_(plane)
         shown = deeper.abs() <= tolerance
         return places, shown, deeper.mul_(shown)
@@ -233,9 +233,16 @@ class Lens:
     def nearest(self, points: Columns, image: Tensor) -> Tensor:
         """``[n]``: what the nearest pixel of an ``image [H, W]`` of this view holds."""
         column, row, _ = self.pixel(self.place(points))
-        x, y = (at.round().clamp(0, most - 1) for at, most in ((column, self.width), (row, self.height)))
-        place = y.mul_(self.width).add_(x).to(torch.int64).clamp_(0, image.numel() - 1)  # of a vertex that is NaN, too
-        return image.reshape(-1).index_select(0, place)
+        return image.reshape(-1).index_select(0, self._places(row.round(), column.round()))
+
+    def _places(self, rows: Tensor, columns: Tensor) -> Tensor:
+        """int64, where pixels of whole ``rows`` and ``columns``, or those next to them, lie in a picture of this view.
+
+        In 32 bits, which hold the pixels of any picture, as float32 does not. Overwrites its arguments.
+        """
+        row, column = rows.clamp_(0, self.height - 1).to(torch.int32), columns.clamp_(0, self.width - 1).to(torch.int32)
+        place = row.mul_(self.width).add_(column)
+        return place.clamp_(0, self.height * self.width - 1).to(torch.int64)  # of a vertex that is NaN, too
 
     def slopes(self, place: Columns, normal: Columns) -> tuple[Tensor, Tensor]:
         """How depth changes from a pixel to the next, along columns and along rows, on the plane of the face."""
@@ -319,12 +326,15 @@ def weigh_rows(table: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
 class Pictures:
     """All views' pixels: ``color [V * H * W, C + 1 or more]``, with fading after the C ``channels``, and ``depth``.
 
-    ``rough [V, H, W]`` bool are pixels that do not continue the surface next to them. ``around [2, 4, 1]`` are columns
-    and rows of the four pixels around a point, from the upper left one.
+    ``rough [V, H, W]`` bool are pixels that do not continue the surface next to them.
     """
 
     color: Tensor
     depth: Tensor
     rough: Tensor
-    around: Tensor
     channels: int
+
+    @cached_property
+    def around(self) -> Tensor:
+        """``[2, 4, 1]`` columns and rows of the four pixels around a point, from the upper left one."""
+        return self.color.new_tensor([[0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 1.0, 1.0]])[:, :, None]

@@ -6,6 +6,7 @@ only from views in which its own surface is the visible one, and no texel betwee
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from numbers import Real
@@ -14,9 +15,10 @@ import torch
 from torch import Tensor
 
 from ...cameras.camera import Camera
+from ...cameras.projection import normalization
 from ...contract.checks import as_tensor, check_choice, check_integer, check_resolution
 from ...meshes.mesh import Mesh
-from ...rendering.raster import rasterize_mesh
+from ...rendering.raster import check_drawable, rasterize_mesh
 from ...runtime.progress import stages
 from ...runtime.threads import on_own_threads
 from ..need import BakeNeed, check_memory
@@ -28,6 +30,7 @@ from .checks import check_pictures, check_trust
 from .filter import filter_bytes
 from .operators import CHUNK
 from .pictures import prepare_pictures
+from .view import Lens
 
 BLENDS = ("weighted", "sharp")
 """Ways to blend views."""
@@ -90,6 +93,7 @@ def bake_views(
     sides = (texture_size, texture_size) if isinstance(texture_size, Real) else texture_size
     size = check_resolution(sides, "texture_size")
     mesh.require_uvs()
+    check_drawable(mesh)
     as_tensor(mesh.vertices, "mesh vertices")
     mesh = _within_float32(mesh, cameras)
     device = mesh.vertices.device
@@ -97,13 +101,19 @@ def bake_views(
     need = bake_need(images, device, agreeing).bytes
     check_memory("texture_size", size, mesh, need, "use fewer or smaller images")
     images = images.to(device, torch.float32).resolve_neg()  # PyTorch makes no new tensor of a negative view's kind
-    _check_finite(images)
+    _check_finite(images, "images")
+    if masks is not None:
+        masks = masks.to(device, torch.float32 if masks.is_floating_point() else masks.dtype).resolve_neg()
+        _check_finite(masks, "masks")
     middle = ("making views agree",) * agreeing
     names = ("drawing the mesh", "weighing pixels", "finding texels", *middle, "blending views")
     steps = stages(on_progress or (lambda share: None), *names)
     height, width = images.shape[1:3]
-    raster = rasterize_mesh(mesh, cameras, (height, width), on_progress=next(steps))
-    pictures, lenses = prepare_pictures(raster, images, masks, border, next(steps))
+    # On the host lenses need what is computed on the device: asked for while there is nothing else to wait for.
+    frame = normalization(mesh.vertices)
+    lenses = Lens.of_each(cameras, mesh, width, height, frame)
+    raster = rasterize_mesh(mesh, cameras, (height, width), on_progress=next(steps), frame=frame)
+    pictures = prepare_pictures(raster, lenses, images, masks, border, next(steps))
     texels = Texels.of(mesh, size, next(steps))
     views = [(lens, float(camera.weight)) for lens, camera in zip(lenses, cameras, strict=True)]
     agreement, agreed = None, None
@@ -134,12 +144,14 @@ def _within_float32(mesh: Mesh, cameras: Sequence[Camera]) -> Mesh:
     return within_float32(mesh, size)
 
 
-def _check_finite(images: Tensor) -> None:
-    """Refuse pictures with pixels that are no numbers, which would spread to whatever they are blended with."""
+def _check_finite(images: Tensor, name: str) -> None:
+    """Refuse ``[V, H, W]`` or ``[V, H, W, C]`` pictures with pixels that are no numbers, which would spread to whatever
+    they are blended with."""
     if not images.numel():
         return
     # Extremes of what holds something else than numbers are none either, and are found in a tenth of the time.
-    extremes = torch.stack([torch.stack(torch.aminmax(image)) for image in images])
-    for number, fine in enumerate(extremes.isfinite().all(1).tolist()):
-        if not fine:
-            raise ValueError(f"images: view {number + 1} holds NaN or infinite pixels, expected numbers; replace them")
+    each = tuple(range(1, images.ndim))
+    extremes = torch.stack((images.amin(each), images.amax(each)), dim=1)
+    for number, found in enumerate(extremes.tolist()):
+        if not all(map(math.isfinite, found)):
+            raise ValueError(f"{name}: view {number + 1} holds NaN or infinite pixels, expected numbers; replace them")

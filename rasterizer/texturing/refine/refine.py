@@ -19,6 +19,7 @@ from ...runtime.progress import counted, stages
 from ...runtime.threads import on_own_threads
 from ..bake.checks import check_pictures, check_trust
 from ..bake.pictures import prepare_pictures
+from ..bake.view import Lens
 from ..need import refine_bytes
 from ..scale import within_float32
 from .sampling import Sampling
@@ -155,7 +156,8 @@ def _problem(
     numbers, near = stand_ins(painted)
     texels = int(painted.sum())
     raster = rasterize_mesh(mesh, cameras, size)
-    fading, lenses = prepare_pictures(raster, images[..., :0], None, border, lambda _: None)
+    lenses = Lens.of_each(raster.cameras, raster.mesh, images.shape[2], images.shape[1], raster.frame)
+    fading = prepare_pictures(raster, lenses, images[..., :0], None, border, lambda _: None)
     weights = pixel_weights(raster, lenses, cameras, limit, exponent)
     weights.mul_((fading.color.view_as(weights) >= 1).to(weights))  # painters bleed: what is faded is not sharpened
     if masks is not None:
