@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import fields, is_dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
 import comfy.model_management as management
 import comfy.utils
 import torch
+from torch import Tensor
 
 from ...rasterizer.runtime.devices import working_device
 from ...rasterizer.runtime.log import log
@@ -21,6 +23,9 @@ T = TypeVar("T")
 CPU = torch.device("cpu")
 
 _STEPS = 100
+
+_PIECE = 64 << 20
+"""Bytes that are moved at once: a twentieth of a second, or less."""
 
 
 class Progress:
@@ -127,4 +132,21 @@ def result_device() -> torch.device:
 def _moved(value: Any, device: torch.device) -> Any:
     if isinstance(value, tuple):
         return tuple(_moved(part, device) for part in value)
+    if isinstance(value, Tensor):
+        return _copied(value, device)
+    if is_dataclass(value) and not isinstance(value, type) and hasattr(value, "to"):
+        parts = {field.name: getattr(value, field.name) for field in fields(value) if field.init}
+        return replace(value, **{name: _moved(part, device) for name, part in parts.items()})
     return value.to(device) if hasattr(value, "to") else value
+
+
+def _copied(value: Tensor, device: torch.device) -> Tensor:
+    """``value.to(device)``, piece by piece where that takes long, so that a stop is answered in between."""
+    if value.device == device or value.numel() * value.element_size() <= _PIECE or not value.is_contiguous():
+        return value.to(device)
+    made = torch.empty_like(value, device=device)
+    count = _PIECE // value.element_size()
+    for to, source in zip(made.view(-1).split(count), value.view(-1).split(count), strict=True):
+        management.throw_exception_if_processing_interrupted()
+        to.copy_(source)
+    return made

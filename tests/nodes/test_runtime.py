@@ -76,3 +76,18 @@ def test_a_stop_is_answered_between_rows(pack: SimpleNamespace, events: list[Any
     with pytest.raises(pack.management.InterruptProcessingException):
         pack.runtime.for_each(work, ["first", "second"])
     assert seen == ["first"]
+
+
+def test_what_is_large_is_moved_in_pieces_between_which_a_stop_is_answered(
+    pack: SimpleNamespace, events: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pack.runtime, "_PIECE", 400)
+    asked: list[None] = []
+    monkeypatch.setattr(pack.management, "throw_exception_if_processing_interrupted", lambda: asked.append(None))
+    value, other = torch.arange(350.0).view(7, 50), torch.device("cpu", 0)  # the same place by another name
+    assert value.device != other
+    whole, (part, odd) = pack.runtime._moved(value, other), pack.runtime._moved((value[:2], value.t()), other)
+    assert len(asked) == 4
+    assert torch.equal(whole, value) and whole is not value
+    assert torch.equal(part, value[:2]) and torch.equal(odd, value.t())
+    assert pack.runtime._moved(value, CARD).device == CARD and len(asked) == 8

@@ -13,7 +13,7 @@ NEEDS = {
     "Node.js": r"Node\.js",
     "a browser": r"Playwright|Chromium|frontend",
     "a program to compare with": r"adobe-lagrange",
-    "a ComfyUI server": r"no ComfyUI found|ComfyUI in .* does not start|this ComfyUI (lacks|has no)|would need model files",
+    "a ComfyUI server": r"no ComfyUI found|ComfyUI in .* does not start|this ComfyUI (lacks|has)|need model files",
 }
 """What a test may need that no package brings, and how the reasons of its skips read."""
 
