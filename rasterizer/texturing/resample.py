@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d
 
+from ..rendering.lit.textures import Pyramid as Levels
 from .bake.view import weigh_rows
 
 _MOST_ALONG = 16
@@ -32,14 +32,10 @@ class Pyramid:
     @classmethod
     def of(cls, image: Tensor) -> Pyramid:
         """The levels of ``image [H, W, C]``, down to one texel."""
-        levels = [image]
-        while max(levels[-1].shape[:2]) > 1:
-            height, width = (-(-side // 2) for side in levels[-1].shape[:2])
-            levels.append(adaptive_avg_pool2d(levels[-1].permute(2, 0, 1), (height, width)).permute(1, 2, 0))
-        sizes = torch.tensor([level.shape[:2] for level in levels], device=image.device)
+        levels = Levels.of(image)
+        sizes = torch.tensor(levels.sizes, device=image.device)
         counts = sizes[:, 0] * sizes[:, 1]
-        rows = torch.cat([level.reshape(-1, image.shape[2]) for level in levels])
-        return cls(rows, counts.cumsum(0) - counts, sizes[:, 0], sizes[:, 1])
+        return cls(levels.table, counts.cumsum(0) - counts, sizes[:, 0], sizes[:, 1])
 
     def look(self, uv: Tensor, level: Tensor) -> Tensor:
         """``[n, C]`` cubic samples at ``uv [n, 2]`` in ``level [n]``; the texture repeats."""

@@ -19,6 +19,7 @@ from rasterizer.rendering.lit import render_mesh
 from rasterizer.rendering.raster import rasterize_mesh
 from rasterizer.runtime.policy import PORTABLE, force_policy
 from rasterizer.texturing import Texels, carried_sizes, carry_textures
+from rasterizer.texturing.resample import Pyramid
 from rasterizer.texturing.unwrap.unwrap import unwrap_uv
 from tests.support.needs import needs_xatlas
 
@@ -256,3 +257,16 @@ def test_progress_and_a_stop() -> None:
 def test_without_textures_nothing_is_done() -> None:
     mesh = replace(square(UPRIGHT), texture=None)
     assert all(getattr(carry_textures(mesh, mesh), name) is None for name in TEXTURES)
+
+
+@pytest.mark.parametrize("side", [255, 333])
+def test_levels_of_odd_textures_are_means_in_their_place(side: int) -> None:
+    turn = 4 * math.pi  # of a wave, over the texture
+    wave = torch.sin(turn * (torch.arange(side) + 0.5) / side)
+    pyramid = Pyramid.of(wave.view(1, side, 1).expand(side, side, 1))
+    u = torch.linspace(0.05, 0.95, 181)
+    for level in (1, 2):
+        half = turn * 2**level / side / 2
+        found = pyramid.look(torch.stack((u, torch.full_like(u, 0.5)), 1), torch.full((len(u),), level))
+        want = torch.sin(turn * u) * (math.sin(half) / half)
+        torch.testing.assert_close(found[:, 0], want, rtol=0, atol=3e-3)
