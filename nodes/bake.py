@@ -67,7 +67,8 @@ class BakeViewsNode(io.ComfyNode):
                     default=True,
                     optional=True,
                     tooltip="Cures seams in colour: each picture is made brighter or darker, warmer or cooler, until "
-                    "overlapping views agree. Off for renders and photographs of one exposure.",
+                    "overlapping views agree; pixels at outlines into which background bleeds are left out. Off for "
+                    "renders and photographs of one exposure.",
                 ),
                 io.Int.Input(
                     "align_views",
