@@ -27,6 +27,7 @@ from ..texels import Texels
 from .agree import agree
 from .blend import Baked, blend_views
 from .checks import check_pictures, check_trust
+from .choice import takes_kernels
 from .filter import filter_bytes
 from .operators import CHUNK
 from .pictures import prepare_pictures
@@ -131,7 +132,9 @@ def bake_need(images: Tensor, device: torch.device, agreeing: bool = False) -> B
 
     ``agreeing``: with ``match_colors`` or ``align_views``.
     """
-    return BakeNeed.of(images, device, CHUNK, agreeing, filter_bytes(images.shape[-1], device))
+    views, height, width, channels = images.shape
+    kernels = takes_kernels(device, views * height * width, views, channels)
+    return BakeNeed.of(images, device, CHUNK, agreeing, filter_bytes(channels, device), kernels)
 
 
 def _within_float32(mesh: Mesh, cameras: Sequence[Camera]) -> Mesh:
