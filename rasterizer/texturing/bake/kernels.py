@@ -1,7 +1,7 @@
 """The bake as GPU kernels: one launch for a whole texture, where PyTorch's operators take some thousand.
 
-``kernels.cu`` has the kernels. They do what :mod:`.breaks`, :mod:`.filter`, :mod:`.view` and :mod:`.operators` do, but
-sum in another order, so that both agree but for rounding.
+``pictures.cu`` and ``kernels.cu`` have the kernels, ``view.cu`` what both are made of. They do what :mod:`.breaks`,
+:mod:`.filter`, :mod:`.view` and :mod:`.operators` do, but sum in another order, so that both agree but for rounding.
 """
 
 from __future__ import annotations
@@ -124,6 +124,7 @@ PROGRAM = Program(
     ("measure", "edges", "join", "along", "fade", "calm", "pack4", "pack8", "halve", "prints", "bake4", "bake8"),
     "baking",
     structs=(_View, _Pixels, _Near, _Packing, _Texels),
+    shared=(Path(__file__).with_name("view.cu"), Path(__file__).with_name("pictures.cu")),
     defines={
         "THREADS": _THREADS,
         "NOTHING": breaks.NOTHING,
@@ -161,7 +162,7 @@ def suit(pixels: int, views: int, channels: int = 0, texels: int = 1) -> bool:
 
 
 def _describe(lens: Lens, row: Any, weight: float = 1.0) -> None:
-    """Fill in a ``View`` of kernels.cu."""
+    """Fill in a ``View`` of view.cu."""
     for name, values in zip(("right", "up", "toward"), lens.axes, strict=True):
         getattr(row, name)[:] = values
     row.offset[:], row.stands[:], row.facing[:] = lens.offset, lens.stands, lens.facing
