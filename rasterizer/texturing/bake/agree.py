@@ -17,7 +17,8 @@ from .bleed import find_bleed, leave_out
 from .flow import bend
 from .level import LEAST, MOST, find_gains
 from .scene import Scene
-from .view import Columns, Lens, Pictures, columns, unit
+from .vectors import Columns, columns, unit
+from .view import Lens, Pictures
 
 COLORS = 3
 """Channels that are colours; those after them, alpha too, are data, which takes no gain but moves along. Pictures of

@@ -1,5 +1,5 @@
-// Views baked to texels: the twin of filter.py, view.py and operators.py, which define every step and say why.
-// Structs and constants that Python knows too are described in kernels.py.
+// Views baked to texels: the twin of filter.py, view.py, corners.py and operators.py, which define every step and say
+// why. Structs and constants that Python knows too are described in kernels.py.
 //
 // view.cu and pictures.cu come before.
 //

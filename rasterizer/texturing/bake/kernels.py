@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ...gpu.program import Program, current_stream, parameters_of
 from ...gpu.structs import struct
-from . import breaks, cubic, operators, view
+from . import breaks, corners, cubic, operators, view
 from . import filter as filtering
 from .breaks import Breaks
 from .view import Lens, Pictures
@@ -130,7 +130,7 @@ PROGRAM = Program(
         "NOTHING": breaks.NOTHING,
         "BREAK": breaks.BREAK,
         "STEEPEST": view.STEEPEST,
-        "NEARNESS": 1 / view.APART**2,
+        "NEARNESS": 1 / corners.APART**2,
         "LEAST_SHARE": view.LEAST_SHARE,
         "SLOPE": cubic.SLOPE,
         "WIDTH": filtering.WIDTH,

@@ -11,7 +11,8 @@ from ...runtime.policy import device_policy
 from ...runtime.threads import share_rows
 from ..texels import Texels
 from .filter import filters
-from .view import Lens, Pictures, columns, unit
+from .vectors import columns, unit
+from .view import Lens, Pictures
 
 CHUNK = 1 << 22
 """Texels at once at most: some 300 bytes each."""

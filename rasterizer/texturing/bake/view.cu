@@ -1,4 +1,4 @@
-// Numbers, vectors, and how a view sees the mesh: the twin of view.py.
+// Numbers, vectors, and how a view sees the mesh: the twin of vectors.py and view.py.
 
 __device__ inline u32 index_of_thread() { return blockIdx.x * blockDim.x + threadIdx.x; }
 
