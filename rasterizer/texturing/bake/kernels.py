@@ -203,6 +203,7 @@ def find_breaks(raster: Raster, lenses: Sequence[Lens], masks: Tensor | None, bo
 
 def blend(
     texels: Texels,
+    normals: Tensor,
     views: Sequence[tuple[Lens, float]],
     pictures: Pictures,
     exponent: float,
@@ -222,7 +223,7 @@ def blend(
         "tri": mesh.faces.contiguous(),
         "positions": mesh.vertices.contiguous(),
         "uvs": mesh.require_uvs().contiguous(),
-        "vertex_normals": mesh.vertex_normals(faces=flat),
+        "vertex_normals": normals,
         "face_normals": flat,
     }
     params = _Texels(

@@ -23,6 +23,7 @@ PAINTED = 1e-8
 
 def blend(
     texels: Texels,
+    normals: Tensor,
     views: Sequence[tuple[Lens, float]],
     pictures: Pictures,
     exponent: float,
@@ -32,7 +33,6 @@ def blend(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """What :func:`.blend.blend_views` wants: the images of :class:`Baked`, in its order."""
     mesh = texels.mesh
-    normals = mesh.vertex_normals(faces=views[0][0].flat)
     colors = pictures.color.new_zeros((len(texels), pictures.channels))
     weights, best, most = (colors.new_zeros(len(texels)) for _ in range(3))
     sharpened = filters(texels, [lens for lens, _ in views], pictures)

@@ -115,15 +115,27 @@ def bake_views(
     lenses = Lens.of_each(cameras, mesh, width, height, frame)
     raster = rasterize_mesh(mesh, cameras, (height, width), on_progress=next(steps), frame=frame)
     pictures = prepare_pictures(raster, lenses, images, masks, border, next(steps))
+    normals = mesh.vertex_normals(faces=lenses[0].flat)  # before texels are counted, which waits for the device
     texels = Texels.of(mesh, size, next(steps))
     views = [(lens, float(camera.weight)) for lens, camera in zip(lenses, cameras, strict=True)]
     agreement, agreed = None, None
     if agreeing:
         agreement = agree(
-            texels, views, images, pictures, raster, masks, match_colors, align_views, limit, exponent, next(steps)
+            texels,
+            normals,
+            views,
+            images,
+            pictures,
+            raster,
+            masks,
+            match_colors,
+            align_views,
+            limit,
+            exponent,
+            next(steps),
         )
         agreed = pictures.color.view(*images.shape[:3], -1)[..., : pictures.channels]
-    baked = blend_views(texels, views, pictures, exponent, limit, blend == "sharp", next(steps))
+    baked = blend_views(texels, normals, views, pictures, exponent, limit, blend == "sharp", next(steps))
     return replace(baked, agreement=agreement, images=agreed)
 
 
