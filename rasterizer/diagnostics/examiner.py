@@ -18,7 +18,8 @@ from ..meshes.mesh import Mesh
 from ..pictures.sampling import sample_texture
 from ..rendering.raster import Raster, rasterize_mesh
 from ..texturing.bake.flow import find_flow, luminance, masked_blur, warp
-from ..texturing.bake.view import Lens, columns, unit
+from ..texturing.bake.vectors import columns, unit
+from ..texturing.bake.view import Lens
 from .seams import seam_difference, seam_sides
 from .sides import SIDES, psnr
 from .subjects import Subject

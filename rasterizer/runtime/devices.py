@@ -69,8 +69,9 @@ def device_name(device: torch.device) -> str:
 def free_memory(device: torch.device) -> int:
     """Bytes that an allocation on ``device`` could still take, counting what PyTorch holds unused."""
     if device.type == "cuda":
-        held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return torch.cuda.mem_get_info(device)[0] + held
+        known = torch.cuda.memory_stats_as_nested_dict(device)  # asked for each figure, PyTorch lists all of them anew
+        held = [known.get(name, {}).get("all", {}).get("current", 0) for name in ("reserved_bytes", "allocated_bytes")]
+        return torch.cuda.mem_get_info(device)[0] + held[0] - held[1]
     if device.type == "xpu":
         total = torch.xpu.get_device_properties(device).total_memory
         return total - torch.xpu.memory_allocated(device)

@@ -38,6 +38,7 @@ class BakeNeed:
         together: views that are worked on at once: all on a GPU, one on each thread of a CPU.
         agreeing: whether views are matched or aligned.
         filtering: bytes of the pixels that are weighed at once beside that.
+        kernels: whether GPU kernels do it, which keep nothing of a texel but its colour.
     """
 
     views: int
@@ -47,29 +48,42 @@ class BakeNeed:
     together: int
     agreeing: bool
     filtering: int
+    kernels: bool
 
     @classmethod
-    def of(cls, images: Tensor, device: torch.device, chunk: int, agreeing: bool, filtering: int) -> BakeNeed:
+    def of(
+        cls, images: Tensor, device: torch.device, chunk: int, agreeing: bool, filtering: int, kernels: bool
+    ) -> BakeNeed:
         """For ``[V, H, W, C]`` images on a device."""
         views, height, width, channels = images.shape
         policy = device_policy(device)
         together = views if policy.views_together else min(views, threads_for(policy, views * height * width))
-        return cls(views, height * width, channels, min(policy.chunk, chunk), together, agreeing, filtering)
+        return cls(views, height * width, channels, min(policy.chunk, chunk), together, agreeing, filtering, kernels)
 
     def bytes(self, texels: int, share: float = 1.0) -> int:
         """For a texture of so many texels, of which the layout covers a share."""
         pixels, channels = self.views * self.pixels, self.channels
+        covered = texels * share
+        agreeing = self._agreeing(covered) if self.agreeing else 0
+        if self.kernels:
+            return _FIXED + int(self._by_kernels(texels, covered, agreeing))
         at_once = self.pixels * self.together
         preparing = pixels * (36 + 4 * channels) + at_once * 72
-        covered = texels * share
         looking = covered * (36 + 4 * channels) + min(covered, self.chunk) * (160 + 10 * channels)
         joining = texels * (10 + 4 * channels) + covered * (38 + 8 * channels) + min(covered, self.chunk) * 75
         drawing = texels * 33 + covered * 23
-        agreeing = self._agreeing(covered) if self.agreeing else 0
         painting = (
             self.filtering + pixels * (28 + 4 * channels) + max(drawing, looking, joining, covered * 40 + agreeing)
         )
         return _FIXED + int(max(preparing, painting))
+
+    def _by_kernels(self, texels: int, covered: float, agreeing: float) -> float:
+        """Pictures and fragments, the rasterizer's z-buffer, and pictures packed at all sizes, of 16 or 32 bytes."""
+        channels, packed = self.channels, 22 if self.channels < 4 else 43
+        drawing = texels * 24 + covered * 36
+        blending = self.views * self.pixels * (3 + packed) + texels * (16 + 4 * channels) + covered * 28
+        kept = self.views * self.pixels * (37 + 4 * channels)
+        return kept + max(self.views * self.pixels * 21, drawing, blending, covered * 40 + agreeing)
 
     def _agreeing(self, covered: float) -> float:
         """Some texels in all views, all views small and gray, and one view that moves."""

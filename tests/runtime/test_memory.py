@@ -10,6 +10,7 @@ from rasterizer.backends.eager import rasterize as eager
 from rasterizer.contract import scenes
 from rasterizer.contract.types import RasterOptions
 from rasterizer.runtime import memory
+from rasterizer.runtime.devices import free_memory
 from tests.support.measures import peak_memory
 
 SIZE = 384
@@ -96,3 +97,11 @@ def test_ladder_ends_with_advice_and_passes_other_errors_on() -> None:
 def test_out_of_memory_is_recognised(text: str) -> None:
     assert memory.is_out_of_memory(RuntimeError(text))
     assert not memory.is_out_of_memory(ValueError(text))
+
+
+def test_what_pytorch_holds_unused_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    figures = {"reserved_bytes": {"all": {"current": 50}}, "allocated_bytes": {"all": {"current": 20}}}
+    for known, held in ((figures, 30), ({}, 0)):
+        monkeypatch.setattr(torch.cuda, "memory_stats_as_nested_dict", lambda device, known=known: known)
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (100, 1000))
+        assert free_memory(torch.device("cuda", 0)) == 100 + held

@@ -17,7 +17,7 @@ from rasterizer.meshes.sample_meshes import sample_mesh
 from rasterizer.rendering.raster import rasterize_mesh
 from rasterizer.runtime.policy import force_policy
 from rasterizer.texturing import Texels, bake_views
-from rasterizer.texturing.bake.view import closest
+from rasterizer.texturing.bake.corners import closest
 from tests.support.policies import POLICIES
 
 SIZE = 256

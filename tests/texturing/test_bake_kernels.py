@@ -169,11 +169,16 @@ def test_self_test(way: Way) -> None:
 )
 def test_self_test_sees_faults(right: str, wrong: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     known = kernels.PROGRAM
-    text = known.source.read_text("utf-8")
-    assert right in text
-    source = tmp_path / "kernels.cu"
-    source.write_text(text.replace(right, wrong), encoding="utf-8")
-    program = Program(source, known.kernels, "a test", structs=known.structs, defines=known.defines)
+    changed = []
+    for file in (*known.shared, known.source):
+        text = file.read_text("utf-8")
+        changed.append(tmp_path / file.name)
+        changed[-1].write_text(text.replace(right, wrong), encoding="utf-8")
+    *shared, source = changed
+    program = Program(
+        source, known.kernels, "a test", structs=known.structs, defines=known.defines, shared=tuple(shared)
+    )
+    assert program.text() != known.text()
     monkeypatch.setattr(kernels, "PROGRAM", program)
     with emulated(program), pytest.raises(RuntimeError, match="self-test: "):
         check_kernels(torch.device("cpu"))

@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from rasterizer.backends import registry
+from rasterizer.backends.interface import Implementation
+from rasterizer.backends.kernels import rasterize as kernel_rasterize
 from rasterizer.cameras.camera import orbit_camera
 from rasterizer.meshes.mesh import Mesh
 from rasterizer.runtime.memory import TooLargeError, is_out_of_memory
@@ -23,10 +26,12 @@ from rasterizer.texturing import (
     refine_texture,
     uv_layout_image,
 )
+from rasterizer.texturing.bake import choice, kernels
 from rasterizer.texturing.bake.views import bake_need
 from rasterizer.texturing.carry import carry_need
 from rasterizer.texturing.need import fill_bytes, images_bytes, refine_bytes
 from rasterizer.texturing.refine.refine import refine_need
+from tests.support.emulator import emulated
 from tests.support.measures import peak_memory
 from tests.support.paths import ROOT
 
@@ -164,6 +169,33 @@ class TestHonesty:
         peak = peak_memory(lambda: bake_views(mesh, images, cameras, size))
         need = bake_need(images, CPU).bytes(size**2, share)
         assert 0.4 * (need - FIXED) < peak < need  # threads need not be at their peaks at once
+
+    @pytest.mark.parametrize(
+        ("size", "views", "side", "channels", "share"),
+        [
+            (1536, 1, 16, 3, 1.0),
+            (1536, 1, 16, 6, 1.0),
+            (1536, 1, 16, 3, 0.1),
+            (16, 6, 512, 3, 1.0),
+            (16, 2, 1024, 1, 1.0),
+            (16, 2, 1024, 7, 1.0),
+            (768, 2, 1024, 3, 1.0),
+        ],
+    )
+    def test_bake_by_kernels(
+        self, size: int, views: int, side: int, channels: int, share: float, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        images, cameras = pictures(views, side, channels)
+        mesh = sheet(share)
+        drawing = registry.IMPLEMENTATIONS["rasterize"]
+        monkeypatch.setattr(choice, "kernels_work", lambda device: True)
+        monkeypatch.setattr(kernel_rasterize, "_kept", {})
+        monkeypatch.setattr(registry, "_selected", {})
+        monkeypatch.setitem(drawing, "torch", Implementation(kernel_rasterize._run, registry.nothing_against))
+        with emulated(kernels.PROGRAM, kernel_rasterize.PROGRAM):
+            peak = peak_memory(lambda: bake_views(mesh, images, cameras, size))
+            need = bake_need(images, CPU).bytes(size**2, share)
+        assert 0.5 * (need - FIXED) < peak < need
 
     @pytest.mark.parametrize(("views", "side", "size"), [(6, 512, 512), (2, 1024, 512), (24, 256, 256)])
     def test_agree(self, views: int, side: int, size: int) -> None:

@@ -17,7 +17,8 @@ from .bleed import find_bleed, leave_out
 from .flow import bend
 from .level import LEAST, MOST, find_gains
 from .scene import Scene
-from .view import Columns, Lens, Pictures, columns, unit
+from .vectors import Columns, columns, unit
+from .view import Lens, Pictures
 
 COLORS = 3
 """Channels that are colours; those after them, alpha too, are data, which takes no gain but moves along. Pictures of
@@ -98,6 +99,7 @@ class Agreement:
 
 def agree(
     texels: Texels,
+    normals: Tensor,
     views: Sequence[tuple[Lens, float]],
     images: Tensor,
     pictures: Pictures,
@@ -113,6 +115,7 @@ def agree(
 
     Args:
         texels: of the texture.
+        normals: ``[N, 3]`` of the mesh's vertices.
         views: lens and weight of each.
         images: ``[V, H, W, C]`` of all views.
         pictures: the same made ready.
@@ -141,7 +144,7 @@ def agree(
     matching = match_colors and count > 1 and pictures.channels >= COLORS
     seen = None
     if matching:
-        samples = _Samples.of(texels, views[0][0].flat)
+        samples = _Samples.of(texels, normals)
         seen = samples.look(views, pictures, limit, exponent)
         bleed = find_bleed(samples.points, *seen, [lens for lens, _ in views], pictures, raster)
         if bleed:  # first of all, since it would mislead the gains
@@ -183,16 +186,14 @@ class _Samples:
     normals: Columns
 
     @classmethod
-    def of(cls, texels: Texels, flat: Tensor) -> _Samples:
-        """``flat`` are the normals of the mesh's faces."""
+    def of(cls, texels: Texels, normals: Tensor) -> _Samples:
+        """``normals [N, 3]`` are those of the mesh's vertices."""
         width = texels.size[1]
         some = (texels.index // width % _EVERY == 0) & (texels.index % width % _EVERY == 0)
         texels = texels[some.nonzero().squeeze(1)]
         mesh = texels.mesh
-        points, normals = (
-            columns(texels.interpolate(values)) for values in (mesh.vertices, mesh.vertex_normals(faces=flat))
-        )
-        return cls(texels, points, unit(normals))
+        points, smooth = (columns(texels.interpolate(values)) for values in (mesh.vertices, normals))
+        return cls(texels, points, unit(smooth))
 
     def look(
         self, views: Sequence[tuple[Lens, float]], pictures: Pictures, limit: float, exponent: float

@@ -15,7 +15,8 @@ from torch.nn.functional import max_pool2d
 
 from ...rendering.raster import Raster
 from .breaks import NOTHING
-from .view import Columns, Lens, Pictures
+from .vectors import Columns
+from .view import Lens, Pictures
 
 FARTHEST = 5
 """Pixels from the outline at most that are looked at, and left out."""

@@ -39,6 +39,7 @@ class Baked:
 
 def blend_views(
     texels: Texels,
+    normals: Tensor,
     views: Sequence[tuple[Lens, float]],
     pictures: Pictures,
     exponent: float,
@@ -50,6 +51,7 @@ def blend_views(
 
     Args:
         texels: where to look.
+        normals: ``[N, 3]`` of the mesh's vertices.
         views: lens and weight of each.
         pictures: of all views.
         exponent: of the cosine between surface and view.
@@ -57,7 +59,7 @@ def blend_views(
         sharp: near the view that weighs most: weights to the fourth power.
         report: takes the share done.
     """
-    asked = (texels, views, pictures, exponent, limit, sharp)
+    asked = (texels, normals, views, pictures, exponent, limit, sharp)
     images = with_kernels(
         pictures.color.device,
         lambda kernels: (

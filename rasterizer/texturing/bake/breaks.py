@@ -11,7 +11,8 @@ from torch import Tensor
 from ...rendering.raster import Raster
 from ...runtime.policy import device_policy
 from ...runtime.threads import share_rows
-from .view import Lens, as_columns
+from .vectors import as_columns
+from .view import Lens
 
 BREAK = 8.0
 """Pixels that depth must jump, beyond what slopes make, for a pixel to hold the colour of two surfaces."""

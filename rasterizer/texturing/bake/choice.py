@@ -35,3 +35,12 @@ def kernels_work(device: torch.device) -> bool:
     from .kernel_check import check_kernels
 
     return not kernels.PROGRAM.reason_against(device, check_kernels)
+
+
+def takes_kernels(device: torch.device, pixels: int, views: int, channels: int) -> bool:
+    """Whether the GPU kernels are to bake so many pixels of all views; of a device without a number it is not known."""
+    if (device.type == "cuda" and device.index is None) or not kernels_work(device):
+        return False
+    from . import kernels
+
+    return kernels.suit(pixels, views, channels)

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from ...meshes.mesh import Mesh
-from .view import Columns, Lens, as_columns, columns
+from .vectors import Columns, as_columns, columns
+from .view import Lens
 
 
 @dataclass(frozen=True)

@@ -36,12 +36,13 @@ def check_kernels(device: torch.device) -> None:
     want = find_breaks(*asked, lambda share: None)
     for name in want._fields:
         _compare(f"{name} of pixels", getattr(breaks, name), getattr(want, name))
+    normals = mesh.vertex_normals()
     for channels, size in _CASES:
         color = torch.rand(want.depth.numel(), channels + 1, generator=random, dtype=torch.float32).to(device)
         color[:, channels] = want.fading.view(-1)
         pictures = Pictures(color, want.depth.view(-1), want.rough, channels)
         views = [(lens, camera.weight) for lens, camera in zip(lenses, cameras, strict=True)]
-        request = Texels.of(mesh, (size, size)), views, pictures, 2.0, 0.25, channels == 6
+        request = Texels.of(mesh, (size, size)), normals, views, pictures, 2.0, 0.25, channels == 6
         names = "texture", "painted", "confidence", "covered", "heaviest"
         images = kernels.blend(*request), operators.blend(*request, lambda share: None)
         for name, one, other in zip(names, *images, strict=True):

@@ -1,7 +1,7 @@
 """The bake as GPU kernels: one launch for a whole texture, where PyTorch's operators take some thousand.
 
-``kernels.cu`` has the kernels. They do what :mod:`.breaks`, :mod:`.filter`, :mod:`.view` and :mod:`.operators` do, but
-sum in another order, so that both agree but for rounding.
+``pictures.cu`` and ``kernels.cu`` have the kernels, ``view.cu`` what both are made of. They do what :mod:`.breaks`,
+:mod:`.filter`, :mod:`.view` and :mod:`.operators` do, but sum in another order, so that both agree but for rounding.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ...gpu.program import Program, current_stream, parameters_of
 from ...gpu.structs import struct
-from . import breaks, cubic, operators, view
+from . import breaks, corners, cubic, operators, view
 from . import filter as filtering
 from .breaks import Breaks
 from .view import Lens, Pictures
@@ -124,12 +124,13 @@ PROGRAM = Program(
     ("measure", "edges", "join", "along", "fade", "calm", "pack4", "pack8", "halve", "prints", "bake4", "bake8"),
     "baking",
     structs=(_View, _Pixels, _Near, _Packing, _Texels),
+    shared=(Path(__file__).with_name("view.cu"), Path(__file__).with_name("pictures.cu")),
     defines={
         "THREADS": _THREADS,
         "NOTHING": breaks.NOTHING,
         "BREAK": breaks.BREAK,
         "STEEPEST": view.STEEPEST,
-        "NEARNESS": 1 / view.APART**2,
+        "NEARNESS": 1 / corners.APART**2,
         "LEAST_SHARE": view.LEAST_SHARE,
         "SLOPE": cubic.SLOPE,
         "WIDTH": filtering.WIDTH,
@@ -161,7 +162,7 @@ def suit(pixels: int, views: int, channels: int = 0, texels: int = 1) -> bool:
 
 
 def _describe(lens: Lens, row: Any, weight: float = 1.0) -> None:
-    """Fill in a ``View`` of kernels.cu."""
+    """Fill in a ``View`` of view.cu."""
     for name, values in zip(("right", "up", "toward"), lens.axes, strict=True):
         getattr(row, name)[:] = values
     row.offset[:], row.stands[:], row.facing[:] = lens.offset, lens.stands, lens.facing
@@ -202,6 +203,7 @@ def find_breaks(raster: Raster, lenses: Sequence[Lens], masks: Tensor | None, bo
 
 def blend(
     texels: Texels,
+    normals: Tensor,
     views: Sequence[tuple[Lens, float]],
     pictures: Pictures,
     exponent: float,
@@ -221,7 +223,7 @@ def blend(
         "tri": mesh.faces.contiguous(),
         "positions": mesh.vertices.contiguous(),
         "uvs": mesh.require_uvs().contiguous(),
-        "vertex_normals": mesh.vertex_normals(faces=flat),
+        "vertex_normals": normals,
         "face_normals": flat,
     }
     params = _Texels(

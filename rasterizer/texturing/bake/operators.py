@@ -11,7 +11,8 @@ from ...runtime.policy import device_policy
 from ...runtime.threads import share_rows
 from ..texels import Texels
 from .filter import filters
-from .view import Lens, Pictures, columns, unit
+from .vectors import columns, unit
+from .view import Lens, Pictures
 
 CHUNK = 1 << 22
 """Texels at once at most: some 300 bytes each."""
@@ -22,6 +23,7 @@ PAINTED = 1e-8
 
 def blend(
     texels: Texels,
+    normals: Tensor,
     views: Sequence[tuple[Lens, float]],
     pictures: Pictures,
     exponent: float,
@@ -31,7 +33,6 @@ def blend(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """What :func:`.blend.blend_views` wants: the images of :class:`Baked`, in its order."""
     mesh = texels.mesh
-    normals = mesh.vertex_normals(faces=views[0][0].flat)
     colors = pictures.color.new_zeros((len(texels), pictures.channels))
     weights, best, most = (colors.new_zeros(len(texels)) for _ in range(3))
     sharpened = filters(texels, [lens for lens, _ in views], pictures)

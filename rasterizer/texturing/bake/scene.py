@@ -16,7 +16,8 @@ from ...runtime.policy import device_policy
 from ...runtime.threads import share_rows
 from .flow import blur, luminance
 from .pictures import prepare_pictures
-from .view import Columns, Lens, Pictures, as_columns, columns, selects, unit
+from .vectors import Columns, as_columns, columns, unit
+from .view import Lens, Pictures, selects
 
 SIDE = 256
 """Pixels of a picture at most: features move smoothly."""

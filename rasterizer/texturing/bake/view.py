@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -15,43 +15,14 @@ from torch.nn.functional import embedding_bag
 from ...cameras.camera import Camera
 from ...cameras.projection import Frame, normalization
 from ...meshes.mesh import Mesh
+from .corners import apart_from, bilinear, closest
+from .vectors import Columns, as_columns, columns, dot, unit
 
 STEEPEST = 20.0
 """Largest slope that tolerances follow; a steeper surface is hardly seen."""
 
-APART = 0.7
-"""Pixels between a texel and the place its colour is taken from, at which a view no longer counts."""
-
 LEAST_SHARE = 0.05
 """Of the four pixels, by weight: less is too far away, or lost in rounding."""
-
-Columns = tuple[Tensor, Tensor, Tensor]
-"""x, y and z of n vectors, ``[n]`` each: arithmetic on contiguous columns is several times as fast as on rows."""
-
-
-def columns(vectors: Tensor) -> Columns:
-    """``[n, 3]`` vectors as columns."""
-    return as_columns(vectors.t().contiguous().unbind(0))
-
-
-def as_columns(values: Iterable[Tensor]) -> Columns:
-    """Three columns that come one by one."""
-    x, y, z = values
-    return x, y, z
-
-
-def _dot(one: Columns, other: Columns | tuple[float, ...]) -> Tensor:
-    x, y, z = one
-    if isinstance(other[0], Tensor):
-        return (x * other[0]).addcmul_(y, other[1]).addcmul_(z, other[2])
-    return (x * other[0]).add_(y, alpha=other[1]).add_(z, alpha=other[2])
-
-
-def unit(vectors: Columns) -> Columns:
-    """The vectors at length 1; zero stays zero."""
-    inverse = _dot(vectors, vectors).clamp_(min=1e-24).rsqrt_()
-    x, y, z = vectors
-    return x * inverse, y * inverse, z * inverse
 
 
 class Sampler(Protocol):
@@ -162,9 +133,9 @@ class Lens:
         places, shown, excess = self._pixels(left, top, corner, depth, slopes, pictures)
         reach = self.reach(depth.clamp(min=self.near))
         found = closest(corner, slopes, excess, reach)
-        weights = _bilinear(*found).mul_(shown)
+        weights = bilinear(*found).mul_(shown)
         share = weights.sum(0).clamp_(min=1e-6)
-        apart = _apart(corner, slopes, excess, weights, share, reach)
+        apart = apart_from(corner, slopes, excess, weights, share, reach)
         seen = (apart < 1) & (share > LEAST_SHARE) & inside
         spot = torch.stack((left + found[0], top + found[1], depth, shown.all(0).to(depth)))
         if index is not None:
@@ -208,18 +179,18 @@ class Lens:
 
     def place(self, points: Columns) -> Columns:
         """Points of the mesh in camera space."""
-        return as_columns(_dot(points, axis).add_(shift) for axis, shift in zip(self.axes, self.offset, strict=True))
+        return as_columns(dot(points, axis).add_(shift) for axis, shift in zip(self.axes, self.offset, strict=True))
 
     def turn(self, steps: Columns) -> Columns:
         """Steps between points of the mesh in camera space."""
-        return as_columns(_dot(steps, axis) for axis in self.axes)
+        return as_columns(dot(steps, axis) for axis in self.axes)
 
     def cosine(self, points: Columns, normals: Columns) -> Tensor:
         """Between the surface's normal and the direction to the camera."""
         if not self.perspective:
-            return _dot(normals, self.facing)
+            return dot(normals, self.facing)
         toward = as_columns(at - column for at, column in zip(self.stands, points, strict=True))
-        return _dot(normals, unit(toward))
+        return dot(normals, unit(toward))
 
     def pixel(self, place: Columns) -> Columns:
         """Column, row (fractional; pixel centres are whole numbers) and depth of points in camera space."""
@@ -250,63 +221,13 @@ class Lens:
         depth = -place[2]
         if self.perspective:
             # A plane's inverse depth is affine in the image; this is what its derivative divides by.
-            toward = _dot(normal, place).neg_() / depth.clamp(min=self.near)
+            toward = dot(normal, place).neg_() / depth.clamp(min=self.near)
         toward = torch.where(toward.abs() > 1e-9, toward, 1e-9)
         reach = self.reach(depth)
         return (
             (right / toward).clamp_(-STEEPEST, STEEPEST).mul_(reach),
             (up / toward).clamp_(-STEEPEST, STEEPEST).mul_(-1).mul_(reach),
         )
-
-
-def _bilinear(x: Tensor, y: Tensor) -> Tensor:
-    """``[4, n]`` weights of the pixels at (0, 0), (1, 0), (0, 1) and (1, 1)."""
-    across, down = torch.stack((1 - x, x)), torch.stack((1 - y, y))
-    return (across * down[:, None]).view(4, -1)
-
-
-def _apart(
-    corner: tuple[Tensor, Tensor],
-    slopes: tuple[Tensor, Tensor],
-    excess: Tensor,
-    weights: Tensor,
-    share: Tensor,
-    reach: Tensor | float,
-) -> Tensor:
-    """``[n]`` squared distance between a point and the place its colour is taken from; 1 is too far.
-
-    Args:
-        corner, slopes, excess, reach: as for :func:`closest`; ``excess`` is overwritten.
-        weights: ``[4, n]`` of the pixels.
-        share: ``[n]``, their sum.
-    """
-    off_x = (weights[1] + weights[3]).div_(share).sub_(corner[0])
-    off_y = (weights[2] + weights[3]).div_(share).sub_(corner[1])
-    off_z = excess.mul_(weights).sum(0).div_(share)
-    off_z.addcmul_(slopes[0], off_x).addcmul_(slopes[1], off_y).div_(reach)
-    return off_x.square_().addcmul_(off_y, off_y).addcmul_(off_z, off_z).mul_(1 / APART**2)
-
-
-def closest(
-    corner: tuple[Tensor, Tensor], slopes: tuple[Tensor, Tensor], excess: Tensor, reach: Tensor | float
-) -> tuple[Tensor, Tensor]:
-    """Where among four pixels, 0..1, the surface that they show is closest to a point that projects to ``corner``.
-
-    One step of Newton's method: the foot of the perpendicular on the tangent plane of the bilinear surface.
-
-    Args:
-        corner: columns and rows from the upper left pixel.
-        slopes: of the plane of the point's face.
-        excess: ``[4, n]``, how much deeper than that plane the pixels are.
-        reach: what a pixel spans, in units of depth.
-    """
-    x, y = corner
-    a, b, c, d = excess
-    slope_x = torch.lerp(b - a, d - c, y).add_(slopes[0]).div_(reach)
-    slope_y = torch.lerp(c - a, d - b, x).add_(slopes[1]).div_(reach)
-    deeper = torch.lerp(torch.lerp(a, b, x), torch.lerp(c, d, x), y).div_(reach)
-    step = deeper.div_(slope_x.square().addcmul_(slope_y, slope_y).add_(1))
-    return (x - step * slope_x).clamp_(0, 1), (y - step * slope_y).clamp_(0, 1)
 
 
 def selects(device: torch.device) -> bool:

@@ -27,6 +27,7 @@ from ..texels import Texels
 from .agree import agree
 from .blend import Baked, blend_views
 from .checks import check_pictures, check_trust
+from .choice import takes_kernels
 from .filter import filter_bytes
 from .operators import CHUNK
 from .pictures import prepare_pictures
@@ -114,15 +115,27 @@ def bake_views(
     lenses = Lens.of_each(cameras, mesh, width, height, frame)
     raster = rasterize_mesh(mesh, cameras, (height, width), on_progress=next(steps), frame=frame)
     pictures = prepare_pictures(raster, lenses, images, masks, border, next(steps))
+    normals = mesh.vertex_normals(faces=lenses[0].flat)  # before texels are counted, which waits for the device
     texels = Texels.of(mesh, size, next(steps))
     views = [(lens, float(camera.weight)) for lens, camera in zip(lenses, cameras, strict=True)]
     agreement, agreed = None, None
     if agreeing:
         agreement = agree(
-            texels, views, images, pictures, raster, masks, match_colors, align_views, limit, exponent, next(steps)
+            texels,
+            normals,
+            views,
+            images,
+            pictures,
+            raster,
+            masks,
+            match_colors,
+            align_views,
+            limit,
+            exponent,
+            next(steps),
         )
         agreed = pictures.color.view(*images.shape[:3], -1)[..., : pictures.channels]
-    baked = blend_views(texels, views, pictures, exponent, limit, blend == "sharp", next(steps))
+    baked = blend_views(texels, normals, views, pictures, exponent, limit, blend == "sharp", next(steps))
     return replace(baked, agreement=agreement, images=agreed)
 
 
@@ -131,7 +144,9 @@ def bake_need(images: Tensor, device: torch.device, agreeing: bool = False) -> B
 
     ``agreeing``: with ``match_colors`` or ``align_views``.
     """
-    return BakeNeed.of(images, device, CHUNK, agreeing, filter_bytes(images.shape[-1], device))
+    views, height, width, channels = images.shape
+    kernels = takes_kernels(device, views * height * width, views, channels)
+    return BakeNeed.of(images, device, CHUNK, agreeing, filter_bytes(channels, device), kernels)
 
 
 def _within_float32(mesh: Mesh, cameras: Sequence[Camera]) -> Mesh:

@@ -13,7 +13,8 @@ from ...cameras.camera import Camera
 from ...meshes.mesh import Mesh
 from ...pictures.sampling import by_pixel, corners
 from ...rendering.raster import Raster, rasterize_mesh
-from ..bake.view import Lens, columns, unit
+from ..bake.vectors import columns, unit
+from ..bake.view import Lens
 from .sampling import Rows, merged
 
 SAMPLES = 3
