@@ -111,7 +111,9 @@ def test_masks_of_any_kind_on_any_device(dtype: torch.dtype, way: Way) -> None:
     images = torch.rand(1, 64, 64, 3, generator=torch.Generator().manual_seed(0))
     turned = masks.to(dtype).transpose(1, 2).contiguous().transpose(1, 2)  # on the CPU, whatever the device
     (ours, theirs), (want, _) = (_both(way, mesh, images, cameras, 64, masks=given) for given in (turned, masks))
-    assert torch.equal(ours.painted, want.painted) and torch.equal(ours.texture, want.texture)
+    assert torch.equal(ours.painted, want.painted)
+    # On a GPU sums of normals differ in the last bit from run to run.
+    torch.testing.assert_close(ours.texture, want.texture, rtol=0, atol=1e-5)
     assert (ours.painted != theirs.painted).float().mean() <= 5e-4 and 0 < ours.painted.sum() < ours.covered.sum() * 0.9
 
 
