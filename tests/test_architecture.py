@@ -27,6 +27,7 @@ MAY_IMPORT = {
     "hierarchy": {"ops", "meshes", "gpu", "cameras"},
     "texturing": {"rendering", "hierarchy", "meshes", "cameras", "pictures", "gpu"},
     "dropin": {"ops", "diff", "hierarchy", "texturing"},
+    "batch": {"rendering", "texturing", "meshes", "cameras", "pictures"},
 }
 """Rooms of the library, and which others each imports beside the open ones. The lowest come first."""
 

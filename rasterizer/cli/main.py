@@ -1,4 +1,4 @@
-"""The command line: ``python -m rasterizer info | render | texture | demo | selftest | bench``.
+"""The command line: ``python -m rasterizer info | render | texture | batch | demo | selftest | bench``.
 
 Exit codes: 0 done, 1 a check failed or the work did (xatlas, PyTorch, a driver), 2 bad input, unusable files or too
 little memory, 130 interrupted. Except for checks, one line on standard error says what; with --verbose, a traceback
@@ -23,6 +23,7 @@ COMMANDS = {
     "info": "device, versions and backends, for bug reports",
     "render": "draw one attribute of a mesh into a picture",
     "texture": "make the texture of a mesh from pictures of it, and write a GLB",
+    "batch": "render, texture or bake many meshes, by processes that may die",
     "demo": "draw a built-in sample from six sides, texture it from the pictures",
     "selftest": "compare this machine's results with the plain reference, bit for bit",
     "bench": "measure modes and backends on this machine",

@@ -45,7 +45,7 @@ def write_together(files: Iterable[tuple[Path, Write]]) -> None:
         for path, write in files:
             temporaries.append(last.with_name(temporary_name(path.suffix)))
             write(temporaries[-1])
-            _flush(temporaries[-1])
+            flush(temporaries[-1])
         for (path, _), temporary in zip(beside, temporaries, strict=False):
             _place(temporary, path)
             placed.append(path)
@@ -55,7 +55,7 @@ def write_together(files: Iterable[tuple[Path, Write]]) -> None:
         raise
     finally:
         remove(temporaries)
-    _flush_folder(last.parent)
+    flush_folder(last.parent)
 
 
 def remove(paths: Iterable[Path]) -> None:
@@ -77,7 +77,7 @@ def _place(temporary: Path, path: Path) -> None:
         os.rename(temporary, path)
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
     """Wait for a file to be on the disk; renamed before, it may be an empty one after a crash."""
     file = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
     try:
@@ -89,7 +89,7 @@ def _flush(path: Path) -> None:
         os.close(file)
 
 
-def _flush_folder(folder: Path) -> None:
+def flush_folder(folder: Path) -> None:
     if os.name == "nt":  # folders cannot be opened there
         return
     with suppress(OSError):  # the file has its name, which is all that was promised

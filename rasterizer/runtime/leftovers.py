@@ -11,6 +11,7 @@ import hashlib
 import os
 import platform
 import re
+import shutil
 import sys
 import time
 import uuid
@@ -34,16 +35,20 @@ def temporary_name(suffix: str = "") -> str:
     return f"{_PREFIX}{_machine()}-{pid}-{_started(pid)}-{uuid.uuid4().hex[:8]}{suffix}"
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove temporary files of processes that are gone, and old ones of other machines; links are not followed."""
+def remove_leftovers(folder: Path, folders: bool = False) -> None:
+    """Remove temporary files of processes that are gone, and old ones of other machines; links are not followed.
+
+    ``folders``: temporary folders instead, with all that is in them.
+    """
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in islice(entries, _LOOKED_AT):
             match = _NAME.fullmatch(entry.name) if entry.name.startswith(_PREFIX) else None
             if match is None:
                 continue
             with suppress(OSError):
-                if entry.is_file(follow_symlinks=False) and _is_left(entry, match[1], int(match[2]), int(match[3])):
-                    os.unlink(entry.path)
+                is_one = entry.is_dir if folders else entry.is_file
+                if is_one(follow_symlinks=False) and _is_left(entry, match[1], int(match[2]), int(match[3])):
+                    (shutil.rmtree if folders else os.unlink)(entry.path)
 
 
 def _is_left(entry: os.DirEntry[str], machine: str, pid: int, started: int) -> bool:

@@ -1,0 +1,21 @@
+"""A worker of the local engine: ``python worker.py SETTINGS``, run by its path.
+
+SETTINGS are JSON of :func:`serve`'s arguments. Jobs come by standard input, a line of JSON each, ``null`` being the
+last; what becomes of them goes out by standard output. When standard input ends before, the process that gives jobs has
+ended, and this one does.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+if __name__ == "__main__":
+    if not __package__:
+        from pathlib import Path
+
+        sys.path[0] = str(Path(__file__).resolve().parents[2])
+
+    from rasterizer.batch.serve import serve
+
+    serve(**json.loads(sys.argv[1]))
