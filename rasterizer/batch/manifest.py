@@ -23,6 +23,7 @@ from ..meshes.sample_meshes import SAMPLES
 from ..runtime.safe_names import check_new, relative_parts, shortened
 from .jobs import Job, input_of, job_key
 from .recipes import RECIPES, complete
+from .recipes.parameters import views_of
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 
@@ -180,6 +181,8 @@ def _job(
     if views and not RECIPES[recipe].views:
         raise ValueError(f"views: are {len(views)} pictures, expected none, because recipe {recipe} takes a mesh alone")
     inputs += [folder.input(path, "views", by_content) for path in views]
+    if RECIPES[recipe].views:
+        views_of(parameters, len(views))
     key = job_key(name, recipe, parameters, inputs)
     return Job(name, recipe, found, tuple(map(str, views)), parameters, key, size)
 

@@ -79,7 +79,12 @@ def cameras_alone(value: Any, name: str) -> Any:
 
 
 def cameras_of(parameters: Mapping[str, Any], pictures: int | None = None) -> list[Camera]:
-    """The cameras that ``cameras`` and ``perspective`` stand for.
+    """The cameras of :func:`views_of`."""
+    return [view.camera() for view in views_of(parameters, pictures)]
+
+
+def views_of(parameters: Mapping[str, Any], pictures: int | None = None) -> tuple[View, ...]:
+    """The views that ``cameras`` and ``perspective`` stand for.
 
     ``cameras`` is a set of :data:`~rasterizer.cameras.views.PRESETS`; a number of views all around; ``turntable``,
     which is as many as there are pictures; or a list with ``{"azimuth": 30, "elevation": 20}`` for each view, and what
@@ -100,7 +105,7 @@ def cameras_of(parameters: Mapping[str, Any], pictures: int | None = None) -> li
         )
     if parameters["perspective"] is not None:
         views = with_lens(views, "perspective", fov=parameters["perspective"])
-    return [view.camera() for view in views]
+    return views
 
 
 def _views(value: Any, count: int | None, name: str) -> tuple[View, ...]:
