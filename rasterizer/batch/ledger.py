@@ -26,8 +26,9 @@ class Ledger:
     """The ledger of one run."""
 
     def __init__(self, folder: Path) -> None:
-        stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
-        path = folder / f"{stamp}-{os.getpid()}-{uuid.uuid4().hex[:8]}.jsonl"
+        seconds, rest = divmod(time.time_ns(), 10**9)
+        stamp = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(seconds))}-{rest:09}"  # they are read in this order
+        path = folder / f"{stamp}-{uuid.uuid4().hex[:8]}.jsonl"
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o666)
         self._warned = False
 

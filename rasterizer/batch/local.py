@@ -43,8 +43,13 @@ def devices(named: str | None) -> list[str]:
     if named is None:
         kinds = [*(kind for kind, count in counts.items() if count), *_mps(), "cpu"]
         named = kinds[0]
-    if not counts.get(named, 1):
-        raise ValueError(f"--device: {named!r} cannot be used: PyTorch sees no such device")
+    try:
+        device = torch.device(named)
+    except RuntimeError:
+        device = None
+    there = {**counts, "cpu": 1, "mps": len(_mps())}.get(device.type, 0) if device is not None else 0
+    if device is None or (device.index or 0) >= there:
+        raise ValueError(f"--device: {named!r} cannot be used: PyTorch has no such device here")
     return [f"{named}:{number}" for number in range(counts[named])] if named in counts else [named]
 
 

@@ -122,7 +122,10 @@ def _thumbnails(pictures: Sequence[Path]) -> Tensor:
     """``[B, 128, 128, 3]``: pictures made small, whole, on white."""
     made = torch.ones(len(pictures), _CELL, _CELL, 3)
     for target, path in zip(made, pictures, strict=True):
-        image = load_images([path]).permute(0, 3, 1, 2)
+        try:
+            image = load_images([path]).permute(0, 3, 1, 2)
+        except (ValueError, OSError):  # somebody has changed it since; the others are still to be shown
+            continue
         longest = max(image.shape[2:])
         size = [max(1, round(side * _CELL / longest)) for side in image.shape[2:]]
         small = torch.nn.functional.interpolate(image, size, mode="bilinear", antialias=True)[0].permute(1, 2, 0)

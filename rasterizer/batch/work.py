@@ -84,7 +84,7 @@ def _traceback(error: Exception) -> str:
 
 
 def _let_go(device: torch.device) -> None:
-    """Give back what a job has held: the next one may be the largest, and others may be on the device."""
-    gc.collect()
+    """Give back what a job has held on a GPU, which others may share."""
     if device.type == "cuda":
+        gc.collect()
         torch.cuda.empty_cache()

@@ -1,0 +1,155 @@
+"""Real workers in processes, and what is left when they, or the one that gives them jobs, are killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from rasterizer.batch.jobs import sha256_of
+from rasterizer.batch.ledger import History
+from rasterizer.batch.output import Output
+from tests.support import batch
+from tests.support.batch import DEATHS, manifest_of
+from tests.support.paths import ROOT
+
+pytestmark = pytest.mark.slow
+
+PATIENCE = 120.0
+
+
+class Drivers:
+    """Drivers of one manifest, in processes of their own, which all write to one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.output = folder, Output(folder / "out")
+        self._started: list[subprocess.Popen[str]] = []
+
+    def start(self, workers: int = 2, timeout: float = 60.0) -> subprocess.Popen[str]:
+        words = [str(self.folder / "manifest.jsonl"), str(self.output.folder), str(workers), str(timeout)]
+        process = subprocess.Popen(
+            [sys.executable, batch.__file__, *words],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+        )
+        self._started.append(process)
+        return process
+
+    def finish(self, process: subprocess.Popen[str]) -> tuple[int, list[dict[str, object]]]:
+        """The exit code, and what was said."""
+        out, errors = process.communicate(timeout=PATIENCE)
+        assert "Traceback" not in errors, errors
+        return process.returncode, [json.loads(line) for line in out.splitlines()]
+
+    def end(self) -> None:
+        for process in self._started:
+            if process.poll() is None:
+                process.kill()
+                process.communicate()
+
+    def wait_for(self, condition: Callable[[], object]) -> None:
+        end = time.monotonic() + PATIENCE
+        while not condition():
+            assert time.monotonic() < end
+            time.sleep(0.02)
+
+    def done(self) -> list[str]:
+        return [name for name, _ in self.output.all_done()]
+
+    def check_whole(self, expected: list[str]) -> None:
+        """All of these are done, with the files that they say, and nothing else lies about."""
+        assert self.done() == expected
+        for name, done in self.output.all_done():
+            files = [path for path in (self.output.folder / name).rglob("*") if path.is_file()]
+            found = {path.relative_to(self.output.folder / name).as_posix(): sha256_of(path) for path in files}
+            assert len(found.pop("done.json")) == 64
+            assert found == {file: told["sha256"] for file, told in done["files"].items()}
+            if "sub/made.txt" in found:
+                assert (self.output.folder / name / "sub" / "made.txt").read_text() == f"{name}\n" * 100
+        self.output.make()
+        assert not os.listdir(self.output.folder / ".batch" / "work")
+
+    def workers(self) -> list[int]:
+        """Processes of workers, by their ids."""
+        found = []
+        for place in Path("/proc").glob("[0-9]*"):
+            try:
+                words = (place / "cmdline").read_bytes().decode()
+            except OSError:
+                continue
+            if '"parent"' in words and str(self.output.folder) in words:
+                found.append(int(place.name))
+        return found
+
+
+@pytest.fixture
+def drivers(tmp_path: Path) -> Iterator[Drivers]:
+    made = Drivers(tmp_path)
+    yield made
+    made.end()
+
+
+def test_a_broken_mesh_and_a_job_that_kills_its_worker(drivers: Drivers) -> None:
+    (drivers.folder / "broken.glb").write_text("no mesh")
+    meshes = {"broken": "broken.glb"} | {f"mesh {number}": ("torus", "trefoil knot")[number % 2] for number in range(6)}
+    rows = [{"id": name, "mesh": mesh, "do": "render"} for name, mesh in meshes.items()]
+    manifest_of(drivers.folder, {"id": "killer", "mesh": "torus", "do": "die"}, *rows)
+    code, said = drivers.finish(drivers.start())
+    assert code == 1 and said[-1]["done"] == 6 and said[-1]["failed"] == 2
+    drivers.check_whole([f"mesh {number}" for number in range(6)])
+    failed = {event["id"]: event["error"] for event in said if event["event"] == "failed"}
+    assert "broken.glb: not readable" in failed["broken"] and "ended with code 9" in failed["killer"]
+    history = History.read(drivers.output.ledger)
+    assert {event["id"] for event in history.failed.values() if event.get("quarantine")} == {"killer"}
+    assert list(history.blames.values()) == [2], "nobody else is to blame"
+
+
+def test_workers_that_die_at_every_step_of_the_write_lose_nothing(drivers: Drivers) -> None:
+    rows = [{"id": name, "mesh": "torus", "do": name} for name in DEATHS]
+    slow = {"id": "slow", "mesh": "torus", "milliseconds": 600_000}
+    manifest_of(drivers.folder, *rows, slow, {"id": "write", "mesh": "torus"})
+    code, said = drivers.finish(drivers.start(timeout=4.0))
+    assert code == 1 and said[-1]["done"] == len(DEATHS) + 1
+    assert ["--timeout 4 s" in str(event["error"]) for event in said if event["event"] == "failed"] == [True]
+    assert {path.name for path in drivers.output.folder.glob(".died-*")} == {f".died-{step}" for step in DEATHS}
+    lines = [line for path in drivers.output.ledger.iterdir() for line in path.read_text().splitlines()]
+    blamed = [event["id"] for event in map(json.loads, lines) if event["what"] == "blamed"]
+    assert sorted(blamed) == sorted(DEATHS), "each has died, once"
+    drivers.check_whole(sorted((*DEATHS, "write")))
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_drivers_that_are_killed_or_stopped_and_two_at_once(drivers: Drivers) -> None:
+    names = [f"{number:02}" for number in range(18)]
+    manifest_of(drivers.folder, *({"id": name, "mesh": "torus", "milliseconds": 200} for name in names))
+    killed = drivers.start()
+    drivers.wait_for(lambda: len(drivers.done()) >= 3)
+    assert drivers.workers()
+    killed.kill()
+    killed.communicate()
+    drivers.wait_for(lambda: not drivers.workers())
+    stopped = drivers.start(workers=1)
+    before = len(drivers.done())
+    drivers.wait_for(lambda: len(drivers.done()) >= before + 2)
+    stopped.send_signal(signal.SIGINT)
+    code, said = drivers.finish(stopped)
+    assert code == 130 and said[-1]["left"] and said[-1]["done_before"] == before
+    assert said[-1]["done"] == len(drivers.done()) - before, "what ran was finished"
+    times = {name: (drivers.output.folder / name / "done.json").stat().st_mtime_ns for name in drivers.done()}
+    both = [drivers.start(workers=1), drivers.start(workers=1)]
+    assert [drivers.finish(each)[0] for each in both] == [0, 0]
+    drivers.check_whole(names)
+    assert (
+        times.items()
+        <= {name: (drivers.output.folder / name / "done.json").stat().st_mtime_ns for name in names}.items()
+    ), "nothing was done twice"
