@@ -18,7 +18,7 @@ from .state import State
 
 _WAIT = 0.2
 _START = 600.0  # seconds a worker may take until it is ready; the first one of a machine may compile GPU programs
-_STARTS = 3  # in a row without one that gets ready, and a place is given up
+_STARTS = 3  # in a row of workers that begin no job, and a place is given up
 
 
 @dataclass
@@ -27,7 +27,8 @@ class _Place:
     ready: bool = False
     since: float = 0.0  # when the worker was started, or has begun its job
     idle: bool = False
-    unready: int = 0  # workers in a row that have died before they were ready
+    begun: bool = False  # whether the worker has begun any job
+    useless: int = 0  # workers in a row that have begun none
 
 
 @dataclass
@@ -96,15 +97,15 @@ class Driver:
         for name, place in list(self._places.items()):
             if place.worker or self.stop.count or self.state.left == self.state.running:
                 continue
-            if place.unready < _STARTS:
-                place.ready = place.idle = False
+            if place.useless < _STARTS:
+                place.ready = place.idle = place.begun = False
                 place.since = time.monotonic()
                 try:
                     place.worker = self.engine.start(name)
                     continue
                 except OSError as error:
                     self._why = str(error)
-            log.warning("%s: no worker gets ready there, and it is not tried again: %s", name, self._why)
+            log.warning("%s: no worker gets to work there, and it is not tried again: %s", name, self._why)
             del self._places[name]
         if not self._places:
             raise RuntimeError(f"no worker could be started: {self._why}")
@@ -123,10 +124,10 @@ class Driver:
         place = self._places[name]
         if event.what == "ready":
             place.ready = place.idle = True
-            place.unready = 0
         elif event.what == "started":
             job = self.state.started(event.worker)
             place.since = time.monotonic()
+            place.begun, place.useless = True, 0
             self._note("started", job, name)
         elif event.what in ("done", "failed"):
             job = self.state.finished(event.worker, event.what == "done")
@@ -145,8 +146,8 @@ class Driver:
             error = f"it has taken down workers twice and is not tried again: {reason}"
             self._note("failed", job, name, error=error, quarantine=True)
             self.progress.job("failed", job, name, {"error": error})
-        if not place.ready:
-            place.unready += 1
+        if not place.begun:
+            place.useless += 1
             self._why = reason
         place.worker, place.idle = "", False
 
