@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 
 if __name__ == "__main__":
-    if not __package__:
-        from pathlib import Path
-
-        sys.path[0] = str(Path(__file__).resolve().parents[2])
+    here = Path(__file__).resolve()
+    # The neighbours of this file are no modules of anybody else. Not every Python puts them first.
+    if sys.path and Path(sys.path[0]).resolve() == here.parent:
+        del sys.path[0]
+    sys.path.insert(0, str(here.parents[2]))
 
     from rasterizer.batch.serve import serve
 

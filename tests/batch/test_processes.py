@@ -130,8 +130,8 @@ def test_workers_that_die_at_every_step_of_the_write_lose_nothing(drivers: Drive
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_drivers_that_are_killed_or_stopped_and_two_at_once(drivers: Drivers) -> None:
-    names = [f"{number:02}" for number in range(18)]
-    manifest_of(drivers.folder, *({"id": name, "mesh": "torus", "milliseconds": 200} for name in names))
+    names = [f"{number:02}" for number in range(14)]
+    manifest_of(drivers.folder, *({"id": name, "mesh": "torus", "milliseconds": 150} for name in names))
     killed = drivers.start()
     drivers.wait_for(lambda: len(drivers.done()) >= 3)
     assert drivers.workers()
@@ -153,3 +153,20 @@ def test_drivers_that_are_killed_or_stopped_and_two_at_once(drivers: Drivers) ->
         times.items()
         <= {name: (drivers.output.folder / name / "done.json").stat().st_mtime_ns for name in names}.items()
     ), "nothing was done twice"
+
+
+@pytest.mark.parametrize("isolated", [False, True])
+def test_a_worker_is_run_by_its_path(isolated: bool, tmp_path: Path) -> None:
+    """A Python that is embedded, as ComfyUI's portable one, looks for modules neither beside a script nor around."""
+    settings = {"parent": os.getpid(), "device": "cpu", "threads": 1, "output": str(tmp_path), "force": False}
+    options = ["-I"] if isolated else []
+    done = subprocess.run(
+        [sys.executable, *options, str(ROOT / "rasterizer" / "batch" / "worker.py"), json.dumps(settings)],
+        input="null\n",
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [json.loads(line) for line in done.stdout.splitlines()] == [{"what": "ready", "device": "cpu"}]
