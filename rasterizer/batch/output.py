@@ -43,6 +43,10 @@ class Output:
         """
         for folder in (self.ledger, self.logs, self._work):
             folder.mkdir(parents=True, exist_ok=True)
+        self.clear()
+
+    def clear(self) -> None:
+        """Remove what processes have left that are no more."""
         remove_leftovers(self._work, folders=True)
 
     def is_batch(self) -> bool:

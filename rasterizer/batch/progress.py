@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import time
 from collections import Counter
@@ -70,14 +71,16 @@ class Progress:
         text = f"{state.done} done, {state.failed} failed, {state.left} left, {speed:.2f} meshes/s"
         if state.left and left is not None:
             text += f", {_duration(left)} to go"
+        if stopping and state.running:
+            text += f" | stopping when what runs ({state.running}) is done; Ctrl-C again stops now"
         if self._done:
             text += f" | {', '.join(f'{place}: {count}' for place, count in sorted(self._done.items()))}"
-        if stopping and state.running:
-            text += f" | stopping when {state.running} that run are done; Ctrl-C again stops now"
         self._write(text, over=self._over and not last)
 
     def _write(self, text: str, over: bool = False) -> None:
         if self._over:
+            if over:  # a line that wraps cannot be written over
+                text = text[: max(1, shutil.get_terminal_size().columns - 1)]
             filled = text.ljust(self._width)
             self._width = len(text) if over else 0
             self._stream.write(f"\r{filled}" if over else f"\r{filled}\n")

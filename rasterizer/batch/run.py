@@ -85,6 +85,7 @@ def run_batch(settings: Settings, engine_for: Callable[[Output], Engine]) -> int
                     Driver(engine, state, ledger, progress, settings.timeout, stop).run()
             finally:
                 engine.close()
+                output.clear()
         ledger.write("end", done=state.done, failed=state.failed, left=state.left)
     finally:
         ledger.close()

@@ -211,6 +211,7 @@ def test_the_line_is_written_over(monkeypatch: pytest.MonkeyPatch) -> None:
         def isatty(self) -> bool:
             return True
 
+    monkeypatch.setenv("COLUMNS", "200")
     clock = iter(range(100))
     monkeypatch.setattr(progress.time, "monotonic", lambda: float(next(clock)))
     out, state = Terminal(), State([Job(name, "trial", "torus") for name in "abcd"])
@@ -226,7 +227,10 @@ def test_the_line_is_written_over(monkeypatch: pytest.MonkeyPatch) -> None:
     assert lines[1] == "1 done, 0 failed, 3 left, 1.00 meshes/s, 3 s to go | cuda:0: 1"
     assert lines[2].rstrip() == "b: failed: mesh: is broken" and len(lines[2]) > len(lines[1])
     assert lines[3] == "1 done, 1 failed, 2 left, 1.00 meshes/s, 2 s to go | cuda:0: 1"
-    assert "stopping when 1 that run are done; Ctrl-C again stops now" in lines[4]
+    assert "| stopping when what runs (1) is done; Ctrl-C again stops now | cuda:0: 1" in lines[4]
+    monkeypatch.setenv("COLUMNS", "20")
+    shown.show(state, stopping=False)
+    assert out.getvalue().split("\r")[5].rstrip() == "1 done, 1 failed, 2"
 
 
 def test_a_worker_that_never_gets_ready_is_ended(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,7 +76,6 @@ class Drivers:
             assert found == {file: told["sha256"] for file, told in done["files"].items()}
             if "sub/made.txt" in found:
                 assert (self.output.folder / name / "sub" / "made.txt").read_text() == f"{name}\n" * 100
-        self.output.make()
         assert not os.listdir(self.output.folder / ".batch" / "work")
 
     def workers(self) -> list[int]:
