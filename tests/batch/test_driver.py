@@ -164,6 +164,8 @@ def test_a_job_that_takes_too_long_is_ended(runs: Runs) -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="os.kill ends a process there")
 def test_ctrl_c_once_finishes_and_twice_stops(runs: Runs) -> None:
+    usual = signal.getsignal(signal.SIGINT)  # which a shell's job in the background ignores
+
     def once(job: Job) -> None:
         if job.id == "b":
             os.kill(os.getpid(), signal.SIGINT)
@@ -179,7 +181,7 @@ def test_ctrl_c_once_finishes_and_twice_stops(runs: Runs) -> None:
     assert runs(on_give=on("c", twice)) == 130
     assert runs.done == ["a", "b"] and runs.engine.ended == ["kill worker 1"]
     assert not runs.history.failed and runs() == 0
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is usual
 
 
 def test_faults_of_the_manifest_stop_nothing_else(runs: Runs, capsys: pytest.CaptureFixture[str]) -> None:

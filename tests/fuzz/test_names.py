@@ -209,7 +209,7 @@ def test_save_mesh_prefixes(fuzz: Fuzzer, pack: SimpleNamespace, folders: Simple
         (folders.output / "link").symlink_to(tmp_path)
         before = _tree(tmp_path)
         try:
-            (paths,) = pack.nodes["SaveMesh"].execute(mesh=mesh, filename_prefix=prefix, format=format).args
+            paths, _ = pack.nodes["SaveMesh"].execute(mesh=mesh, filename_prefix=prefix, format=format).args
         except ValueError as error:
             if not any(name in str(error) for name in ("filename_prefix", "mesh file")):
                 raise Fault("the message names neither the input nor the file", str(error)) from error
