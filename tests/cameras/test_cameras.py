@@ -87,7 +87,7 @@ def test_few_operators_make_clip_space() -> None:
     cameras = [orbit_camera(90 * number, 0) for number in range(3)]
     with _Operators() as counted:
         to_clip(vertices, cameras, 64, 64, normalization(torch.rand(2, 3)))
-    assert 10 <= counted.launches <= 20  # each takes a GPU's host some 10 microseconds
+    assert 10 <= counted.launches <= 24  # before it was 81; each takes a GPU's host some 10 microseconds
 
 
 @pytest.mark.parametrize("elevation", [-90, -45, 0, 30, 90])
