@@ -11,6 +11,7 @@ from torch import Tensor
 from ..rasterizer.meshes.trimesh_objects import to_trimesh
 from ..rasterizer.texturing.apply import LAYOUTS, NORMAL_LAYOUTS, apply_textures
 from .host import inputs, versions
+from .host.factors import plain_factors
 from .host.meshes import is_mesh, read_meshes, write_mesh
 from .host.pictures import batch_of
 
@@ -124,11 +125,8 @@ def _textured(value: Any, written: Any, bumps: bool) -> Any:
     result.occlusion_in_mr = getattr(written, "occlusion_in_mr", False)
     material = getattr(value, "material", None)
     if isinstance(material, dict):
-        # Where there are textures, the factors that multiplied them are in them.
-        factors: dict[str, Any] = {"base_color_factor": [1.0, 1.0, 1.0, 1.0]}
-        if getattr(written, "metallic_roughness", None) is not None:
-            factors |= {"metallic_factor": 1.0, "roughness_factor": 1.0, "occlusion_strength": 1.0}
-        if bumps:
-            factors |= {"normal_scale": 1.0}
+        factors = plain_factors(written)
+        if not bumps:  # the mesh's own normal map stays as it is, with its factor
+            factors.pop("normal_scale", None)
         result.material = {**material, **factors}
     return result

@@ -14,14 +14,15 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.nn.functional import interpolate, max_pool2d
+from torch.nn.functional import interpolate
 
+from ..texturing.bake.bleed import outline_distance
 from ..texturing.bake.flow import bend, blur
 
 Painter = Callable[[Tensor, Tensor, int], Tensor]
 """``[V, H, W, 3]`` pictures in 0..1, ``[V, H, W]`` bool of what shows the mesh, and a seed, to other pictures."""
 
-_SAFE, _FULL = 1.0, 11.0  # pixels from the silhouette within which nothing is shifted, and from which on all is
+_SAFE, _FULL = 1, 11  # pixels from the silhouette within which nothing is shifted, and from which on all is
 
 
 def _random(seed: int, what: int, view: int) -> torch.Generator:
@@ -58,7 +59,7 @@ def shift(pictures: Tensor, shown: Tensor, seed: int, most: float = 5.0) -> Tens
     views, height, width, _ = pictures.shape
     flow = _controls(seed, 3, (views, 2, height, width), 6)
     flow = flow * (most / flow.norm(dim=1).amax((1, 2))[:, None, None, None])
-    inside = ((_distance(shown) - _SAFE) / (_FULL - _SAFE)).clamp(0, 1)
+    inside = ((outline_distance(shown, _FULL) - _SAFE) / (_FULL - _SAFE)).clamp(0, 1)
     # By a cubic kernel: a linear one would blur as well, which is not what is asked of this painter.
     moved = torch.stack([bend(picture, there) for picture, there in zip(pictures, flow * inside[:, None], strict=True)])
     return _on(pictures, moved, shown)
@@ -66,7 +67,7 @@ def shift(pictures: Tensor, shown: Tensor, seed: int, most: float = 5.0) -> Tens
 
 def halo(pictures: Tensor, shown: Tensor, seed: int) -> Tensor:
     """White bleeding in over two and a half pixels."""
-    share = (1 - (_distance(shown) - 0.5) / 2.5).clamp(0, 1)[..., None]
+    share = (1 - (outline_distance(shown, _FULL) - 0.5) / 2.5).clamp(0, 1)[..., None]
     return _on(pictures, pictures * (1 - share) + share, shown)
 
 
@@ -123,13 +124,3 @@ PAINTERS: dict[str, Painter] = {
 def _on(before: Tensor, after: Tensor, shown: Tensor) -> Tensor:
     """Changes where the mesh is shown."""
     return torch.where(shown[..., None], after.clamp(0, 1), before)
-
-
-def _distance(shown: Tensor) -> Tensor:
-    """``[V, H, W]`` pixels to the nearest one that does not show the mesh, up to :data:`_FULL` and one more."""
-    near = (~shown).float()
-    count = torch.zeros_like(near)
-    for _ in range(int(_FULL) + 1):
-        count += 1 - near
-        near = max_pool2d(near, 3, 1, 1)
-    return count

@@ -234,6 +234,17 @@ class Program:
         """The program on a device for which there is no :meth:`reason_against`."""
         return self._loaded[number]
 
+    def launching(self, block: int, device: torch.device, params: ctypes.Structure) -> Callable[..., None]:
+        """What launches kernels that take ``params``, as they are then, on ``device``: given a kernel's name, how many
+        threads, in blocks of ``block``, and for how many things together, one unless given."""
+        program, arguments, stream = self.on(device.index), parameters_of(params), current_stream(device.index)
+
+        def launch(name: str, threads: int, together: int = 1) -> None:
+            if threads:  # drivers refuse an empty grid
+                program.launcher(name, (-(-threads // block), together, 1), block)(stream, arguments)
+
+        return launch
+
     def attempt(self, device: torch.device, call: Callable[..., T], instead: Callable[..., T], *arguments: Any) -> T:
         """``call(*arguments)`` with ``device`` current.
 

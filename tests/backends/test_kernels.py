@@ -308,7 +308,7 @@ def test_an_empty_grid_is_not_launched(empty: str, monkeypatch: pytest.MonkeyPat
 
 def test_the_hierarchy_launches_no_empty_grid(monkeypatch: pytest.MonkeyPatch) -> None:
     silent = _silent(gpu.PROGRAM, monkeypatch)
-    monkeypatch.setattr(gpu, "current_stream", lambda number: 0)
+    monkeypatch.setattr("rasterizer.gpu.program.current_stream", lambda number: 0)
     launch = gpu._launcher(torch.device("cpu"), gpu._Keys())
     launch("mark", 0)
     launch("mark", 257, 3)

@@ -19,6 +19,7 @@ from rasterizer.diagnostics.subjects import Subject, subjects
 from rasterizer.meshes.sample_meshes import sample_mesh
 from rasterizer.rendering.raster import rasterize_mesh
 from rasterizer.texturing import Texels, spread
+from rasterizer.texturing.bake.bleed import outline_distance
 from rasterizer.texturing.bake.flow import blur
 
 VIEWS = PRESETS["hunyuan3d-2"]
@@ -91,7 +92,7 @@ def test_shifts_are_at_most_so_many_pixels_and_none_at_silhouettes(most: float) 
     shown[:, 8:88, 8:88] = True
     moved = (painters.shift(pictures, shown, 1, most) - pictures)[0, ..., :2] * 200
     assert 0.5 * most < moved.abs().amax() <= most + 1e-3
-    rim = shown[0] & (painters._distance(shown)[0] <= 1)
+    rim = shown[0] & (outline_distance(shown, 1)[0] <= 1)
     assert rim.sum() > 300 and moved[rim].abs().amax() < 1e-3 and moved[~shown[0]].abs().amax() == 0
 
 

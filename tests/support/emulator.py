@@ -160,7 +160,7 @@ def _launching_modules() -> list[ModuleType]:
     return [
         module
         for name, module in sorted(sys.modules.items())
-        if name.startswith("rasterizer.") and name != "rasterizer.gpu.program" and hasattr(module, "current_stream")
+        if name.startswith("rasterizer.") and hasattr(module, "current_stream")
     ]
 
 

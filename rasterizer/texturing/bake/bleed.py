@@ -41,7 +41,7 @@ def find_bleed(
         lenses, pictures: of all views; the first three channels are colours.
         raster: the mesh as the views see it.
     """
-    away = _distance(raster)
+    away = outline_distance(raster.findices[:, 0] > 0, FARTHEST)
     distances = torch.stack([lens.nearest(points, image) for lens, image in zip(lenses, away, strict=True)])
     outside = (away == 0).to(colors)[..., None]
     shown = pictures.color.view(*away.shape, -1)[..., :3]
@@ -51,7 +51,7 @@ def find_bleed(
 
 def leave_out(pictures: Pictures, raster: Raster, bleed: int) -> None:
     """Make the pixels next to the outline show nothing, in place."""
-    lost = _distance(raster) <= bleed
+    lost = outline_distance(raster.findices[:, 0] > 0, FARTHEST) <= bleed
     pictures.depth.view_as(lost).masked_fill_(lost, NOTHING)
     pictures.color.view(*lost.shape, -1)[..., pictures.channels].masked_fill_(lost, 0.0)
     pictures.rough.logical_or_(lost)
@@ -95,11 +95,12 @@ def _medians(share: Tensor, weight: Tensor, distances: Tensor) -> Tensor:
     return torch.stack((middle, counts.sum(1).to(share.dtype)), dim=1)
 
 
-def _distance(raster: Raster) -> Tensor:
-    """``[V, H, W]`` pixels to the nearest that shows nothing, 0 for that, up to one more than :data:`FARTHEST`."""
-    near = (raster.findices[:, 0] == 0).to(torch.float32)
+def outline_distance(shown: Tensor, most: int) -> Tensor:
+    """``[V, H, W]`` float32: pixels to the nearest that ``shown [V, H, W]`` bool leaves out, 0 for that, and up to one
+    more than ``most``."""
+    near = (~shown).to(torch.float32)
     found = 1 - near
-    for _ in range(FARTHEST):
+    for _ in range(most):
         near = max_pool2d(near, 3, 1, 1)
         found += 1 - near
     return found

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ...gpu.program import Program, current_stream, parameters_of
+from ...gpu.program import Program
 from ...gpu.structs import struct
 from . import breaks, corners, cubic, operators, view
 from . import filter as filtering
@@ -145,14 +145,8 @@ PROGRAM = Program(
 
 
 def _launcher(device: torch.device, params: ctypes.Structure) -> Callable[..., None]:
-    """Launches a kernel by name, over so many threads, and for so many views together (one unless given)."""
-    program, arguments, stream = PROGRAM.on(device.index), parameters_of(params), current_stream(device.index)
-
-    def launch(name: str, threads: int, together: int = 1) -> None:
-        if threads:  # drivers refuse an empty grid
-            program.launcher(name, (-(-threads // _THREADS), together, 1), _THREADS)(stream, arguments)
-
-    return launch
+    """As :meth:`Program.launching`, for so many views together."""
+    return PROGRAM.launching(_THREADS, device, params)
 
 
 def suit(pixels: int, views: int, channels: int = 0, texels: int = 1) -> bool:
