@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..backends import registry
 from ..backends.eager.resolve import barycentrics_of
+from ..backends.interface import Weigh
 from ..contract.checks import (
     as_tensor,
     check_faces,
@@ -45,6 +46,7 @@ def rasterize(
     batch_size: int = 0,
     backend: str = "auto",
     on_progress: Callable[[float], None] | None = None,
+    barycentrics: bool = True,
 ) -> Fragments:
     """Find the nearest face at every pixel centre.
 
@@ -63,6 +65,8 @@ def rasterize(
         batch_size: triangles set up at once; 0 derives it from the memory that is free.
         backend: ``auto`` or a name from :func:`rasterizer.backend_info`.
         on_progress: called now and then with the share done, 0..1; an exception it raises stops the call.
+        barycentrics: False leaves them out, and with them 12 of 16 bytes a pixel: ``[H, W, 0]`` is returned for them.
+            :func:`barycentrics` finds them later, where and when they are needed.
 
     Returns:
         :class:`~rasterizer.contract.types.Fragments`, on ``pos``'s device: ``findices [H, W]`` int32 (1-based, 0 =
@@ -77,7 +81,8 @@ def rasterize(
         from . import compiled  # nothing of it is needed elsewhere
 
         how = occlusion_truncation, mode, tile_size, batch_size, backend
-        return compiled.rasterize(pos, tri, resolution, depth_prior, *how)
+        drawn = compiled.rasterize(pos, tri, resolution, depth_prior, *how)
+        return drawn if barycentrics else drawn._replace(barycentric=_none(drawn.findices))
     clip = check_positions(pos)
     home = clip.device
     faces = check_faces(tri, clip.shape[-2], home)
@@ -94,6 +99,8 @@ def rasterize(
         options = replace(options, depth_prior=prior)
     if on_progress is not None:
         options = replace(options, on_progress=on_progress)
+    if not barycentrics:
+        options = replace(options, barycentrics=False)
     if not (faces.numel() and clip.numel()):
         return _nothing(clip, options, backend)
 
@@ -111,6 +118,8 @@ def rasterize(
     findices, barycentric, info = with_less_memory(run, device)
     if findices.device != home:
         findices, barycentric = findices.to(home), barycentric.to(home)
+    if not barycentrics:  # not every backend can leave them out
+        return Fragments.of(findices, _none(findices), info)
     if clip.requires_grad and torch.is_grad_enabled():
         barycentric = _differentiable(clip, faces, findices)
     return Fragments.of(findices, barycentric, info)
@@ -122,7 +131,12 @@ def _nothing(clip: Tensor, options: RasterOptions, backend: str) -> Fragments:
     info = RasterInfo(registry.selected_name("rasterize", backend, device), "", "", str(device), 0)
     options.on_progress(1.0)
     findices = torch.zeros(shape, dtype=torch.int32, device=clip.device)
-    return Fragments.of(findices, _background(clip, shape), info)
+    return Fragments.of(findices, _background(clip, shape) if options.barycentrics else _none(findices), info)
+
+
+def _none(findices: Tensor) -> Tensor:
+    """Barycentrics that are left out."""
+    return torch.empty((*findices.shape, 0), dtype=torch.float32, device=findices.device)
 
 
 def _background(clip: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -213,6 +227,24 @@ def barycentrics(pos: Tensor, tri: Tensor, findices: Tensor) -> Tensor:
     if not high:
         return _background(clip, findices.shape)
     return _differentiable(clip, faces, findices)
+
+
+def weigher(pos: Tensor, tri: Tensor, resolution: tuple[int, int]) -> Weigh:
+    """What finds barycentrics that :func:`rasterize` left out, a run of pixels at a time: its bits, without a gradient.
+
+    Args:
+        pos, tri, resolution: what was drawn, ``pos`` as ``[B, N, 4]``.
+
+    Returns:
+        ``weigh(findices, start)``: of a run of pixels ``[n]``, counted through all images from ``start``, the
+        barycentrics ``[n, 3]`` float32; zeros on background. Several threads may call it at once.
+    """
+    clip = check_positions(pos).detach()
+    faces = check_faces(tri, clip.shape[-2], clip.device)
+    size, home = check_resolution(resolution), clip.device
+    device = working_device(home)
+    weigh: Weigh = registry.usual("barycentrics", device)(clip.to(device), faces.to(device), size, 0)
+    return weigh if device == home else lambda found, start: weigh(found.to(device), start).to(home)
 
 
 FUNCTIONS.update(rasterize=rasterize, barycentrics=barycentrics)
