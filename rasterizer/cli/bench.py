@@ -1,4 +1,4 @@
-"""``bench``: speed of modes and backends, or of differentiable primitives; or quality of baked textures."""
+"""``bench``: speed of modes and backends, or of differentiable primitives; or quality of baked textures, or memory."""
 
 from __future__ import annotations
 
@@ -39,6 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--busy", action="store_true", help="how the CPU's work suffers where other programs keep every core busy"
     )
+    parser.add_argument(
+        "--memory",
+        action="store_true",
+        help="measure the memory of baking and filling instead, in processes of their own",
+    )
     parser.add_argument("--mesh", help="with --quality: this mesh file, which has UVs, instead of the samples")
     parser.add_argument(
         "--painted", action="store_true", help="with --quality: from views that do not agree, ours with every switch"
@@ -48,7 +53,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--painters", metavar="A,B", help=f"with --painted: only these of {', '.join(PAINTERS)} (default all)"
     )
     parser.add_argument(
-        "--size", type=int, metavar="N", help="with --quality: texels a side (default 1024), at least 64"
+        "--size",
+        type=int,
+        metavar="N",
+        help="with --quality or --memory: texels a side (default 1024; 1024 to 8192), at least 64",
     )
     parser.add_argument("--repeats", default=7, type=int, metavar="N", help="calls per measurement (default 7)")
     parser.add_argument("--json", action="store_true", help="as JSON")
@@ -62,9 +70,14 @@ def run(options: argparse.Namespace) -> None:
     if options.quality:
         (_run_painted if options.painted else _run_quality)(options, device)
         return
-    for name in ("mesh", "size", "painted", "painters"):
+    for name in ("mesh", "painted", "painters"):
         if getattr(options, name):
             raise ValueError(f"--{name}: goes with --quality")
+    if options.memory:
+        _run_memory(options, device)
+        return
+    if options.size:
+        raise ValueError("--size: goes with --quality or --memory")
     if options.busy:
         from ..diagnostics import busy
 
@@ -86,6 +99,13 @@ def _size(options: argparse.Namespace) -> int:
     if not 64 <= size <= 8192:
         raise ValueError(f"--size: is {size}, expected 64 to 8192 texels")
     return size
+
+
+def _run_memory(options: argparse.Namespace, device: torch.device) -> None:
+    from ..diagnostics import memory
+
+    rows = list(memory.measure(device, (_size(options),) if options.size else memory.SIZES))
+    print(json.dumps([row.as_dict() for row in rows], indent=2) if options.json else memory.markdown(rows))
 
 
 def _run_quality(options: argparse.Namespace, device: torch.device) -> None:

@@ -325,3 +325,15 @@ def test_a_vertex_that_is_nan_looks_up_no_pixel_outside() -> None:
     cameras = [orbit_camera(0, 0), orbit_camera(90, 20)]
     baked = bake_views(broken, torch.rand(2, 32, 32, 3), cameras, 64)
     assert torch.isfinite(baked.texture).all() and torch.isfinite(baked.confidence).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float16, torch.bfloat16])
+def test_pictures_are_read_as_they_are_stored(dtype: torch.dtype) -> None:
+    mesh, cameras = sample_mesh("torus"), orbit()
+    stored = photograph(mesh, cameras, (64, 64))
+    stored = (stored * 255).round().to(dtype) if dtype == torch.uint8 else stored.to(dtype)
+    numbers = stored.to(torch.float32).div(255 if dtype == torch.uint8 else 1)
+    for options in ({}, {"match_colors": True}):
+        found, wanted = (bake_views(mesh, images, cameras, 96, **options) for images in (stored, numbers))
+        assert found.painted.any() and torch.equal(found.texture, wanted.texture)
+        assert found.texture.dtype == torch.float32

@@ -184,3 +184,16 @@ def test_self_test_sees_faults(right: str, wrong: str, tmp_path: Path, monkeypat
     monkeypatch.setattr(kernels, "PROGRAM", program)
     with emulated(program), pytest.raises(RuntimeError, match="self-test: "):
         check_kernels(torch.device("cpu"))
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float16, torch.bfloat16])
+def test_stored_pictures_are_the_numbers_that_they_stand_for(dtype: torch.dtype, way: Way) -> None:
+    device, working = way
+    mesh = trefoil_knot(60, 12, radius=0.25).to(device)
+    images = torch.rand(len(PERSPECTIVE), 48, 48, 4, generator=torch.Generator().manual_seed(1))
+    images[0, :8] *= 1e-6  # which float16 holds as a denormal number
+    stored = ((images * 255).round() if dtype == torch.uint8 else images - 0.3).to(dtype).to(device)
+    numbers = stored.to(torch.float32).div(255 if dtype == torch.uint8 else 1)
+    with working():
+        found, wanted = (bake_views(mesh, some, PERSPECTIVE, 64) for some in (stored, numbers))
+    assert found.painted.any() and torch.equal(found.texture, wanted.texture)
