@@ -304,14 +304,14 @@ extern "C" __global__ void __launch_bounds__(THREADS BLOCKS(4)) draw_shared(Para
 
 // True only where set_up would return false and no corner has a flaw: the box of the same screen coordinates holds no
 // centre of a pixel, with a slack of 1/64 of its sides, which is at least set_up's where the triangle is sound.
-__device__ inline bool misses(const Params& p, u32 view, const u32 index[3]) {
+__device__ inline bool misses(const Params& p, const float4 v[3]) {
     float4 s[3];
     float rest = 0.0f;
+    bool finite = true;  // depth, which is not divided here
     for (int k = 0; k < 3; k++) {
-        float4 v = p.pos[(u64)view * p.vertices + index[k]];
-        if (v.w != 1.0f && !(fabsf(v.z) <= fabsf(v.w) * 1e6f)) return false;  // depth may be not finite
-        s[k] = to_screen(p, v);
-        rest += v.z + v.w;
+        finite &= v[k].w == 1.0f || fabsf(v[k].z) <= fabsf(v[k].w) * 1e6f;
+        s[k] = to_screen(p, v[k]);
+        rest += v[k].z + v[k].w;
     }
     rest += (s[0].x + s[1].x + s[2].x) + (s[0].y + s[1].y + s[2].y);
     float low_x = fminf(fminf(s[0].x, s[1].x), s[2].x), high_x = fmaxf(fmaxf(s[0].x, s[1].x), s[2].x);
@@ -319,27 +319,33 @@ __device__ inline bool misses(const Params& p, u32 view, const u32 index[3]) {
     float wide = high_x - low_x, high = high_y - low_y;
     float area = (s[2].x - s[0].x) * (s[1].y - s[0].y) - (s[1].x - s[0].x) * (s[2].y - s[0].y);
     bool sound = (wide * high + wide + high) * 4.8876e-4f <= fabsf(area) && fabsf(area) < 1e30f;  // 2^-11 and a bit
-    if (!(rest - rest == 0.0f) || !sound) return false;
+    if (!(finite && rest - rest == 0.0f && sound)) return false;
     float slack_x = wide * 0.015625f, slack_y = high * 0.015625f;
     float x0 = fmaxf(ceilf(low_x - 0.5f - slack_x), 0.0f), x1 = fminf(floorf(high_x - 0.5f + slack_x), p.last_x);
     float y0 = fmaxf(ceilf(low_y - 0.5f - slack_y), 0.0f), y1 = fminf(floorf(high_y - 0.5f + slack_y), p.last_y);
     return x1 < x0 || y1 < y0;
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS BLOCKS(7)) draw_dense(Params p) {
+extern "C" __global__ void __launch_bounds__(THREADS BLOCKS(5)) draw_dense(Params p) {
     __shared__ u32 kept[THREADS * DENSE_EACH], count;
     if (threadIdx.x == 0) count = 0;
     __syncthreads();
-    u32 start = blockIdx.x * (THREADS * DENSE_EACH) + threadIdx.x, views[DENSE_EACH], index[DENSE_EACH][3];
+    u32 start = blockIdx.x * (THREADS * DENSE_EACH) + threadIdx.x;
+    u64 first[DENSE_EACH];
+    u32 index[DENSE_EACH][3];
+    float4 v[DENSE_EACH][3];
     bool keep[DENSE_EACH];
-    #pragma unroll  // whatever is read is asked for before the first of it is used
+    #pragma unroll  // all that is read is asked for before the first of it is used
     for (int k = 0; k < DENSE_EACH; k++) {
-        u32 flat = min(start + k * THREADS, p.total - 1);
-        views[k] = p.total == p.faces ? 0 : flat / p.faces;
-        corners(p, flat - views[k] * p.faces, index[k]);
+        u32 flat = min(start + k * THREADS, p.total - 1), view = p.total == p.faces ? 0 : flat / p.faces;
+        first[k] = (u64)view * p.vertices;
+        corners(p, flat - view * p.faces, index[k]);
     }
     #pragma unroll
-    for (int k = 0; k < DENSE_EACH; k++) keep[k] = start + k * THREADS < p.total && !misses(p, views[k], index[k]);
+    for (int k = 0; k < DENSE_EACH; k++)
+        for (int j = 0; j < 3; j++) v[k][j] = p.pos[first[k] + index[k][j]];
+    #pragma unroll
+    for (int k = 0; k < DENSE_EACH; k++) keep[k] = start + k * THREADS < p.total && !misses(p, v[k]);
     #pragma unroll
     for (int k = 0; k < DENSE_EACH; k++)
         if (keep[k]) kept[atomicAdd(&count, 1u)] = start + k * THREADS;
