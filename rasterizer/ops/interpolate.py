@@ -8,6 +8,7 @@ from torch import Tensor
 from ..backends import registry
 from ..backends.eager.interpolate import interpolate_out_of_place
 from ..contract.checks import as_tensor, check_faces, check_findices, computed
+from ..pictures.stored import as_numbers
 from ..runtime.devices import working_device
 from ..runtime.memory import with_less_memory
 from .library import FUNCTIONS
@@ -17,7 +18,8 @@ def interpolate(col: Tensor, findices: Tensor, barycentric: Tensor, tri: Tensor)
     """Interpolate vertex attributes over rasterized faces.
 
     Args:
-        col: ``[N, C]``, ``[1, N, C]`` or ``[B, N, C]`` attributes.
+        col: ``[N, C]``, ``[1, N, C]`` or ``[B, N, C]`` attributes, of floating point, or uint8, whose 0..255 stand for
+            0..1 as glTF's normalised bytes do.
         findices: ``[H, W]`` or ``[B, H, W]`` 1-based face indices, 0 = background; any dtype (callers hand float32
         too).
         barycentric: ``findices``' shape with a last dimension of 3; any strides.
@@ -37,9 +39,11 @@ def interpolate(col: Tensor, findices: Tensor, barycentric: Tensor, tri: Tensor)
     barycentric = computed(as_tensor(barycentric, "barycentric"), "barycentric")
     single = col.ndim == 2 and findices.ndim == 2
     col = col if col.ndim == 3 else col[None]
+    if col.dtype == torch.uint8:
+        col = as_numbers(col)
     if col.ndim != 3 or not col.is_floating_point():
         raise ValueError(
-            f"col: is {list(col.shape)} {col.dtype}, expected floating-point [N, C], [1, N, C] or [B, N, C]"
+            f"col: is {list(col.shape)} {col.dtype}, expected floating-point or uint8 [N, C], [1, N, C] or [B, N, C]"
         )
     home = col.device
     faces = check_faces(tri, col.shape[1], home)

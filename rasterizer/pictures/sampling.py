@@ -5,14 +5,22 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .stored import as_numbers
+
 
 def sample_texture(texture: Tensor, uv: Tensor) -> Tensor:
-    """Bilinear samples ``[..., C]`` of ``texture [H, W, C]`` at ``uv [..., 2]``; repeats, texel j is at (j + 0.5)/W."""
+    """Bilinear samples ``[..., C]`` of ``texture [H, W, C]`` at ``uv [..., 2]``; repeats, texel j is at (j + 0.5)/W.
+
+    Textures of half precision, and of uint8, whose 0..255 stand for 0..1, are read as they are: only texels that are
+    looked at become float32.
+    """
     height, width, channels = texture.shape
     flat = texture.reshape(-1, channels)
     places, fx, fy = corners(uv, height, width)
     fx, fy = fx[..., None], fy[..., None]
-    a, b, c, d = (flat.index_select(0, place.reshape(-1)).view(*uv.shape[:-1], channels) for place in places)
+    a, b, c, d = (
+        as_numbers(flat.index_select(0, place.reshape(-1))).view(*uv.shape[:-1], channels) for place in places
+    )
     upper = a * (1 - fx) + b * fx
     lower = c * (1 - fx) + d * fx
     return upper * (1 - fy) + lower * fy

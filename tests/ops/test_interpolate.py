@@ -207,3 +207,11 @@ def test_barycentrics_of_a_face_that_is_not_there(wrong: int) -> None:
     found[3, 4] = wrong
     with pytest.raises(ValueError, match=rf"findices: values are .*{wrong}.*expected 0 \(background\) to 30"):
         rasterizer.barycentrics(POS, TRI, found)
+
+
+def test_bytes_stand_for_zero_to_one() -> None:
+    stored = torch.randint(256, (5, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    found, weights = torch.tensor([[1, 2, 0]]), torch.rand(1, 3, 3)
+    tri = torch.tensor([[0, 1, 2], [2, 3, 4]])
+    got = rasterizer.interpolate(stored, found, weights, tri)
+    assert torch.equal(got, rasterizer.interpolate(stored.to(torch.float32) / 255, found, weights, tri))

@@ -62,6 +62,8 @@ reason_against = PROGRAM.reason_against
 def interpolate(col: Tensor, findices: Tensor, barycentric: Tensor, tri: Tensor, budget: int = 0) -> Tensor:
     """As :func:`rasterizer.backends.eager.interpolate.interpolate`; falls back to it for what the kernel does not suit,
     and when a launch fails."""
+    if col.dtype in (torch.float16, torch.bfloat16) and barycentric.dtype == torch.float32:
+        col = col.to(torch.float32)  # a number for each vertex, and the same products as of operators
     arguments = (col, findices, barycentric, tri)
     if _unsuited(*arguments):
         return by_operators(*arguments, budget)
