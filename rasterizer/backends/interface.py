@@ -28,10 +28,12 @@ class Implementation(NamedTuple):
         function: a :data:`Rasterize` or an :data:`Interpolation`. It does whatever is asked on a device there is no
             ``reason_against``; what its own way cannot do, or fails to, PyTorch operators do instead.
         reason_against: why it does not work on a device, or an empty string; asked before every call.
+        reason_to_wait: why ``auto`` passes it over there though it may work, or an empty string; asked before that.
     """
 
     function: Callable[..., Any]
     reason_against: Callable[[torch.device], str]
+    reason_to_wait: Callable[[torch.device], str] = lambda device: ""
 
 
 @dataclass(frozen=True)
@@ -43,12 +45,14 @@ class Backend:
         priority: ``auto`` takes the highest that works; below 0 a backend is used only when asked for.
         note: one line for people.
         module: the third-party module it needs, if any.
+        asks_driver: whether to ask it for reasons may start a driver, which no log line is worth.
     """
 
     name: str
     priority: int
     note: str
     module: str = ""
+    asks_driver: bool = False
 
 
 @dataclass(frozen=True)

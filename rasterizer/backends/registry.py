@@ -24,10 +24,13 @@ from .kernels import interpolate as kernel_interpolate
 from .kernels import rasterize as kernel_rasterize
 from .others import custom_rasterizer as native
 from .others import nvdiffrast
+from .vulkan import interpolate as vulkan_interpolate
+from .vulkan import rasterize as vulkan_rasterize
 
 # In order of priority.
 BACKENDS: tuple[Backend, ...] = (
     Backend("kernels", 10, "GPU kernels compiled at run time, exact"),
+    Backend("vulkan", 5, "compute shaders by the graphics driver, exact", asks_driver=True),
     Backend("torch", 0, "PyTorch operators, any device, exact"),
     Backend("custom_rasterizer", -1, "Hunyuan3D's compiled module", native.MODULE),
     Backend("nvdiffrast", -2, "other edge rule: not exact", "nvdiffrast"),
@@ -43,12 +46,18 @@ def nothing_against(device: torch.device) -> str:
 IMPLEMENTATIONS: dict[str, dict[str, Implementation]] = {
     "rasterize": {
         "kernels": Implementation(kernel_rasterize.rasterize, kernel_rasterize.reason_against),
+        "vulkan": Implementation(
+            vulkan_rasterize.rasterize, vulkan_rasterize.reason_against, vulkan_rasterize.reason_to_wait
+        ),
         "torch": Implementation(eager_rasterize.rasterize, nothing_against),
         "custom_rasterizer": Implementation(native.rasterize, native.reason_against),
         "nvdiffrast": Implementation(nvdiffrast.rasterize, nvdiffrast.reason_against),
     },
     "interpolate": {
         "kernels": Implementation(kernel_interpolate.interpolate, kernel_interpolate.reason_against),
+        "vulkan": Implementation(
+            vulkan_interpolate.interpolate, vulkan_interpolate.reason_against, vulkan_interpolate.reason_to_wait
+        ),
         "torch": Implementation(eager_interpolate.interpolate, nothing_against),
     },
 }
@@ -68,7 +77,7 @@ def backend_statuses(device: torch.device) -> list[BackendStatus]:
     for backend in BACKENDS:
         reason = reasons[backend.name]
         if not reason and backend.name != active:
-            reason = _idle(backend, active)
+            reason = _wait("rasterize", backend.name, device) or _idle(backend, active)
         rows.append(
             BackendStatus(
                 name=backend.name,
@@ -147,7 +156,9 @@ def selected_name(operation: str, name: str, device: torch.device) -> str:
 def _best(operation: str, device: torch.device, forbidden: frozenset[str]) -> str:
     """What ``auto`` means; asks no backend that comes after the first that works."""
     for backend in BACKENDS:
-        if backend.priority >= 0 and not _reason(operation, backend.name, device, forbidden):
+        if backend.priority < 0 or backend.name in forbidden or _wait(operation, backend.name, device):
+            continue
+        if not _reason(operation, backend.name, device, forbidden):
             return backend.name
     return "torch"
 
@@ -157,7 +168,21 @@ def _reason(operation: str, name: str, device: torch.device, forbidden: frozense
     if name in forbidden:
         return f"forbidden by {ENVIRONMENT}={environment()}"
     implementation = IMPLEMENTATIONS[operation].get(name)
-    return implementation.reason_against(device) if implementation else f"has no {operation}"
+    if implementation is None:
+        return f"has no {operation}"
+    reason = _heard[name, device] = implementation.reason_against(device)
+    return reason
+
+
+def _wait(operation: str, name: str, device: torch.device) -> str:
+    """Why ``auto`` passes a backend over that may work on ``device``; empty if it does not."""
+    implementation = IMPLEMENTATIONS[operation].get(name)
+    reason = _heard[name, device] = implementation.reason_to_wait(device) if implementation else ""
+    return reason
+
+
+# What each backend said last of a device.
+_heard: dict[tuple[str, torch.device], str] = {}
 
 
 def _idle(backend: Backend, active: str) -> str:
@@ -180,6 +205,8 @@ def _announce_once(active: str, device: torch.device) -> None:
             continue
         if backend.module and backend.name not in forbidden:
             reason = absent(backend.module) or _idle(backend, active)
+        elif backend.asks_driver and backend.name not in forbidden:
+            reason = _heard.get((backend.name, device), "not asked") or _idle(backend, active)
         else:
             reason = _reason("rasterize", backend.name, device, forbidden) or _idle(backend, active)
         others.append(f"{backend.name}: {reason}")

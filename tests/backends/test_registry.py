@@ -56,7 +56,7 @@ def test_environment_forces_and_says_why_it_cannot(environment, monkeypatch: pyt
 def test_environment_with_an_unknown_name(environment) -> None:
     environment("cuda")
     with pytest.raises(
-        ValueError, match="TORCH_RASTERIZER_BACKEND: 'cuda' is no backend, expected one of auto, kernels, torch"
+        ValueError, match="TORCH_RASTERIZER_BACKEND: 'cuda' is no backend, expected one of auto, kernels, vulkan, torch"
     ):
         rasterizer.rasterize(POS, TRI, (8, 8))
 
