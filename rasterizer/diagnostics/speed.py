@@ -18,6 +18,7 @@ from torch import Tensor
 from ..backends.others import custom_rasterizer as native
 from ..backends.others import nvdiffrast
 from ..backends.registry import backend_statuses
+from ..backends.vulkan import session as vulkan
 from ..cameras.camera import look_at
 from ..cameras.views import PRESETS
 from ..contract import scenes
@@ -86,8 +87,8 @@ class Row:
         case: scene and image size.
         backend, mode: what ran.
         milliseconds: median wall time of a call, synchronised.
-        busy: milliseconds that the GPU worked during a call, all its kernels and fills added up; None on a CPU, and
-            until it was profiled.
+        busy: milliseconds that the GPU worked during a call, all its kernels and fills added up, without the copies
+            between host and card where the device is a CPU; None for what no GPU does, and until it was profiled.
         ratio: native milliseconds over these, where the native module ran in the same run; else None.
         differing: pixels whose face or value, or hierarchy outputs that, are not those of the first backend measured.
         peak: largest amount of device memory allocated during a call beyond what was allocated before; None on a CPU.
@@ -116,10 +117,17 @@ def measure(device: torch.device, cases: tuple[str, ...], repeats: int = 7) -> I
     names = [row.name for row in backend_statuses(device) if row.available]
     timed = ((runs, _measure_case(case, device, runs, repeats)) for case, runs in _cases(device, cases, names))
     if device.type != "cuda":
-        yield from (rows for _, rows in timed)
+        yield from ([_with_card_time(row) for row in rows] for _, rows in timed)
         return
     for runs, rows in list(timed):
         yield [replace(row, busy=timing.busy(runs[row.backend, row.mode].timed, repeats)) for row in rows]
+
+
+def _with_card_time(row: Row) -> Row:
+    """What Vulkan's card took for the last drawing, which was the row's."""
+    if row.backend != "vulkan" or row.case not in CASES:
+        return row
+    return replace(row, busy=vulkan.card().rasterizer.milliseconds)
 
 
 @dataclass(frozen=True)

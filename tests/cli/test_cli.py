@@ -200,7 +200,7 @@ def test_bench_measures_every_mode_and_compares_results(capsys: pytest.CaptureFi
     assert [row["mode"] for row in rows] == ["auto", "batched", "tiled"]
     assert all(row["case"] == case and row["milliseconds"] > 0 and row["differing"] == 0 for row in rows)
     assert _run("bench", "--case", case, "--repeats", 1, "--markdown", "--device", "cpu") == 0
-    assert capsys.readouterr().out.startswith("| ms per call | torch auto | torch batched | torch tiled |")
+    assert "| torch auto | torch batched | torch tiled |" in capsys.readouterr().out.splitlines()[0]
 
 
 def test_bench_measures_differentiable_primitives(

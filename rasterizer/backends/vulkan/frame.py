@@ -22,7 +22,7 @@ DEPTH_SCALE = 2.0**60  # as in draw.glsl, for thresholds that would be denormal
 BAND = 1 << 22
 """Pixels of a band, unless a row has more."""
 
-_CAPACITY = 1 << 20  # regions that wait to be drawn
+_CAPACITY, _MOST = 1 << 18, 1 << 25  # regions that wait to be drawn: at first, and where a mesh has wanted more
 _GROUPS = 1024  # that draw them
 _EMPTY = 0xFFFFFFFF
 
@@ -45,14 +45,17 @@ class Rasterizer:
     """Draws with the shaders of ``scene.glsl``.
 
     Attributes:
-        milliseconds: what the card took for the last call, copies to the host included; 0 where it cannot tell.
+        milliseconds: what the card took to draw in the last call; 0 where it cannot tell.
+        copying: what it took to copy the images into memory of the host, likewise.
+        capacity: of the queue of regions. A full one costs time, not pixels.
     """
 
     def __init__(self, memory: Memory) -> None:
         self.memory, self.gpu = memory, memory.gpu
         self.shaders = Shaders(memory.gpu, BINDINGS, PARAMS)
         self.lanes = [memory.gpu.commands() for _ in range(2)]
-        self.milliseconds = 0.0
+        self.milliseconds = self.copying = 0.0
+        self.capacity = _CAPACITY
 
     def draw(self, pos: Tensor, tri: Tensor, options: RasterOptions) -> tuple[Tensor, Tensor, RasterInfo]:
         """``pos [B, N, 4]`` or ``[N, 4]`` and ``tri [M, 3]`` on any device; the results have a B, and are on the host.
@@ -79,19 +82,19 @@ class _Call:
         image, band = self.height * self.width, self.rows * self.width
         if max(pos.nbytes, 12 * self.faces, 12 * band, 4 * image) > owner.gpu.most_bound:
             raise UnsuitedError
-        working = owner.memory.working
+        working, self.capacity = owner.memory.working, owner.capacity
         positions, faces = owner.memory.holding((pos, torch.float32), (tri, torch.int32))
         self.threshold = working("threshold", 4 * image if options.depth_prior is not None else 16)
         self.steps, self.faces_found = working("steps", 4 * band), working("findices", 4 * band)
         self.weights, self.counters = working("barycentric", 12 * band), working("counters", 16)
-        screen, queue = working("screen", 16 * self.views * self.vertices), working("queue", 8 * _CAPACITY)
+        screen, queue = working("screen", 16 * self.views * self.vertices), working("queue", 8 * owner.capacity)
         owner.shaders.see(
             [positions, faces, screen, self.threshold, self.steps, self.faces_found, queue, self.counters, self.weights]
         )
-        self.findices = torch.empty((self.views, self.height, self.width), dtype=torch.int32)
-        self.barycentric = torch.empty((self.views, self.height, self.width, 3), dtype=torch.float32)
+        self.findices = torch.empty((self.views, self.height, self.width), dtype=torch.int32, device="cpu")
+        self.barycentric = torch.empty((*self.findices.shape, 3), dtype=torch.float32, device="cpu")
         self.invalid = 0
-        owner.milliseconds = 0.0
+        owner.milliseconds = owner.copying = 0.0
 
     def run(self) -> bool:
         """Draw everything; False as soon as there are triangles that want to be drawn exactly."""
@@ -138,6 +141,7 @@ class _Call:
             if turn == 0:
                 commands.fill(self.counters, 4, 0)
         self._shade(band, "resolve", pixels)
+        commands.stamp()
         staging, _ = self._staging(band)
         commands.copy(self.faces_found, staging, 4 * pixels)
         commands.copy(self.weights, staging, 12 * pixels, 4 * pixels)
@@ -149,7 +153,7 @@ class _Call:
         params = shaders.params.pack(
             *(self.faces, self.vertices, band.view * self.vertices),
             *(self.width, self.height, band.start, band.stop - band.start),
-            *(turn, small_box(self.faces, False), _CAPACITY, has_threshold, self.views * self.vertices),
+            *(turn, small_box(self.faces, False), self.capacity, has_threshold, self.views * self.vertices),
         )
         shaders.run(self.owner.lanes[band.lane], name, -(-threads // THREADS), params, self.exact)
 
@@ -162,14 +166,18 @@ class _Call:
         band, commands = running[0], self.owner.lanes[running[0].lane]
         commands.wait()
         running.popleft()
-        self.owner.milliseconds += commands.milliseconds()
+        drawing, copying = commands.milliseconds()
+        self.owner.milliseconds += drawing
+        self.owner.copying += copying
         image = self.findices[band.view, band.start : band.stop].view(-1)
         weights = self.barycentric[band.view, band.start : band.stop].view(-1)
         staging, data = self._staging(band)
         self.owner.gpu.see(staging, written=False)
         first, last = image.nbytes, image.nbytes + weights.nbytes
-        _, invalid, large, _ = data[last : last + 16].view(torch.int32).tolist()
+        regions, invalid, large, _ = data[last : last + 16].view(torch.int32).tolist()
         image.copy_(data[:first].view(torch.int32))
         weights.copy_(data[first:last].view(torch.float32))
         self.invalid += invalid
+        if regions > self.owner.capacity:
+            self.owner.capacity = min(_MOST, 1 << regions.bit_length())
         return not large or self.exact

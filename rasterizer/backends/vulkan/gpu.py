@@ -39,7 +39,7 @@ class Gpu:
         kind: one of ``api.DISCRETE``, ``INTEGRATED``, ``VIRTUAL``, ``CPU``.
         identity: what tells this card and driver from others.
         most_bound: bytes of a buffer that a shader can see.
-        tick: nanoseconds of a unit of :meth:`Commands.stamp`; 0 where it cannot tell time.
+        tick: nanoseconds of a unit of :meth:`Commands.stamp`'s clock; 0 where it cannot tell time.
 
     Raises:
         VulkanError: there is no driver, no device, or it cannot be opened.
@@ -212,9 +212,10 @@ class Commands:
         self.gpu, self._buffer, self._queue = gpu, buffer, queue
         self._fence = gpu.make("Fence", api.FenceCreateInfo())
         self._stamps = (
-            gpu.make("QueryPool", api.QueryPoolCreateInfo(queryType=api.TIMESTAMPS, queryCount=2)) if gpu.tick else 0
+            gpu.make("QueryPool", api.QueryPoolCreateInfo(queryType=api.TIMESTAMPS, queryCount=3)) if gpu.tick else 0
         )
         seen = api.READ | api.WRITTEN
+        self._stamped = False
         self._barrier = api.MemoryBarrier(srcAccessMask=seen | api.HOST_WRITE, dstAccessMask=seen | api.HOST_READ)
 
     def begin(self) -> None:
@@ -222,8 +223,16 @@ class Commands:
         info = api.CommandBufferBeginInfo(flags=api.ONE_TIME)
         self.gpu.vk.BeginCommandBuffer(self._buffer, ctypes.byref(info))
         if self._stamps:
-            self.gpu.vk.CmdResetQueryPool(self._buffer, self._stamps, 0, 2)
+            self.gpu.vk.CmdResetQueryPool(self._buffer, self._stamps, 0, 3)
             self.gpu.vk.CmdWriteTimestamp(self._buffer, api.STAGE_TOP, self._stamps, 0)
+        self._stamped = False
+
+    def stamp(self) -> None:
+        """What comes next is timed apart."""
+        self._wait_for_those_before()
+        self._stamped = True
+        if self._stamps:
+            self.gpu.vk.CmdWriteTimestamp(self._buffer, api.STAGE_BOTTOM, self._stamps, 1)
 
     def _wait_for_those_before(self) -> None:
         stages = api.STAGE_COMPUTE | api.STAGE_TRANSFER
@@ -255,9 +264,11 @@ class Commands:
 
     def submit(self) -> None:
         """Run them; :meth:`wait` before anything else."""
+        if not self._stamped:
+            self.stamp()
         self._wait_for_those_before()
         if self._stamps:
-            self.gpu.vk.CmdWriteTimestamp(self._buffer, api.STAGE_BOTTOM, self._stamps, 1)
+            self.gpu.vk.CmdWriteTimestamp(self._buffer, api.STAGE_BOTTOM, self._stamps, 2)
         self.gpu.vk.EndCommandBuffer(self._buffer)
         lists = (ctypes.c_void_p * 1)(self._buffer)
         info = api.SubmitInfo(commandBufferCount=1, pCommandBuffers=ctypes.addressof(lists))
@@ -272,11 +283,11 @@ class Commands:
         self.gpu.call("WaitForFences", 1, fences, 1, api.FOREVER)
         self.gpu.call("ResetFences", 1, fences)
 
-    def milliseconds(self) -> float:
-        """What the card took for the list that was run last; 0 where it cannot tell."""
+    def milliseconds(self) -> tuple[float, float]:
+        """What the card took before and after the :meth:`stamp` of what was run last; 0 where it cannot tell."""
         if not self._stamps:
-            return 0.0
-        both = (ctypes.c_uint64 * 2)()
+            return 0.0, 0.0
+        times = (ctypes.c_uint64 * 3)()
         flags = api.WAIT_FOR_RESULT | api.RESULT_64
-        self.gpu.call("GetQueryPoolResults", self._stamps, 0, 2, 16, ctypes.addressof(both), 8, flags)
-        return (both[1] - both[0]) * self.gpu.tick / 1e6
+        self.gpu.call("GetQueryPoolResults", self._stamps, 0, 3, 24, ctypes.addressof(times), 8, flags)
+        return (times[1] - times[0]) * self.gpu.tick / 1e6, (times[2] - times[1]) * self.gpu.tick / 1e6

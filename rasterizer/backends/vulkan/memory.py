@@ -47,7 +47,8 @@ class Memory:
         view = self._views.get(name)
         if view is None or view.data_ptr() != buffer.address or len(view) != buffer.size:
             array = (ctypes.c_uint8 * buffer.size).from_address(buffer.address)
-            view = self._views[name] = torch.frombuffer(array, dtype=torch.uint8)
+            with torch.inference_mode(False), torch.device("cpu"):  # whatever the caller's mode and default device
+                view = self._views[name] = torch.frombuffer(array, dtype=torch.uint8)
         return buffer, view
 
     def _sized(self, name: str, size: int, wanted: int, needed: int) -> Buffer:

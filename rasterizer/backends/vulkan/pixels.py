@@ -34,7 +34,7 @@ class Interpolator:
         (faces,) = self._memory.holding((tri, torch.int32))
         col, found = col.cpu(), findices.cpu().reshape(views, -1)
         weights = barycentric.cpu().reshape(views, -1, 3)
-        out = torch.empty((views, pixels, channels), dtype=torch.float32)
+        out = torch.empty((views, pixels, channels), dtype=torch.float32, device="cpu")
         working = self._memory.working
         buffers = [
             working("attributes", 4 * vertices * channels),

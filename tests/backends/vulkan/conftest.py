@@ -8,6 +8,11 @@ import torch
 from rasterizer.backends.vulkan import session
 
 
+@pytest.fixture(autouse=True)
+def vulkan_waits() -> None:
+    """Here ``auto`` means what it does."""
+
+
 @pytest.fixture(scope="session")
 def opened() -> session.Card:
     """A card that is ready for use."""

@@ -98,8 +98,10 @@ def test_views_bands_and_full_queues(card: Card, monkeypatch: pytest.MonkeyPatch
     views = torch.stack([pos * torch.tensor([1.0, s, 1.0, 1.0]) for s in (1.0, 0.5, -0.7)])
     prior = torch.rand(3, *size, generator=torch.Generator().manual_seed(0)) - 0.5
     monkeypatch.setattr(frame, "BAND", 37 * size[1])
-    monkeypatch.setattr(frame, "_CAPACITY", 30)
+    monkeypatch.setattr(card.rasterizer, "capacity", 30)
     assert_same(card, views, tri, RasterOptions(size))
+    assert card.rasterizer.capacity > 30  # from the next call on, this mesh's regions have room
+    monkeypatch.setattr(card.rasterizer, "capacity", 30)
     assert_same(card, views, tri.to(torch.int16), RasterOptions(size, depth_prior=prior))
 
 

@@ -211,6 +211,18 @@ def test_a_stop_leaves_the_card_in_order(card: session.Card, monkeypatch: pytest
     assert torch.equal(_draw().findices, _draw("torch").findices)
 
 
+def test_the_caller_may_work_in_any_mode(card: session.Card, monkeypatch: pytest.MonkeyPatch) -> None:
+    want = _draw("torch")
+    monkeypatch.setenv("TORCH_RASTERIZER_BACKEND", "vulkan")
+    for mode in (torch.inference_mode(), torch.device("meta"), torch.no_grad()):
+        card.memory.release()
+        with mode:
+            got = _draw()
+            image = rasterizer.interpolate(POS, got.findices, got.barycentric, TRI)
+        assert got.info.backend == "vulkan" and torch.equal(got.findices, want.findices)
+        assert torch.equal(image, rasterizer.interpolate(POS, want.findices, want.barycentric, TRI))
+
+
 def test_threads_take_turns(card: session.Card) -> None:
     views = [POS * torch.tensor([1.0, scale, 1.0, 1.0]) for scale in (1.0, 0.7, -0.4)]
     want = [rasterizer.rasterize(view, TRI, (60, 70), backend="torch") for view in views]

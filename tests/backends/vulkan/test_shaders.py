@@ -23,7 +23,7 @@ def _code(name: str) -> bytes:
 
 
 def test_every_shader_is_compiled() -> None:
-    assert SHADERS == sorted(file.stem for file in FOLDER.glob("*.spv")) and len(SHADERS) == 5
+    assert sorted(file.stem for file in FOLDER.glob("*.spv")) == SHADERS and len(SHADERS) == 5
 
 
 @pytest.mark.parametrize("name", SHADERS)
