@@ -1,4 +1,4 @@
-"""What the shaders compute by integers, and alpha, number by number: a shader made for it, beside PyTorch on the CPU."""
+"""What the shaders compute by integers, and alpha, number by number, beside PyTorch on the CPU."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ import torch
 
 import rasterizer
 from rasterizer.backends import registry
+from rasterizer.backends.interface import BackendStatus
 from rasterizer.backends.vulkan import api, session
 from rasterizer.backends.vulkan.gpu import Gpu
 from rasterizer.backends.vulkan.memory import Memory
@@ -27,10 +28,11 @@ def forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     for known in ("_selected", "_heard"):
         monkeypatch.setattr(registry, known, {})
     monkeypatch.setattr(registry, "_announced", set())
+    monkeypatch.setattr(session, "default_device", lambda: CPU)
 
 
-def _row(name: str = "vulkan") -> registry.BackendStatus:
-    return next(row for row in rasterizer.backend_info().backends if row.name == name)
+def _row() -> BackendStatus:
+    return next(row for row in registry.backend_statuses(CPU) if row.name == "vulkan")
 
 
 def _draw(backend: str = "vulkan") -> rasterizer.Fragments:
@@ -58,7 +60,7 @@ def test_a_library_that_is_not_vulkan(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_no_driver_is_started_where_pytorch_reaches_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "card", lambda: pytest.fail("started"))
+    monkeypatch.setattr(session, "card", lambda: pytest.fail("started"))  # which a driver would be
     assert "no kernels of ours for, not cuda" in session.reason_against(torch.device("cuda", 0))
     assert "not cuda" in session.reason_to_wait("rasterize", torch.device("cuda", 0))
     monkeypatch.setattr(session, "default_device", lambda: torch.device("cuda", 0))
@@ -88,7 +90,6 @@ def test_auto_wants_a_graphics_card(card: session.Card, monkeypatch: pytest.Monk
 def test_auto_wants_it_to_be_faster(card: session.Card, monkeypatch: pytest.MonkeyPatch, ours: float) -> None:
     asked = []
     monkeypatch.setattr(card.gpu, "kind", api.INTEGRATED)
-    monkeypatch.setattr(session, "default_device", lambda: CPU)
     monkeypatch.setattr(session, "cached", lambda parts, make: asked.append(parts) or make())
     monkeypatch.setitem(session.check.TIMES, "rasterize", lambda *_: (ours, 2.0))
     assert [_draw("auto").info.backend for _ in range(2)] == ["vulkan" if ours < 2 else "torch"] * 2

@@ -15,7 +15,8 @@ ivec4 tile_at(Triangle t, Tiles tiles, uint number) {
     return ivec4(max(t.x0, x), max(t.y0, y), min(t.x1, x + side), min(t.y1, y + side));
 }
 
-// False where an edge proves that the triangle covers no pixel of the box; docs/exactness.md has the proof.
+// False where an edge proves that the triangle covers no pixel of the box; docs/exactness.md has the proof. No weight
+// underflows here, which spares its least weight.
 bool touches(Triangle t, ivec4 box) {
     if (EXACT && t.large) return true;
     precise float half_x = float(box.z - 1 - box.x) * 0.5, half_y = float(box.w - 1 - box.y) * 0.5;
@@ -23,8 +24,8 @@ bool touches(Triangle t, ivec4 box) {
     precise float far_x = abs(dx) + half_x, far_y = abs(dy) + half_y;
     precise float area = t.acx * t.aby - t.abx * t.acy;
     float sign = area < 0.0 ? -1.0 : 1.0;
-    precise float beta_slack = (abs(t.acx) * far_y + far_x * abs(t.acy)) * EDGE_SLACK + abs(area) * LEAST_WEIGHT;
-    precise float gamma_slack = (abs(t.abx) * far_y + far_x * abs(t.aby)) * EDGE_SLACK + abs(area) * LEAST_WEIGHT;
+    precise float beta_slack = (abs(t.acx) * far_y + far_x * abs(t.acy)) * EDGE_SLACK;
+    precise float gamma_slack = (abs(t.abx) * far_y + far_x * abs(t.aby)) * EDGE_SLACK;
     precise float beta = t.acx * dy - dx * t.acy, gamma = dx * t.aby - t.abx * dy;
     precise float beta_most = beta * sign + abs(t.acx) * half_y + abs(t.acy) * half_x;
     precise float gamma_most = gamma * sign + abs(t.abx) * half_y + abs(t.aby) * half_x;

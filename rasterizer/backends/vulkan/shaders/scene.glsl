@@ -25,7 +25,7 @@ layout(std430, set = 0, binding = 8) writeonly buffer Barycentric { uint barycen
 layout(constant_id = 0) const bool EXACT = false;
 const uint LARGE = 0x4b800000u;  // 2^24: below, no float of a triangle overflows, or underflows
 const uint TILE = 16u, RUN = 8u, PARTS = 256u;
-const float EDGE_SLACK = 9.5367431640625e-7, LEAST_WEIGHT = 1.5777218104420236e-30;  // 2^-20, 2^-99
+const float EDGE_SLACK = 9.5367431640625e-7;  // 2^-20
 
 uint thread() {
     return (gl_WorkGroupID.y * gl_NumWorkGroups.x + gl_WorkGroupID.x) * gl_WorkGroupSize.x + gl_LocalInvocationIndex;
