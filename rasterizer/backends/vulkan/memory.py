@@ -15,8 +15,8 @@ from .gpu import Buffer, Commands, Gpu
 _STAGING = 32 << 20
 """Bytes that are sent at once."""
 
-_MOST_KEPT = 1 << 30
-"""Bytes of tensors that stay."""
+_MOST_KEPT, _MOST_TENSORS = 1 << 30, 256
+"""Bytes of tensors that stay, and how many; drivers allow some thousand pieces of memory."""
 
 
 @dataclass
@@ -87,7 +87,8 @@ class Memory:
         """All that no tensor stands for any more; of the rest but what is needed the oldest, where it is too much."""
         held = size + sum(kept.buffer.size for kept in self._kept.values())
         for key, kept in list(self._kept.items()):
-            if kept.tensor() is None or (key not in needed and held > _MOST_KEPT):
+            too_much = held > _MOST_KEPT or len(self._kept) >= _MOST_TENSORS
+            if kept.tensor() is None or (key not in needed and too_much):
                 held -= kept.buffer.size
                 self.gpu.free(self._kept.pop(key).buffer)
 

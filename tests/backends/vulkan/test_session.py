@@ -135,6 +135,12 @@ def test_memory_of_tensors_that_are_gone_is_given_back(card: session.Card, monke
     for _ in range(3):
         rasterizer.rasterize(POS.clone(), TRI, (8, 8), backend="vulkan")
     assert len(card.memory._kept) <= 3
+    many = [POS.clone() for _ in range(6)]
+    with monkeypatch.context() as patch:
+        patch.setattr("rasterizer.backends.vulkan.memory._MOST_TENSORS", 4)
+        for pos in many:
+            rasterizer.rasterize(pos, TRI, (8, 8), backend="vulkan")
+    assert len(card.memory._kept) <= 5
     monkeypatch.setattr("rasterizer.backends.vulkan.memory._MOST_KEPT", 1)
     assert torch.equal(_draw().findices, _draw("torch").findices)
     rasterizer.rasterize(POS + 0, TRI + 0, (8, 8), backend="vulkan")
