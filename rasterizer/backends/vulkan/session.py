@@ -35,13 +35,15 @@ class Card:
 
     Attributes:
         lock: commands and memory are one caller's at a time.
+        user: thread of that caller, which may come back from within, as from a progress callback.
         process: the one that opened it.
         reason: why it cannot be used: no driver, or what failed; None until it was tested.
         gpu: the device, where there is one.
     """
 
     def __init__(self) -> None:
-        self.lock, self.process = threading.RLock(), os.getpid()
+        self.lock, self.process = threading.Lock(), os.getpid()
+        self.user = 0
         self.reason: str | None = None
         self.slower: dict[tuple[str, torch.device], str] = {}
         try:
@@ -142,14 +144,21 @@ def _slower(found: Card, operation: str, device: torch.device) -> str:
 
 
 def attempt(call: Callable[[Card], T], instead: Callable[[], T]) -> T:
-    """``call(card)``, or ``instead()`` where it is not suited, has too little memory, or fails: then it is given up."""
+    """``call(card)``; or ``instead()`` where the card is not suited, has too little memory, or is at work for this
+    thread already, and where it fails: then it is given up."""
     found = card()
+    if found.user == threading.get_ident():
+        return instead()
     try:
         if found.reason is None:
             found.test()
         with found.lock:
             if not found.reason:
-                return call(found)
+                found.user = threading.get_ident()
+                try:
+                    return call(found)
+                finally:
+                    found.user = 0
     except UnsuitedError:
         pass
     except VulkanError as error:

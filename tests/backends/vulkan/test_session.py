@@ -17,6 +17,7 @@ from rasterizer.backends.vulkan import api, session
 from rasterizer.backends.vulkan.gpu import Gpu
 from rasterizer.backends.vulkan.memory import Memory
 from rasterizer.contract import scenes
+from rasterizer.runtime.memory import forget
 
 CPU = torch.device("cpu")
 POS, TRI = scenes.soup(50, 0.5, seed=7)
@@ -228,6 +229,19 @@ def test_the_caller_may_work_in_any_mode(card: session.Card, monkeypatch: pytest
             image = rasterizer.interpolate(POS, got.findices, got.barycentric, TRI)
         assert got.info.backend == "vulkan" and torch.equal(got.findices, want.findices)
         assert torch.equal(image, rasterizer.interpolate(POS, want.findices, want.barycentric, TRI))
+
+
+def test_a_callback_may_draw_and_free_memory(card: session.Card) -> None:
+    want, inner = _draw("torch"), []
+
+    def back(share: float) -> None:
+        forget()
+        inner.append(_draw())
+
+    got = rasterizer.rasterize(POS, TRI, (40, 50), backend="vulkan", on_progress=back)
+    assert got.info.backend == "vulkan" and {each.info.backend for each in inner} == {"torch"}
+    assert all(torch.equal(each.findices, want.findices) for each in (got, *inner))
+    assert _draw().info.backend == "vulkan"
 
 
 def test_threads_take_turns(card: session.Card) -> None:
