@@ -25,6 +25,10 @@ class Frame(NamedTuple):
     centre: Tensor
     scale: Tensor
 
+    def to(self, device: torch.device | str) -> Frame:
+        """The same on another device."""
+        return Frame(*(part.to(device) for part in self))
+
 
 def normalization(vertices: Tensor) -> Frame:
     """The frame of a mesh that Hunyuan3D's cameras look at; of its finite coordinates."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from typing import SupportsInt
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from ..backends import registry
 from ..backends.eager.resolve import barycentrics_of
 from ..contract.checks import (
     as_tensor,
+    check_devices,
     check_faces,
     check_findices,
     check_integer,
@@ -27,6 +29,7 @@ from ..contract.types import Fragments, RasterInfo, RasterOptions
 from ..runtime.devices import working_device
 from ..runtime.memory import with_less_memory
 from ..runtime.policy import device_policy
+from ..runtime.several import copies, gathered, shares_of, side_by_side
 from .library import FUNCTIONS
 
 TILE_SIZE = 32
@@ -45,6 +48,7 @@ def rasterize(
     batch_size: int = 0,
     backend: str = "auto",
     on_progress: Callable[[float], None] | None = None,
+    devices: Iterable[torch.device | str] | None = None,
 ) -> Fragments:
     """Find the nearest face at every pixel centre.
 
@@ -63,12 +67,13 @@ def rasterize(
         batch_size: triangles set up at once; 0 derives it from the memory that is free.
         backend: ``auto`` or a name from :func:`rasterizer.backend_info`.
         on_progress: called now and then with the share done, 0..1; an exception it raises stops the call.
+        devices: share the views out among them, see :mod:`rasterizer.runtime.several`; None draws on ``pos``'s device.
 
     Returns:
-        :class:`~rasterizer.contract.types.Fragments`, on ``pos``'s device: ``findices [H, W]`` int32 (1-based, 0 =
-        background) and ``barycentric [H, W, 3]`` float32, with a leading ``[B]`` if ``pos`` has one. The barycentrics
-        are differentiable with respect to ``pos``. Faces with a vertex that is not finite on the screen draw nothing
-        and are counted in ``.info.invalid_faces``.
+        :class:`~rasterizer.contract.types.Fragments`, on ``pos``'s device or the first of ``devices``: ``findices [H,
+        W]`` int32 (1-based, 0 = background) and ``barycentric [H, W, 3]`` float32, with a leading ``[B]`` if ``pos``
+        has one. The barycentrics are differentiable with respect to ``pos``. Faces with a vertex that is not finite on
+        the screen draw nothing and are counted in ``.info.invalid_faces``.
 
     Raises:
         ValueError: an argument is unusable; the text names it, what was found and what is expected.
@@ -76,6 +81,8 @@ def rasterize(
     if torch.compiler.is_compiling():
         from . import compiled  # nothing of it is needed elsewhere
 
+        if devices is not None:
+            raise ValueError("devices: cannot be part of a compiled program, expected None; compile what is around it")
         how = occlusion_truncation, mode, tile_size, batch_size, backend
         return compiled.rasterize(pos, tri, resolution, depth_prior, *how)
     clip = check_positions(pos)
@@ -94,6 +101,14 @@ def rasterize(
         options = replace(options, depth_prior=prior)
     if on_progress is not None:
         options = replace(options, on_progress=on_progress)
+    if devices is not None:
+        return _over_devices(check_devices(devices), clip, faces, options, backend)
+    return _drawn(clip, faces, options, backend)
+
+
+def _drawn(clip: Tensor, faces: Tensor, options: RasterOptions, backend: str) -> Fragments:
+    """:func:`rasterize`, of what has been checked."""
+    home = clip.device
     if not (faces.numel() and clip.numel()):
         return _nothing(clip, options, backend)
 
@@ -114,6 +129,44 @@ def rasterize(
     if clip.requires_grad and torch.is_grad_enabled():
         barycentric = _differentiable(clip, faces, findices)
     return Fragments.of(findices, barycentric, info)
+
+
+def _over_devices(
+    devices: Sequence[torch.device], clip: Tensor, faces: Tensor, options: RasterOptions, backend: str
+) -> Fragments:
+    """The same with the views shared out among devices, on the first of them."""
+    shares = shares_of(clip.shape[0] if clip.ndim == 3 else 1, devices)
+    tri, prior = copies(faces, shares), options.depth_prior
+    # Copied from here, where the caller's streams are current.
+    pos = [(clip[share.views] if clip.ndim == 3 else clip).to(share.device) for share in shares]
+    priors = [None if prior is None else prior[share.views].to(share.device) for share in shares]
+
+    def draw(number: int, report: Callable[[float], None]) -> Fragments:
+        mine = replace(options, depth_prior=priors[number], on_progress=report)
+        return _drawn(pos[number], tri[number], mine, backend)
+
+    drawn = side_by_side(shares, draw, options.on_progress)
+    if clip.ndim == 2:
+        return drawn[0]
+    findices, barycentric = (gathered(parts, devices[0]) for parts in zip(*drawn, strict=True))
+    return Fragments.of(findices, barycentric, joined([each.info for each in drawn]))
+
+
+class _Sum(tuple[SupportsInt, ...]):
+    """A number that nobody waits for who does not read it, from several; -1, of which there is no number, stays."""
+
+    def __int__(self) -> int:
+        numbers = list(map(int, self))
+        return -1 if -1 in numbers else sum(numbers)
+
+
+def joined(infos: Sequence[RasterInfo]) -> RasterInfo:
+    """One account of the shares of a call."""
+    if len(infos) == 1:
+        return infos[0]
+    tiled = next((info for info in infos if info.mode == "tiled"), infos[0])
+    devices = ", ".join(dict.fromkeys(info.device for info in infos))
+    return replace(tiled, device=devices, invalid=_Sum(info.invalid for info in infos))
 
 
 def _nothing(clip: Tensor, options: RasterOptions, backend: str) -> Fragments:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,10 +13,12 @@ from torch import Tensor
 from ..cameras.camera import Camera, orbit_camera
 from ..cameras.projection import Frame, look_frame, normalization, to_camera, to_clip
 from ..cameras.uv_layout import uv_to_clip
-from ..contract.checks import as_tensor, check_choice, check_integer, check_resolution
+from ..contract.checks import as_tensor, check_choice, check_devices, check_integer, check_resolution
 from ..contract.types import RasterInfo
 from ..meshes.mesh import Mesh
 from ..ops import TILE_SIZE, interpolate, peel
+from ..ops.rasterize import joined
+from ..runtime.several import Share, copies, gathered, shares_of, side_by_side
 
 SPACES = ("camera", "uv")
 
@@ -78,7 +81,7 @@ class Raster:
             findices=self.findices.to(device),
             barycentric=self.barycentric.to(device),
             mesh=self.mesh.to(device),
-            frame=self.frame and Frame(*(part.to(device) for part in self.frame)),
+            frame=self.frame and self.frame.to(device),
         )
 
 
@@ -95,6 +98,7 @@ def rasterize_mesh(
     backend: str = "auto",
     on_progress: Callable[[float], None] | None = None,
     frame: Frame | None = None,
+    devices: Iterable[torch.device | str] | None = None,
 ) -> Raster:
     """Rasterize a mesh.
 
@@ -106,12 +110,17 @@ def rasterize_mesh(
         layers: surfaces to peel, nearest first.
         mode, tile_size, batch_size, backend, on_progress: as in :func:`rasterizer.rasterize`.
         frame: the mesh's :func:`~rasterizer.cameras.projection.normalization`, where that is known.
+        devices: share the views out among them, see :mod:`rasterizer.runtime.several`; None draws where the mesh is.
     """
     height, width = check_resolution(resolution)
     check_choice(space, SPACES, "space")
     layers = check_integer(layers, 1, 64, "layers")
     as_tensor(mesh.vertices, "mesh vertices")
     check_drawable(mesh)
+    places = None if devices is None else check_devices(devices)
+    if places is not None:
+        mesh, frame = mesh.to(places[0]), frame and frame.to(places[0])
+    options: dict[str, Any] = {"mode": mode, "tile_size": tile_size, "batch_size": batch_size, "backend": backend}
     if space == "uv":
         if layers != 1:
             raise ValueError(f"layers: is {layers}, expected 1 in UV space, where overlapping faces have no order")
@@ -120,8 +129,11 @@ def rasterize_mesh(
     else:
         views = tuple(cameras) if cameras else (orbit_camera(0, 0),)
         frame = frame or normalization(mesh.vertices)
+        shares = [] if places is None else shares_of(len(views), places)
+        if len(shares) > 1:
+            draw = partial(rasterize_mesh, resolution=(height, width), layers=layers, **options)
+            return _over_devices(shares, mesh, views, frame, draw, on_progress)
         clip = to_clip(mesh.vertices, views, width, height, frame)
-    options: dict[str, Any] = {"mode": mode, "tile_size": tile_size, "batch_size": batch_size, "backend": backend}
     results = list(peel(clip, mesh.faces, (height, width), layers, on_progress=on_progress, **options))
     # A single layer need not be copied.
     findices, barycentric = (
@@ -129,6 +141,31 @@ def rasterize_mesh(
         for parts in ([drawn.findices for drawn in results], [drawn.barycentric for drawn in results])
     )
     return Raster(findices, barycentric, mesh, views, results[0].info, frame)
+
+
+def _over_devices(
+    shares: Sequence[Share],
+    mesh: Mesh,
+    cameras: tuple[Camera, ...],
+    frame: Frame,
+    draw: Callable[..., Raster],
+    on_progress: Callable[[float], None] | None,
+) -> Raster:
+    """What ``draw`` makes of a mesh on the first device, with the views shared out; see :func:`rasterize_mesh`."""
+    meshes, frames = copies(shape_of(mesh), shares), copies(frame, shares)
+
+    def part(number: int, report: Callable[[float], None]) -> Raster:
+        return draw(meshes[number], cameras[shares[number].views], on_progress=report, frame=frames[number])
+
+    drawn = side_by_side(shares, part, on_progress)
+    findices = gathered([each.findices for each in drawn], shares[0].device)
+    barycentric = gathered([each.barycentric for each in drawn], shares[0].device)
+    return Raster(findices, barycentric, mesh, cameras, joined([each.info for each in drawn]), frame)
+
+
+def shape_of(mesh: Mesh) -> Mesh:
+    """What of a mesh is drawn: vertices, faces and normals, without textures, which need not be copied then."""
+    return Mesh(mesh.vertices, mesh.faces, normals=mesh.normals)
 
 
 def check_drawable(mesh: Mesh) -> None:
