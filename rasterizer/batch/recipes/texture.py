@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +26,9 @@ PARAMETERS = {
 }
 
 
-def run(job: Job, folder: Path, device: torch.device) -> Mapping[str, Any]:
+def run(job: Job, folder: Path, devices: Sequence[torch.device]) -> Mapping[str, Any]:
     """Simplify if asked to, unwrap if needed, bake, refine if asked to, fill, and write the mesh."""
-    given, mesh = job.parameters, mesh_of(job.mesh, device)
+    given, mesh = job.parameters, mesh_of(job.mesh, devices[0])
     if given["faces"] is not None:
         mesh = simplify_mesh(mesh, given["faces"])
     if mesh.uvs is None:
