@@ -140,7 +140,7 @@ def _normal(raster: Raster, shading: str, encoding: str) -> Tensor:
 def _position(raster: Raster, encoding: str) -> Tensor:
     if encoding == "raw":
         return raster.interpolate(raster.mesh.vertices)
-    centre, scale = normalization(raster.mesh.vertices)
+    centre, scale = raster.frame or normalization(raster.mesh.vertices)
     position = raster.interpolate((raster.mesh.vertices - centre) * scale)
     if encoding == "camera":
         position = to_camera(position, raster.cameras, vectors=True)
