@@ -28,10 +28,12 @@ class Implementation(NamedTuple):
         function: a :data:`Rasterize` or an :data:`Interpolation`. It does whatever is asked on a device there is no
             ``reason_against``; what its own way cannot do, or fails to, PyTorch operators do instead.
         reason_against: why it does not work on a device, or an empty string; asked before every call.
+        waits: whether it waits for the device while it works, as operators do, or launches all of it at once.
     """
 
     function: Callable[..., Any]
     reason_against: Callable[[torch.device], str]
+    waits: bool = True
 
 
 @dataclass(frozen=True)

@@ -42,13 +42,13 @@ def nothing_against(device: torch.device) -> str:
 # By operation and backend. PyTorch operators know every operation.
 IMPLEMENTATIONS: dict[str, dict[str, Implementation]] = {
     "rasterize": {
-        "kernels": Implementation(kernel_rasterize.rasterize, kernel_rasterize.reason_against),
+        "kernels": Implementation(kernel_rasterize.rasterize, kernel_rasterize.reason_against, waits=False),
         "torch": Implementation(eager_rasterize.rasterize, nothing_against),
         "custom_rasterizer": Implementation(native.rasterize, native.reason_against),
         "nvdiffrast": Implementation(nvdiffrast.rasterize, nvdiffrast.reason_against),
     },
     "interpolate": {
-        "kernels": Implementation(kernel_interpolate.interpolate, kernel_interpolate.reason_against),
+        "kernels": Implementation(kernel_interpolate.interpolate, kernel_interpolate.reason_against, waits=False),
         "torch": Implementation(eager_interpolate.interpolate, nothing_against),
     },
 }
@@ -88,6 +88,19 @@ def select(operation: str, name: str, device: torch.device) -> Callable[..., Any
     Raises:
         ValueError: unknown name, or the backend asked for does not work here; the text says why.
     """
+    return _chosen(operation, name, device).function
+
+
+def waits(operation: str, name: str, device: torch.device) -> bool:
+    """Whether what :func:`select` gives waits for the device.
+
+    Raises:
+        ValueError: as there.
+    """
+    return _chosen(operation, name, device).waits
+
+
+def _chosen(operation: str, name: str, device: torch.device) -> Implementation:
     key = operation, name, device, environment()
     try:
         chosen = _selected.get(key)
@@ -95,7 +108,7 @@ def select(operation: str, name: str, device: torch.device) -> Callable[..., Any
         raise no_backend(name, "backend") from None
     if chosen is None or chosen.reason_against(device):
         chosen = _selected[key] = IMPLEMENTATIONS[operation][selected_name(operation, name, device)]
-    return chosen.function
+    return chosen
 
 
 def usual(operation: str, device: torch.device) -> Callable[..., Any]:

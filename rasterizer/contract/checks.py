@@ -64,6 +64,13 @@ def check_faces(tri: Tensor, vertices: int, device: torch.device, name: str = "t
     return tri
 
 
+def known_faces(copy: Tensor, tri: Tensor) -> None:
+    """Say that ``copy`` holds what ``tri`` does, which has passed :func:`check_faces`: then nobody waits for it."""
+    known = _checked_faces.get(id(tri))
+    if copy is not tri and known is not None and known[0]() is tri and not copy.is_inference():
+        _remember(copy, known[2:])
+
+
 def _index_range(tri: Tensor) -> tuple[int, int]:
     key = id(tri)
     version = -1 if tri.is_inference() else tri._version  # tensors of the inference mode do not count their changes
@@ -71,8 +78,13 @@ def _index_range(tri: Tensor) -> tuple[int, int]:
     if known is not None and known[0]() is tri and known[1] == version >= 0:
         return known[2:]
     low, high = torch.stack(torch.aminmax(tri)).tolist()
-    _checked_faces[key] = weakref.ref(tri, lambda gone: _checked_faces.pop(key, None)), version, low, high
+    _remember(tri, (low, high))
     return low, high
+
+
+def _remember(tri: Tensor, limits: tuple[int, int]) -> None:
+    key, version = id(tri), -1 if tri.is_inference() else tri._version
+    _checked_faces[key] = weakref.ref(tri, lambda gone: _checked_faces.pop(key, None)), version, *limits
 
 
 def check_resolution(resolution: Any, name: str = "resolution") -> tuple[int, int]:

@@ -29,11 +29,13 @@ from ..contract.types import Fragments, RasterInfo, RasterOptions
 from ..runtime.devices import working_device
 from ..runtime.memory import with_less_memory
 from ..runtime.policy import device_policy
-from ..runtime.several import copies, gathered, shares_of, side_by_side
+from ..runtime.several import Share, Sharing, copies, over_devices, shares_of
 from .library import FUNCTIONS
 
 TILE_SIZE = 32
 """Default side of the tiled mode's tiles, in pixels."""
+
+_TOGETHER = 1 << 23  # pixels of a device that are drawn before they are sent to another, where drawing only launches
 
 
 def rasterize(
@@ -135,21 +137,37 @@ def _over_devices(
     devices: Sequence[torch.device], clip: Tensor, faces: Tensor, options: RasterOptions, backend: str
 ) -> Fragments:
     """The same with the views shared out among devices, on the first of them."""
-    shares = shares_of(clip.shape[0] if clip.ndim == 3 else 1, devices)
-    tri, prior = copies(faces, shares), options.depth_prior
-    # Copied from here, where the caller's streams are current.
-    pos = [(clip[share.views] if clip.ndim == 3 else clip).to(share.device) for share in shares]
+    shares, prior = shares_of(clip.shape[0] if clip.ndim == 3 else 1, devices), options.depth_prior
+    tri = copies(faces, shares)
+    if len(shares) == 1:
+        options = replace(options, depth_prior=None if prior is None else prior.to(devices[0]))
+        return _drawn(clip.to(devices[0]), tri[0], options, backend)
+    # Copied before any share begins, where the caller's streams are current.
+    pos = [clip[share.views].to(share.device) for share in shares]
     priors = [None if prior is None else prior[share.views].to(share.device) for share in shares]
+    infos = []
 
-    def draw(number: int, report: Callable[[float], None]) -> Fragments:
-        mine = replace(options, depth_prior=priors[number], on_progress=report)
-        return _drawn(pos[number], tri[number], mine, backend)
+    def draw(number: int, views: slice, report: Callable[[float], None]) -> Fragments:
+        start = shares[number].views.start
+        part, known = slice(views.start - start, views.stop - start), priors[number]
+        mine = replace(options, depth_prior=None if known is None else known[part], on_progress=report)
+        drawn = _drawn(pos[number][part], tri[number], mine, backend)
+        infos.append(drawn.info)
+        return drawn
 
-    drawn = side_by_side(shares, draw, options.on_progress)
-    if clip.ndim == 2:
-        return drawn[0]
-    findices, barycentric = (gathered(parts, devices[0]) for parts in zip(*drawn, strict=True))
-    return Fragments.of(findices, barycentric, joined([each.info for each in drawn]))
+    how = how_to_share(shares, options.resolution, backend)
+    findices, barycentric = over_devices(shares, draw, options.on_progress, **how)
+    return Fragments.of(findices, barycentric, joined(infos))
+
+
+def how_to_share(shares: Sequence[Share], resolution: tuple[int, int], backend: str = "auto") -> Sharing:
+    """How :func:`~rasterizer.runtime.several.over_devices` is to share out drawing with a backend, and looking up."""
+    devices = {working_device(share.device) for share in shares}
+    waits = any(
+        registry.waits("rasterize", backend, device) or registry.waits("interpolate", "auto", device)
+        for device in devices
+    )
+    return {"waits": waits, "together": max(1, _TOGETHER // (resolution[0] * resolution[1]))}
 
 
 class _Sum(tuple[SupportsInt, ...]):

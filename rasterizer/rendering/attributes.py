@@ -95,7 +95,9 @@ def _image(
         image = raster.barycentric
     else:
         image = _face_id(raster, encoding)
-    return torch.where((raster.findices > 0)[..., None], image, image.new_tensor(background))
+    # On a GPU, numbers that are brought there wait for it; those that are made there do not.
+    behind = torch.stack([image.new_full((), value) for value in background])
+    return torch.where((raster.findices > 0)[..., None], image, behind)
 
 
 def face_colors(findices: Tensor) -> Tensor:

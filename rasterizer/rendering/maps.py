@@ -10,13 +10,14 @@ from torch import Tensor
 
 from ..cameras.camera import Camera, orbit_camera
 from ..cameras.projection import Frame, normalization
-from ..contract.checks import check_choice, check_devices
+from ..contract.checks import check_choice, check_devices, check_resolution
 from ..meshes.mesh import Mesh
+from ..ops.rasterize import how_to_share
 from ..runtime.progress import stages
-from ..runtime.several import copies, gathered, shares_of, side_by_side
+from ..runtime.several import copies, over_devices, shares_of
 from ..runtime.threads import on_own_threads
 from .attributes import attribute_image
-from .raster import check_drawable, rasterize_mesh, shape_of
+from .raster import check_drawable, mesh_copies, rasterize_mesh
 
 STYLES = ("hunyuan3d-2", "hunyuan3d-2.1")
 
@@ -69,17 +70,19 @@ def render_maps(
     places = (mesh.vertices.device,) if devices is None else check_devices(devices)
     views = tuple(cameras) if cameras else (orbit_camera(0, 0),)
     shares = shares_of(len(views), places)
-    mesh = shape_of(mesh).to(places[0])
+    mesh = Mesh(mesh.vertices, mesh.faces).to(places[0])
     if style == "hunyuan3d-2":
         mesh = replace(mesh, normals=mesh.vertex_normals())
     frame = normalization(mesh.vertices)
-    meshes, frames = copies(mesh, shares), copies(frame, shares)
+    if len(shares) == 1:
+        return _maps(mesh, views, resolution, style, frame, on_progress or (lambda share: None))
+    meshes, frames = mesh_copies(mesh, shares), copies(frame, shares)
 
-    def draw(number: int, report: Callable[[float], None]) -> Maps:
-        return _maps(meshes[number], views[shares[number].views], resolution, style, frames[number], report)
+    def draw(number: int, part: slice, report: Callable[[float], None]) -> list[Tensor]:
+        drawn = _maps(meshes[number], views[part], resolution, style, frames[number], report)
+        return [getattr(drawn, each.name) for each in fields(Maps)]
 
-    drawn = side_by_side(shares, draw, on_progress)
-    return Maps(*(gathered([getattr(part, each.name) for part in drawn], places[0]) for each in fields(Maps)))
+    return Maps(*over_devices(shares, draw, on_progress, **how_to_share(shares, check_resolution(resolution))))
 
 
 def _maps(

@@ -13,12 +13,20 @@ from torch import Tensor
 from ..cameras.camera import Camera, orbit_camera
 from ..cameras.projection import Frame, look_frame, normalization, to_camera, to_clip
 from ..cameras.uv_layout import uv_to_clip
-from ..contract.checks import as_tensor, check_choice, check_devices, check_integer, check_resolution
+from ..contract.checks import (
+    as_tensor,
+    check_choice,
+    check_devices,
+    check_faces,
+    check_integer,
+    check_resolution,
+    known_faces,
+)
 from ..contract.types import RasterInfo
 from ..meshes.mesh import Mesh
 from ..ops import TILE_SIZE, interpolate, peel
-from ..ops.rasterize import joined
-from ..runtime.several import Share, copies, gathered, shares_of, side_by_side
+from ..ops.rasterize import how_to_share, joined
+from ..runtime.several import Share, Sharing, copies, over_devices, shares_of
 
 SPACES = ("camera", "uv")
 
@@ -132,7 +140,8 @@ def rasterize_mesh(
         shares = [] if places is None else shares_of(len(views), places)
         if len(shares) > 1:
             draw = partial(rasterize_mesh, resolution=(height, width), layers=layers, **options)
-            return _over_devices(shares, mesh, views, frame, draw, on_progress)
+            how = how_to_share(shares, (height, width), backend)
+            return _over_devices(shares, mesh, views, frame, draw, on_progress, how)
         clip = to_clip(mesh.vertices, views, width, height, frame)
     results = list(peel(clip, mesh.faces, (height, width), layers, on_progress=on_progress, **options))
     # A single layer need not be copied.
@@ -150,22 +159,27 @@ def _over_devices(
     frame: Frame,
     draw: Callable[..., Raster],
     on_progress: Callable[[float], None] | None,
+    how: Sharing,
 ) -> Raster:
     """What ``draw`` makes of a mesh on the first device, with the views shared out; see :func:`rasterize_mesh`."""
-    meshes, frames = copies(shape_of(mesh), shares), copies(frame, shares)
+    meshes, frames, infos = mesh_copies(mesh, shares), copies(frame, shares), []
 
-    def part(number: int, report: Callable[[float], None]) -> Raster:
-        return draw(meshes[number], cameras[shares[number].views], on_progress=report, frame=frames[number])
+    def part(number: int, views: slice, report: Callable[[float], None]) -> tuple[Tensor, Tensor]:
+        drawn = draw(meshes[number], cameras[views], on_progress=report, frame=frames[number])
+        infos.append(drawn.info)
+        return drawn.findices, drawn.barycentric
 
-    drawn = side_by_side(shares, part, on_progress)
-    findices = gathered([each.findices for each in drawn], shares[0].device)
-    barycentric = gathered([each.barycentric for each in drawn], shares[0].device)
-    return Raster(findices, barycentric, mesh, cameras, joined([each.info for each in drawn]), frame)
+    findices, barycentric = over_devices(shares, part, on_progress, **how)
+    return Raster(findices, barycentric, mesh, cameras, joined(infos), frame)
 
 
-def shape_of(mesh: Mesh) -> Mesh:
-    """What of a mesh is drawn: vertices, faces and normals, without textures, which need not be copied then."""
-    return Mesh(mesh.vertices, mesh.faces, normals=mesh.normals)
+def mesh_copies(mesh: Mesh, shares: Sequence[Share]) -> list[Mesh]:
+    """What is drawn of a mesh on the first device for each share: vertices, faces and normals, without textures."""
+    check_faces(mesh.faces, len(mesh.vertices), mesh.vertices.device, "tri")
+    made = copies(Mesh(mesh.vertices, mesh.faces, normals=mesh.normals), shares)
+    for each in made:
+        known_faces(each.faces, mesh.faces)
+    return made
 
 
 def check_drawable(mesh: Mesh) -> None:

@@ -11,9 +11,10 @@ What every ``devices`` argument means, wherever it is taken:
 * Each view is drawn by one device as it would be alone. On equal devices results are therefore those of the first one
   alone, to the bit; a CPU beside a GPU draws the same faces, and differs where the two do on their own (see
   ``docs/exactness.md``).
-* Each share runs on a thread of its own, in the caller's modes and on the caller's streams, so that devices work at the
-  same time whether launches wait for them or not. Progress is that of all shares, told on the caller's thread, where an
-  exception stops every share at its next step. The first error of any share stops the others, too, and is raised.
+* Devices work at the same time: work that only launches is launched on one after the other, piece by piece, and work
+  that waits for its device has a thread for each share, in the caller's modes. All of it is on the caller's streams.
+* Progress is that of all shares, told on the caller's thread, where an exception stops every share at its next step.
+  The first error of any share stops the others, too, and is raised.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypedDict, TypeVar
 
 import torch
 from torch import Tensor
@@ -30,7 +31,8 @@ from torch import Tensor
 from .progress import Report
 from .threads import split_threads
 
-T = TypeVar("T")
+Work = Callable[[int, slice, Report], Sequence[Tensor]]
+"""Of :func:`over_devices`."""
 
 _TELL = 0.05  # seconds between two calls of a progress callback, while only other threads work
 
@@ -40,6 +42,13 @@ class _Movable(Protocol):
 
 
 Moved = TypeVar("Moved", bound=_Movable)
+
+
+class Sharing(TypedDict):
+    """How work is shared out: arguments of :func:`over_devices`."""
+
+    waits: bool
+    together: int
 
 
 class Share(NamedTuple):
@@ -63,31 +72,110 @@ def copies(value: Moved, shares: Sequence[Share]) -> list[Moved]:
     return [made[share.device] for share in shares]
 
 
-def gathered(parts: Sequence[Tensor], device: torch.device) -> Tensor:
-    """The results of shares as one tensor on ``device``, joined along the first dimension."""
-    if len(parts) == 1:
-        return parts[0].to(device)
-    if any(part.requires_grad for part in parts):
-        return torch.cat([part.to(device) for part in parts])
-    first, lengths = parts[0], [len(part) for part in parts]
-    whole = torch.empty((sum(lengths), *first.shape[1:]), dtype=first.dtype, device=device)
-    for place, part in zip(whole.split(lengths), parts, strict=True):
-        place.copy_(part)  # without a second copy of it on that device
-    return whole
-
-
-def side_by_side(shares: Sequence[Share], work: Callable[[int, Report], T], report: Report | None = None) -> list[T]:
-    """``work(number, report)`` for each share at the same time, the first on this thread; results in their order.
+def over_devices(
+    shares: Sequence[Share],
+    work: Callable[[int, slice, Report], Sequence[Tensor]],
+    report: Report | None,
+    *,
+    waits: bool,
+    together: int,
+) -> list[Tensor]:
+    """What ``work(number, views, report)`` makes of all views, as tensors on the first share's device.
 
     Args:
-        shares: say which device each works on.
-        work: takes the share's number, and a progress callback of its own, which may raise.
+        shares: of the views, more than one of them.
+        work: takes a share's number, some of its views (a slice of all), and a progress callback, which may raise;
+            returns tensors whose first dimension are these views.
         report: takes the mean of the shares' progress, on this thread.
+        waits: whether work waits for its device, or is done by the host; then each share has a thread of its own. Work
+            that only launches is launched from here, device by device in turn: threads would wait for Python's lock at
+            each operator, for longer than launching takes.
+        together: views at once, where work does not wait: their results are on their way while the next are made.
     """
+    landing = Landing(shares)
     told = report or (lambda share: None)
-    if len(shares) == 1:
-        return [work(0, told)]
-    return _Team(shares, work, told).run()
+    if waits:
+        _Team(shares, landing, work, told).run()
+    else:
+        _launch(shares, landing, work, told, together)
+    return landing.results()
+
+
+def _launch(shares: Sequence[Share], landing: Landing, work: Work, report: Report, together: int) -> None:
+    """All shares from this thread, piece by piece; the first device, to which all results come, is last each time."""
+    pieces = [list(_pieces(share.views, together)) for share in shares]
+    count, done = sum(map(len, pieces)), 0
+    for turn in range(max(map(len, pieces))):
+        for number in (*range(1, len(shares)), 0):
+            if turn < len(pieces[number]):
+                views = pieces[number][turn]
+                landing.take(views, work(number, views, partial(_within, report, done, count)))
+                done += 1
+
+
+def _pieces(views: slice, together: int) -> Iterator[slice]:
+    for start in range(views.start, views.stop, together):
+        yield slice(start, min(start + together, views.stop))
+
+
+def _within(report: Report, done: int, count: int, share: float) -> None:
+    report((done + share) / count)
+
+
+class Landing:
+    """Where results come together: tensors of all views on the first device, which shares write into."""
+
+    def __init__(self, shares: Sequence[Share]) -> None:
+        self._home, self._views = shares[0].device, shares[-1].views.stop
+        self._kept: dict[int, Sequence[Tensor]] = {}  # of gradients, which are to find their way back
+        self._whole: list[Tensor] = []
+        self._receiving: Any = None  # a stream of the first device, where copies wait for nothing that is drawn there
+        self._sending: dict[torch.device, Any] = {}
+        self._lock = threading.Lock()
+
+    def take(self, views: slice, made: Sequence[Tensor]) -> None:
+        """The results of some views. Any thread may bring them, on the streams of the caller of all."""
+        with self._lock:
+            if self._kept or any(value.requires_grad for value in made):
+                self._kept[views.start] = made
+                return
+            if not self._whole:
+                self._prepare(made)
+        for whole, value in zip(self._whole, made, strict=True):
+            if value.device == self._home or value.device.type != "cuda" or self._receiving is None:
+                whole[views].copy_(value)
+            else:
+                self._send(value, whole[views])
+
+    def _prepare(self, made: Sequence[Tensor]) -> None:
+        shapes = [(self._views, *value.shape[1:]) for value in made]
+        self._whole = [
+            torch.empty(shape, dtype=value.dtype, device=self._home) for shape, value in zip(shapes, made, strict=True)
+        ]
+        if self._home.type == "cuda":
+            self._receiving = torch.cuda.Stream(self._home)
+            self._receiving.wait_stream(torch.cuda.current_stream(self._home))  # whose memory it was
+            for whole in self._whole:
+                whole.record_stream(self._receiving)
+
+    def _send(self, value: Tensor, place: Tensor) -> None:
+        with self._lock:
+            if value.device not in self._sending:
+                self._sending[value.device] = torch.cuda.Stream(value.device)
+            sending = self._sending[value.device]
+        sending.wait_stream(torch.cuda.current_stream(value.device))
+        with torch.cuda.stream(self._receiving), torch.cuda.stream(sending):
+            place.copy_(value, non_blocking=True)
+        value.record_stream(sending)
+
+    def results(self) -> list[Tensor]:
+        """All of them, when every view has been brought; on the thread that all is for."""
+        if self._kept:
+            parts = [self._kept[start] for start in sorted(self._kept)]
+            return [torch.cat([value.to(self._home) for value in values]) for values in zip(*parts, strict=True)]
+        if self._receiving is not None:
+            torch.cuda.current_stream(self._home).wait_stream(self._receiving)
+        return self._whole
 
 
 class _Stopped(BaseException):
@@ -97,15 +185,14 @@ class _Stopped(BaseException):
 class _Team:
     """Shares at work."""
 
-    def __init__(self, shares: Sequence[Share], work: Callable[[int, Report], T], report: Report) -> None:
-        self._shares, self._work, self._report = shares, work, report
+    def __init__(self, shares: Sequence[Share], landing: Landing, work: Work, report: Report) -> None:
+        self._shares, self._landing, self._work, self._report = shares, landing, work, report
         self._done = [0.0] * len(shares)
-        self._results: list[Any] = [None] * len(shares)
         self._error: BaseException | None = None
         self._modes = torch.is_inference_mode_enabled(), torch.is_grad_enabled()
         self._streams = {share.device: _stream(share.device) for share in shares}
 
-    def run(self) -> list[Any]:
+    def run(self) -> None:
         on_cpu = [share.device.type == "cpu" for share in self._shares]
         threads: list[threading.Thread] = []
         with split_threads(sum(on_cpu)) as take:
@@ -122,7 +209,7 @@ class _Team:
                 if on_cpu[0]:
                     take()
                 for number in mine:
-                    self._results[number] = self._work(number, partial(self._tell, number))
+                    self._do(number, self._tell)
                 for thread in threads:
                     while thread.is_alive():
                         thread.join(_TELL)
@@ -137,7 +224,10 @@ class _Team:
                     thread.join()
         if self._error is not None:
             raise self._error
-        return self._results
+
+    def _do(self, number: int, report: Callable[[int, float], None]) -> None:
+        views = self._shares[number].views
+        self._landing.take(views, self._work(number, views, partial(report, number)))
 
     def _other(self, number: int, begin: Callable[[], None]) -> None:
         """A share on a thread of its own."""
@@ -146,7 +236,7 @@ class _Team:
             begin()
             # All of these belong to a thread.
             with torch.inference_mode(inference), torch.set_grad_enabled(gradients), self._on_streams(number):
-                self._results[number] = self._work(number, partial(self._note, number))
+                self._do(number, self._note)
             self._done[number] = 1.0
         except BaseException as error:  # raised on the caller's thread
             self._error = self._error or error

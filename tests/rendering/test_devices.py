@@ -70,7 +70,7 @@ def test_rasterize(devices: tuple[str, ...], backend: str, home: str) -> None:
 def test_gradients_come_back(devices: tuple[str, ...], backend: str) -> None:
     found = []
     for given in (None, devices):
-        pos = POS.to(devices[0]).requires_grad_()
+        pos = POS.to(devices[0], copy=True).requires_grad_()
         drawn = rasterizer.rasterize(pos, TRI.to(devices[0]), SIZE, backend=backend, devices=given)
         weights = torch.linspace(-1, 1, drawn.barycentric.numel(), device=devices[0]).view_as(drawn.barycentric)
         (drawn.barycentric * weights).sum().backward()
@@ -145,7 +145,7 @@ def test_a_mesh_is_copied_once_for_each_device(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(Mesh, "to", noted)
     render_maps(MESH, CAMERAS, (16, 16), devices=["cpu"] * 4)
-    assert len(moved) == 2  # to the first device, and to the one there is
+    assert len(moved) == 2  # to the first device, and once to each that there is
 
 
 @pytest.mark.parametrize("given", ["cuda:0", [], ["cpu", "gpu"], ["cuda:99"], 3])

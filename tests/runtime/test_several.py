@@ -4,19 +4,39 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
+from torch import Tensor
 
 from rasterizer.runtime.progress import Report
-from rasterizer.runtime.several import Share, copies, gathered, shares_of, side_by_side
+from rasterizer.runtime.several import Share, copies, over_devices, shares_of
 
 CPU = torch.device("cpu")
 
 
-def _shares(count: int) -> list[Share]:
-    return shares_of(count, [CPU] * count)
+def _shares(count: int, views: int | None = None) -> list[Share]:
+    return shares_of(views or count, [CPU] * count)
+
+
+def _run(
+    count: int,
+    work: Callable[[int, Report], object],
+    report: Report | None = None,
+    *,
+    waits: bool = True,
+) -> list[object]:
+    """What ``work`` returns for as many shares, of a view each."""
+    found: list[object] = [None] * count
+
+    def part(number: int, views: slice, report: Report) -> list[Tensor]:
+        found[number] = work(number, report)
+        return [torch.full((1,), number)]
+
+    (numbers,) = over_devices(_shares(count), part, report, waits=waits, together=1)
+    assert numbers.tolist() == list(range(count))
+    return found
 
 
 @pytest.fixture(autouse=True)
@@ -49,17 +69,41 @@ def test_each_device_gets_one_copy() -> None:
     assert found[0] is found[2] is not found[1] and len(made) == 2
 
 
-def test_results_are_joined_in_order_with_their_gradients() -> None:
-    parts = [torch.full((length, 2), float(length)) for length in (2, 1, 3)]
-    assert torch.equal(gathered(parts, CPU), torch.cat(parts))
-    parts[1].requires_grad_()
-    gathered(parts, CPU).sum().backward()
-    assert torch.equal(parts[1].grad, torch.ones(1, 2))
+@pytest.mark.parametrize("waits", [True, False])
+def test_results_come_together_in_order_with_their_gradients(waits: bool) -> None:
+    given = torch.rand(7, 2, requires_grad=True)
+
+    def double(number: int, views: slice, report: Report) -> tuple[Tensor, Tensor]:
+        return 2 * given[views], given[views].detach().to(torch.int32)
+
+    for wanted in (True, False):
+        with torch.set_grad_enabled(wanted):
+            doubled, whole = over_devices(_shares(3, 7), double, None, waits=waits, together=2)
+        assert torch.equal(doubled, 2 * given) and whole.dtype == torch.int32 and len(whole) == 7
+        assert doubled.requires_grad == wanted
+    with torch.inference_mode():
+        assert torch.equal(over_devices(_shares(3, 7), double, None, waits=waits, together=2)[0], 2 * given)
+    over_devices(_shares(3, 7), double, None, waits=waits, together=2)[0].sum().backward()
+    assert torch.equal(given.grad, torch.full((7, 2), 2.0))
 
 
-def test_shares_run_at_the_same_time() -> None:
+def test_shares_that_wait_run_at_the_same_time() -> None:
     together = threading.Barrier(3, timeout=20)
-    assert side_by_side(_shares(3), lambda number, report: (together.wait(), number)[1]) == [0, 1, 2]
+    _run(3, lambda number, report: together.wait())
+
+
+def test_what_only_launches_is_launched_from_here_in_turn() -> None:
+    seen, told = [], []
+
+    def work(number: int, views: slice, report: Report) -> list[Tensor]:
+        assert threading.current_thread() is threading.main_thread()
+        seen.append((number, views.start, views.stop))
+        report(0.5)
+        return [torch.arange(views.start, views.stop)]
+
+    (numbers,) = over_devices(_shares(2, 7), work, told.append, waits=False, together=2)
+    assert seen == [(1, 4, 6), (0, 0, 2), (1, 6, 7), (0, 2, 4)]
+    assert numbers.tolist() == list(range(7)) and told == [0.125, 0.375, 0.625, 0.875]
 
 
 def test_shares_run_in_the_caller_s_modes() -> None:
@@ -67,18 +111,18 @@ def test_shares_run_in_the_caller_s_modes() -> None:
         return torch.is_grad_enabled(), torch.is_inference_mode_enabled()
 
     with torch.no_grad():
-        assert side_by_side(_shares(2), modes) == [(False, False)] * 2
+        assert _run(2, modes) == [(False, False)] * 2
     with torch.inference_mode():
-        assert side_by_side(_shares(2), modes) == [(False, True)] * 2
+        assert _run(2, modes) == [(False, True)] * 2
 
 
 def test_shares_of_a_cpu_have_their_part_of_the_threads() -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(4)
     try:
-        assert side_by_side(_shares(2), lambda number, report: torch.get_num_threads()) == [2, 2]
+        assert _run(2, lambda number, report: torch.get_num_threads()) == [2, 2]
         assert torch.get_num_threads() == 4
-        assert side_by_side(_shares(5), lambda number, report: torch.get_num_threads()) == [1] * 5
+        assert _run(5, lambda number, report: torch.get_num_threads()) == [1] * 5
     finally:
         torch.set_num_threads(before)
 
@@ -99,24 +143,25 @@ def test_progress_is_that_of_all_and_comes_on_the_caller_s_thread() -> None:
         assert threading.current_thread() is threading.main_thread()
         told.append(share)
 
-    side_by_side(_shares(2), work, tell)
+    _run(2, work, tell)
     assert told[0] == 0.5 and told == sorted(told) and told[-1] >= 0.75
 
 
+@pytest.mark.parametrize("waits", [True, False])
 @pytest.mark.parametrize("failing", [0, 1])
-def test_the_first_error_stops_the_others_and_is_raised(failing: int) -> None:
+def test_the_first_error_stops_the_others_and_is_raised(failing: int, waits: bool) -> None:
     steps = []
 
     def work(number: int, report: Report) -> None:
         if number == failing:
             raise RuntimeError("broken")
-        for _ in range(2000):
+        for _ in range(2000 if waits else 1):
             report(0.0)
             steps.append(number)
             time.sleep(0.01)
 
     with pytest.raises(RuntimeError, match="broken"):
-        side_by_side(_shares(2), work)
+        _run(2, work, waits=waits)
     assert len(steps) < 1000
 
 
@@ -136,7 +181,7 @@ def test_a_callback_stops_all_whoever_is_at_work(busy: int) -> None:
 
     start = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        side_by_side(_shares(2), work, stop)
+        _run(2, work, stop)
     assert time.monotonic() - start < 10
 
 
@@ -145,4 +190,4 @@ def test_shares_for_which_there_is_no_thread_are_done_by_the_caller(monkeypatch:
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    assert side_by_side(_shares(3), lambda number, report: number) == [0, 1, 2]
+    assert _run(3, lambda number, report: number) == [0, 1, 2]
