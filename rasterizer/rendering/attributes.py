@@ -12,6 +12,7 @@ from ..cameras.projection import DIAMETER, normalization, to_camera
 from ..contract.checks import check_choice
 from ..pictures.colors import linear_to_srgb
 from ..pictures.sampling import sample_texture
+from ..runtime.policy import device_policy
 from ..runtime.progress import counted
 from ..runtime.threads import on_own_threads, share_rows
 from .raster import Raster
@@ -19,6 +20,8 @@ from .raster import Raster
 ATTRIBUTES = ("position", "normal", "uv", "vertex color", "texture", "depth", "barycentric", "face id")
 SHADINGS = ("smooth", "flat")
 ENCODINGS = ("hunyuan3d", "world", "camera", "raw")
+
+_TOGETHER = 1 << 22  # pixels of views that are worked on together, where that saves launches: some 100 bytes each
 
 
 @on_own_threads
@@ -30,7 +33,7 @@ def attribute_image(
     background: tuple[float, float, float] = (1.0, 1.0, 1.0),
     on_progress: Callable[[float], None] | None = None,
 ) -> Tensor:
-    """One attribute as an image per view and layer, made view by view.
+    """One attribute as an image per view and layer, made view by view, or some at a time where that saves launches.
 
     Args:
         raster: what :func:`rasterizer.rendering.raster.rasterize_mesh` returned.
@@ -61,12 +64,12 @@ def attribute_image(
     images = torch.empty((*raster.findices.shape, 3), dtype=torch.float32, device=raster.findices.device)
 
     def draw(part: slice) -> None:
-        for number in range(part.start, part.stop):
-            images[number : number + 1] = _image(raster.view(number), attribute, shading, encoding, background)
+        images[part] = _image(raster.views(part), attribute, shading, encoding, background)
 
-    pixels = raster.findices[0].numel()
+    pixels, device = raster.findices[0].numel(), raster.findices.device
+    together = max(1, _TOGETHER // pixels) if device_policy(device).views_together else 1
     report = counted("view", len(images), on_progress or _ignore)
-    share_rows(draw, len(images), raster.findices.device, weight=pixels, chunk=1, report=report)
+    share_rows(draw, len(images), device, weight=pixels, chunk=together, report=report)
     return images
 
 

@@ -82,7 +82,8 @@ def render_maps(
         drawn = _maps(meshes[number], views[part], resolution, style, frames[number], report)
         return [getattr(drawn, each.name) for each in fields(Maps)]
 
-    return Maps(*over_devices(shares, draw, on_progress, **how_to_share(shares, check_resolution(resolution))))
+    waits = how_to_share(shares, check_resolution(resolution))["waits"]
+    return Maps(*over_devices(shares, draw, on_progress, waits=waits, together=len(views)))
 
 
 def _maps(

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import torch
@@ -26,7 +25,7 @@ from ..contract.types import RasterInfo
 from ..meshes.mesh import Mesh
 from ..ops import TILE_SIZE, interpolate, peel
 from ..ops.rasterize import how_to_share, joined
-from ..runtime.several import Share, Sharing, copies, over_devices, shares_of
+from ..runtime.several import Share, copies, over_devices, shares_of
 
 SPACES = ("camera", "uv")
 
@@ -74,7 +73,10 @@ class Raster:
 
     def view(self, number: int) -> Raster:
         """One of the views, as a raster of its own."""
-        part = slice(number, number + 1)
+        return self.views(slice(number, number + 1))
+
+    def views(self, part: slice) -> Raster:
+        """Some of the views, as a raster of their own."""
         return replace(
             self,
             findices=self.findices[part],
@@ -128,7 +130,14 @@ def rasterize_mesh(
     places = None if devices is None else check_devices(devices)
     if places is not None:
         mesh, frame = mesh.to(places[0]), frame and frame.to(places[0])
-    options: dict[str, Any] = {"mode": mode, "tile_size": tile_size, "batch_size": batch_size, "backend": backend}
+    options: dict[str, Any] = {
+        "resolution": (height, width),
+        "layers": layers,
+        "mode": mode,
+        "tile_size": tile_size,
+        "batch_size": batch_size,
+        "backend": backend,
+    }
     if space == "uv":
         if layers != 1:
             raise ValueError(f"layers: is {layers}, expected 1 in UV space, where overlapping faces have no order")
@@ -139,17 +148,23 @@ def rasterize_mesh(
         frame = frame or normalization(mesh.vertices)
         shares = [] if places is None else shares_of(len(views), places)
         if len(shares) > 1:
-            draw = partial(rasterize_mesh, resolution=(height, width), layers=layers, **options)
-            how = how_to_share(shares, (height, width), backend)
-            return _over_devices(shares, mesh, views, frame, draw, on_progress, how)
+            return _over_devices(shares, mesh, views, frame, options, on_progress)
         clip = to_clip(mesh.vertices, views, width, height, frame)
-    results = list(peel(clip, mesh.faces, (height, width), layers, on_progress=on_progress, **options))
+    findices, barycentric, info = _draw(clip, mesh.faces, on_progress=on_progress, **options)
+    return Raster(findices, barycentric, mesh, views, info, frame)
+
+
+def _draw(
+    clip: Tensor, faces: Tensor, resolution: tuple[int, int], layers: int, **options: Any
+) -> tuple[Tensor, Tensor, RasterInfo]:
+    """``[V, L, H, W]`` face indices and ``[V, L, H, W, 3]`` barycentrics of all layers."""
+    results = list(peel(clip, faces, resolution, layers, **options))
     # A single layer need not be copied.
     findices, barycentric = (
         parts[0].unsqueeze(1) if len(parts) == 1 else torch.stack(parts, dim=1)
         for parts in ([drawn.findices for drawn in results], [drawn.barycentric for drawn in results])
     )
-    return Raster(findices, barycentric, mesh, views, results[0].info, frame)
+    return findices, barycentric, results[0].info
 
 
 def _over_devices(
@@ -157,18 +172,25 @@ def _over_devices(
     mesh: Mesh,
     cameras: tuple[Camera, ...],
     frame: Frame,
-    draw: Callable[..., Raster],
+    options: Mapping[str, Any],
     on_progress: Callable[[float], None] | None,
-    how: Sharing,
 ) -> Raster:
-    """What ``draw`` makes of a mesh on the first device, with the views shared out; see :func:`rasterize_mesh`."""
-    meshes, frames, infos = mesh_copies(mesh, shares), copies(frame, shares), []
+    """A mesh on the first device drawn with the views shared out; ``options`` are those of :func:`_draw`."""
+    meshes, frames = mesh_copies(Mesh(mesh.vertices, mesh.faces), shares), copies(frame, shares)
+    height, width = options["resolution"]
+    clips: dict[int, Tensor] = {}
+    infos = []
 
     def part(number: int, views: slice, report: Callable[[float], None]) -> tuple[Tensor, Tensor]:
-        drawn = draw(meshes[number], cameras[views], on_progress=report, frame=frames[number])
-        infos.append(drawn.info)
-        return drawn.findices, drawn.barycentric
+        every = shares[number].views
+        if number not in clips:  # of all views at once: it takes some forty launches
+            clips[number] = to_clip(meshes[number].vertices, cameras[every], width, height, frames[number])
+        some = clips[number][views.start - every.start : views.stop - every.start]
+        findices, barycentric, info = _draw(some, meshes[number].faces, on_progress=report, **options)
+        infos.append(info)
+        return findices, barycentric
 
+    how = how_to_share(shares, (height, width), options["backend"])
     findices, barycentric = over_devices(shares, part, on_progress, **how)
     return Raster(findices, barycentric, mesh, cameras, joined(infos), frame)
 
