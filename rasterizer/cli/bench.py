@@ -12,6 +12,7 @@ from ..diagnostics import diff_speed, diff_table, speed
 from ..diagnostics.diff_backends import chosen_backends
 from ..diagnostics.info import backend_info
 from ..diagnostics.painters import PAINTERS
+from ..meshes.sample_meshes import SAMPLES, sample_mesh
 from ..runtime.files import write_atomically
 from .arguments import device_of, load
 
@@ -39,7 +40,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--busy", action="store_true", help="how the CPU's work suffers where other programs keep every core busy"
     )
-    parser.add_argument("--mesh", help="with --quality: this mesh file, which has UVs, instead of the samples")
+    parser.add_argument("--giant", action="store_true", help="hundreds of millions of triangles, on a large GPU")
+    parser.add_argument(
+        "--mesh",
+        help="with --quality: this mesh file, which has UVs, instead of the samples; with --giant: what there are "
+        "instances of",
+    )
     parser.add_argument(
         "--painted", action="store_true", help="with --quality: from views that do not agree, ours with every switch"
     )
@@ -61,6 +67,9 @@ def run(options: argparse.Namespace) -> None:
     device = device_of(options)
     if options.quality:
         (_run_painted if options.painted else _run_quality)(options, device)
+        return
+    if options.giant:
+        _run_giant(options, device)
         return
     for name in ("mesh", "size", "painted", "painters"):
         if getattr(options, name):
@@ -96,6 +105,15 @@ def _run_quality(options: argparse.Namespace, device: torch.device) -> None:
     meshes = quality.variants(load(options.mesh)) if options.mesh else quality.samples()
     found = list(quality.measure(device, meshes, _size(options)))
     print(json.dumps([row.as_dict() for row in found], indent=2) if options.json else quality.markdown(found))
+
+
+def _run_giant(options: argparse.Namespace, device: torch.device) -> None:
+    from ..diagnostics import giant
+
+    mesh = load(options.mesh) if options.mesh else sample_mesh(SAMPLES[0])
+    runs = giant.measure(device, mesh, options.repeats)
+    rows = list(tqdm(runs, total=len(giant.CASES), unit="case", leave=False, disable=None))
+    print(json.dumps([row.as_dict() for row in rows], indent=2) if options.json else giant.markdown(rows))
 
 
 def _run_painted(options: argparse.Namespace, device: torch.device) -> None:

@@ -4,6 +4,8 @@
 //   draw         a thread per triangle: draws small boxes itself and hands larger ones over, medium ones whole, large
 //                ones as runs of tiles
 //   draw_shared  the same, but small boxes are drawn by four threads each, which pays from some three pixels a triangle
+//   draw_dense   a thread per DENSE_EACH triangles, where most lie between the centres of pixels: those that a cheap
+//                test proves to cover none are left out, and the others set up side by side
 //   regions      32 threads per medium box or run of tiles
 //   resolve      a thread per pixel: face index and perspective-correct barycentrics of the winner
 //
@@ -218,9 +220,8 @@ __device__ inline void tile_at(const Record& t, const Tiles& tiles, u32 number, 
     y0 = t.y0 > y ? t.y0 : y, y1 = t.y1 < y + TILE ? t.y1 : y + TILE;
 }
 
-// Sets up the calling thread's triangle; false if there is nothing to draw.
-__device__ inline bool begin(const Params& p, Record& t) {
-    u32 flat = blockIdx.x * THREADS + threadIdx.x;
+// Sets up the calling thread's triangle, of all views' triangles the one numbered flat; false if there is nothing to draw.
+__device__ inline bool begin(const Params& p, u32 flat, Record& t) {
     t.face = 0;
     bool drawable = flat < p.total && set_up(p, flat, t);
     if (t.face == ~0u) atomicAdd(counter(p, N_INVALID), 1u);
@@ -267,7 +268,7 @@ __device__ inline void hand_over(const Params& p, const Record& t, bool mine) {
 
 extern "C" __global__ void __launch_bounds__(THREADS BLOCKS(6)) draw(Params p) {
     Record t;
-    bool drawable = begin(p, t), larger = drawable && is_larger(p, t);
+    bool drawable = begin(p, blockIdx.x * THREADS + threadIdx.x, t), larger = drawable && is_larger(p, t);
     if (drawable && !larger) draw_box(p, t, p.look_first);
     hand_over(p, t, larger);
 }
@@ -278,7 +279,7 @@ extern "C" __global__ void __launch_bounds__(THREADS BLOCKS(4)) draw_shared(Para
     __shared__ u32 columns[THREADS], rows[THREADS], faces[THREADS], views[THREADS], count;
     if (threadIdx.x == 0) count = 0;
     Record t;
-    bool drawable = begin(p, t), larger = drawable && is_larger(p, t);
+    bool drawable = begin(p, blockIdx.x * THREADS + threadIdx.x, t), larger = drawable && is_larger(p, t);
     __syncthreads();
     if (drawable && !larger) {
         u32 k = atomicAdd(&count, 1u);
@@ -299,6 +300,62 @@ extern "C" __global__ void __launch_bounds__(THREADS BLOCKS(4)) draw_shared(Para
         draw_columns(p, s, x0 + (int)(threadIdx.x % 4), x1, 4, y0, y1, 1);
     }
     hand_over(p, t, larger);
+}
+
+// True only where set_up would return false and no corner has a flaw: the box of the same screen coordinates holds no
+// centre of a pixel, with a slack of 1/64 of its sides, which is at least set_up's where the triangle is sound.
+__device__ inline bool misses(const Params& p, const float4 v[3]) {
+    float4 s[3];
+    float rest = 0.0f;
+    bool finite = true;  // depth, which is not divided here
+    for (int k = 0; k < 3; k++) {
+        finite &= v[k].w == 1.0f || fabsf(v[k].z) <= fabsf(v[k].w) * 1e6f;
+        s[k] = to_screen(p, v[k]);
+        rest += v[k].z + v[k].w;
+    }
+    rest += (s[0].x + s[1].x + s[2].x) + (s[0].y + s[1].y + s[2].y);
+    float low_x = fminf(fminf(s[0].x, s[1].x), s[2].x), high_x = fmaxf(fmaxf(s[0].x, s[1].x), s[2].x);
+    float low_y = fminf(fminf(s[0].y, s[1].y), s[2].y), high_y = fmaxf(fmaxf(s[0].y, s[1].y), s[2].y);
+    float wide = high_x - low_x, high = high_y - low_y;
+    float area = (s[2].x - s[0].x) * (s[1].y - s[0].y) - (s[1].x - s[0].x) * (s[2].y - s[0].y);
+    bool sound = (wide * high + wide + high) * 4.8876e-4f <= fabsf(area) && fabsf(area) < 1e30f;  // 2^-11 and a bit
+    if (!(finite && rest - rest == 0.0f && sound)) return false;
+    float slack_x = wide * 0.015625f, slack_y = high * 0.015625f;
+    float x0 = fmaxf(ceilf(low_x - 0.5f - slack_x), 0.0f), x1 = fminf(floorf(high_x - 0.5f + slack_x), p.last_x);
+    float y0 = fmaxf(ceilf(low_y - 0.5f - slack_y), 0.0f), y1 = fminf(floorf(high_y - 0.5f + slack_y), p.last_y);
+    return x1 < x0 || y1 < y0;
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS BLOCKS(5)) draw_dense(Params p) {
+    __shared__ u32 kept[THREADS * DENSE_EACH], count;
+    if (threadIdx.x == 0) count = 0;
+    __syncthreads();
+    u32 start = blockIdx.x * (THREADS * DENSE_EACH) + threadIdx.x;
+    u64 first[DENSE_EACH];
+    u32 index[DENSE_EACH][3];
+    float4 v[DENSE_EACH][3];
+    bool keep[DENSE_EACH];
+    #pragma unroll  // all that is read is asked for before the first of it is used
+    for (int k = 0; k < DENSE_EACH; k++) {
+        u32 flat = min(start + k * THREADS, p.total - 1), view = p.total == p.faces ? 0 : flat / p.faces;
+        first[k] = (u64)view * p.vertices;
+        corners(p, flat - view * p.faces, index[k]);
+    }
+    #pragma unroll
+    for (int k = 0; k < DENSE_EACH; k++)
+        for (int j = 0; j < 3; j++) v[k][j] = p.pos[first[k] + index[k][j]];
+    #pragma unroll
+    for (int k = 0; k < DENSE_EACH; k++) keep[k] = start + k * THREADS < p.total && !misses(p, v[k]);
+    #pragma unroll
+    for (int k = 0; k < DENSE_EACH; k++)
+        if (keep[k]) kept[atomicAdd(&count, 1u)] = start + k * THREADS;
+    __syncthreads();
+    for (u32 k = threadIdx.x, stop = count; k - threadIdx.x < stop; k += THREADS) {
+        Record t;
+        bool drawable = begin(p, k < stop ? kept[k] : ~0u, t), larger = drawable && is_larger(p, t);
+        if (drawable && !larger) draw_box(p, t, p.look_first);
+        hand_over(p, t, larger);
+    }
 }
 
 extern "C" __global__ void __launch_bounds__(THREADS BLOCKS(5)) regions(Params p) {

@@ -27,7 +27,7 @@ from ...runtime.devices import elsewhere
 from ...runtime.memory import call_when_memory_is_short, default_budget
 from ..eager import rasterize as eager
 from ..eager.boxes import EDGE_SLACK, LEAST_WEIGHT
-from .workload import MANY, is_shared, looks_first, small_box
+from .workload import MANY, is_dense, is_shared, looks_first, small_box
 
 _KEPT_WORDS, _KEPT_QUEUES = 1 << 26, 1 << 25  # bytes of a z-buffer and of queues that are kept for the next call
 _STREAMS = 4  # whose z-buffers are kept at a time
@@ -36,6 +36,7 @@ _COUNTERS = 8  # words before a z-buffer
 _FACE_BITS = 24  # of a word in a kept z-buffer; meshes with more faces get one of their own
 _EPOCHS = 1 << (64 - 31 - _FACE_BITS)
 _THREADS = 256  # of a block, in every kernel
+_DENSE_EACH = 2  # triangles of a thread of draw_dense
 _TILE = 16  # side of the tiles that large boxes are cut into; `regions` draws two of their rows at a time
 _RUN = 8  # tiles of a region, or more where there would be more regions than _PARTS
 _PARTS = 256  # regions of a box at most
@@ -91,13 +92,14 @@ def _self_test(device: torch.device) -> None:
         RuntimeError: a pixel differs.
     """
     run = elsewhere(_run, device, torch.device("cpu"))
-    for name, (pos, tri) in {
-        "small": scenes.soup(300, 0.1, seed=1, behind=0.1),
-        "medium": scenes.soup(60, 0.6, seed=2),
-        "large": scenes.soup(12, 2.5, seed=3),
-        "many": scenes.soup(MANY, 0.05, seed=4),
+    for name, ((pos, tri), resolution) in {
+        "small": (scenes.soup(300, 0.1, seed=1, behind=0.1), (150, 170)),
+        "medium": (scenes.soup(60, 0.6, seed=2), (150, 170)),
+        "large": (scenes.soup(12, 2.5, seed=3), (150, 170)),
+        "many": (scenes.soup(MANY, 0.05, seed=4), (350, 370)),
+        "dense": (scenes.soup(MANY, 0.02, seed=5, behind=0.1), (30, 40)),
     }.items():
-        options = RasterOptions((350, 370) if len(tri) >= MANY else (150, 170))
+        options = RasterOptions(resolution)
         want, weights, _ = eager.rasterize(pos[None], tri, options)
         found, got, _ = run(pos[None], tri, options)
         wrong = int((found != want).sum())
@@ -110,11 +112,12 @@ def _self_test(device: torch.device) -> None:
 
 PROGRAM = Program(
     Path(__file__).with_name("rasterize.cu"),
-    ("draw", "draw_shared", "regions", "resolve"),
+    ("draw", "draw_shared", "draw_dense", "regions", "resolve"),
     "rasterizing",
     structs=(_Record, _Params),
     defines={
         "THREADS": _THREADS,
+        "DENSE_EACH": _DENSE_EACH,
         "TILE": _TILE,
         "RUN": _RUN,
         "PARTS": _PARTS,
@@ -238,6 +241,9 @@ def _plan(
             f"rasterize: is called under a mode that makes {type(image).__name__}, which holds no pixels"
         )
     shared = is_shared(total, pixels)
+    kernel, each = ("draw_shared" if shared else "draw"), 1
+    if is_dense(total, pixels):
+        kernel, each = "draw_dense", _DENSE_EACH
     params = _Params(
         total=total,
         pixels=pixels,
@@ -265,7 +271,7 @@ def _plan(
         image=image.expand(*batch, height, width),
         weights=torch.empty((), dtype=torch.float32, device=device).expand(*batch, height, width, 3),
         device=str(device),
-        draw=program.launcher("draw_shared" if shared else "draw", -(-total // _THREADS), _THREADS),
+        draw=program.launcher(kernel, -(-total // (_THREADS * each)), _THREADS),
         regions=program.launcher("regions", 8 * program.processors, _THREADS),
         resolve=program.launcher("resolve", (-(-width // _THREADS), height, views), _THREADS),
     )

@@ -23,3 +23,8 @@ def small_box(triangles: int, shared: bool) -> int:
 def looks_first(triangles: int, pixels: int) -> bool:
     """Whether a word is read before its atomic: where a pixel gets so many fragments that most of them lose."""
     return triangles > 4 * pixels
+
+
+def is_dense(triangles: int, pixels: int) -> bool:
+    """Whether so many share a pixel that nearly all lie between the centres of pixels, and are worth a test first."""
+    return triangles > 32 * pixels
