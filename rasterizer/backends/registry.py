@@ -17,6 +17,7 @@ from ..runtime.devices import device_name
 from ..runtime.log import log
 from ..runtime.presence import absent
 from ..runtime.wishes import ENVIRONMENT, environment, no_backend, wishes
+from .eager import barycentrics as eager_barycentrics
 from .eager import interpolate as eager_interpolate
 from .eager import rasterize as eager_rasterize
 from .interface import Backend, BackendStatus, Implementation
@@ -50,6 +51,10 @@ IMPLEMENTATIONS: dict[str, dict[str, Implementation]] = {
     "interpolate": {
         "kernels": Implementation(kernel_interpolate.interpolate, kernel_interpolate.reason_against, waits=False),
         "torch": Implementation(eager_interpolate.interpolate, nothing_against),
+    },
+    "barycentrics": {
+        "kernels": Implementation(kernel_rasterize.barycentrics, kernel_rasterize.reason_against),
+        "torch": Implementation(eager_barycentrics.barycentrics, nothing_against),
     },
 }
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..backends import registry
 from ..backends.eager.resolve import barycentrics_of
+from ..backends.interface import Weigh
 from ..contract.checks import (
     as_tensor,
     check_devices,
@@ -51,6 +52,7 @@ def rasterize(
     backend: str = "auto",
     on_progress: Callable[[float], None] | None = None,
     devices: Iterable[torch.device | str] | None = None,
+    barycentrics: bool = True,
 ) -> Fragments:
     """Find the nearest face at every pixel centre.
 
@@ -70,6 +72,8 @@ def rasterize(
         backend: ``auto`` or a name from :func:`rasterizer.backend_info`.
         on_progress: called now and then with the share done, 0..1; an exception it raises stops the call.
         devices: share the views out among them, see :mod:`rasterizer.runtime.several`; None draws on ``pos``'s device.
+        barycentrics: False leaves them out, and with them 12 of 16 bytes a pixel: ``[H, W, 0]`` is returned for them.
+            :func:`barycentrics` finds them later, where and when they are needed.
 
     Returns:
         :class:`~rasterizer.contract.types.Fragments`, on ``pos``'s device or the first of ``devices``: ``findices [H,
@@ -86,7 +90,8 @@ def rasterize(
         if devices is not None:
             raise ValueError("devices: cannot be part of a compiled program, expected None; compile what is around it")
         how = occlusion_truncation, mode, tile_size, batch_size, backend
-        return compiled.rasterize(pos, tri, resolution, depth_prior, *how)
+        drawn = compiled.rasterize(pos, tri, resolution, depth_prior, *how)
+        return drawn if barycentrics else drawn._replace(barycentric=_none(drawn.findices))
     clip = check_positions(pos)
     home = clip.device
     faces = check_faces(tri, clip.shape[-2], home)
@@ -103,6 +108,8 @@ def rasterize(
         options = replace(options, depth_prior=prior)
     if on_progress is not None:
         options = replace(options, on_progress=on_progress)
+    if not barycentrics:
+        options = replace(options, barycentrics=False)
     if devices is not None:
         return _over_devices(check_devices(devices), clip, faces, options, backend)
     return _drawn(clip, faces, options, backend)
@@ -128,6 +135,8 @@ def _drawn(clip: Tensor, faces: Tensor, options: RasterOptions, backend: str) ->
     findices, barycentric, info = with_less_memory(run, device)
     if findices.device != home:
         findices, barycentric = findices.to(home), barycentric.to(home)
+    if not options.barycentrics:  # not every backend can leave them out
+        return Fragments.of(findices, _none(findices), info)
     if clip.requires_grad and torch.is_grad_enabled():
         barycentric = _differentiable(clip, faces, findices)
     return Fragments.of(findices, barycentric, info)
@@ -193,7 +202,12 @@ def _nothing(clip: Tensor, options: RasterOptions, backend: str) -> Fragments:
     info = RasterInfo(registry.selected_name("rasterize", backend, device), "", "", str(device), 0)
     options.on_progress(1.0)
     findices = torch.zeros(shape, dtype=torch.int32, device=clip.device)
-    return Fragments.of(findices, _background(clip, shape), info)
+    return Fragments.of(findices, _background(clip, shape) if options.barycentrics else _none(findices), info)
+
+
+def _none(findices: Tensor) -> Tensor:
+    """Barycentrics that are left out."""
+    return torch.empty((*findices.shape, 0), dtype=torch.float32, device=findices.device)
 
 
 def _background(clip: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -284,6 +298,24 @@ def barycentrics(pos: Tensor, tri: Tensor, findices: Tensor) -> Tensor:
     if not high:
         return _background(clip, findices.shape)
     return _differentiable(clip, faces, findices)
+
+
+def weigher(pos: Tensor, tri: Tensor, resolution: tuple[int, int]) -> Weigh:
+    """What finds barycentrics that :func:`rasterize` left out, a run of pixels at a time: its bits, without a gradient.
+
+    Args:
+        pos, tri, resolution: what was drawn, ``pos`` as ``[B, N, 4]``.
+
+    Returns:
+        ``weigh(findices, start)``: of a run of pixels ``[n]``, counted through all images from ``start``, the
+        barycentrics ``[n, 3]`` float32; zeros on background. Several threads may call it at once.
+    """
+    clip = check_positions(pos).detach()
+    faces = check_faces(tri, clip.shape[-2], clip.device)
+    size, home = check_resolution(resolution), clip.device
+    device = working_device(home)
+    weigh: Weigh = registry.usual("barycentrics", device)(clip.to(device), faces.to(device), size, 0)
+    return weigh if device == home else lambda found, start: weigh(found.to(device), start).to(home)
 
 
 FUNCTIONS.update(rasterize=rasterize, barycentrics=barycentrics)
