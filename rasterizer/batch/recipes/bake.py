@@ -21,7 +21,7 @@ def run(job: Job, folder: Path, devices: Sequence[torch.device]) -> Mapping[str,
     mesh = mesh_of(job.mesh, devices[0])
     if mesh.uvs is None:
         raise ValueError("mesh: has no UVs, which recipe bake needs; recipe texture makes them and writes the mesh")
-    made, images, _ = baking.baked(job, mesh)
+    made, images, _ = baking.baked(job, mesh, devices)
     save_image(made.texture, folder / "texture.png")
     save_image((made.painted > 0).to(made.texture.dtype), folder / "painted.png")
     return {"faces": len(mesh.faces), "views": len(images), "painted": baking.share(made.painted, made.covered)}

@@ -33,7 +33,7 @@ def run(job: Job, folder: Path, devices: Sequence[torch.device]) -> Mapping[str,
         mesh = simplify_mesh(mesh, given["faces"])
     if mesh.uvs is None:
         mesh = unwrap_uv(mesh, given["size"])
-    made, images, views = baking.baked(job, mesh)
+    made, images, views = baking.baked(job, mesh, devices)
     texture = made.texture
     if given["refine"]:
         agreed = images if made.agreement is None else made.agreement.apply(images)
