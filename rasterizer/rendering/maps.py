@@ -10,14 +10,13 @@ from torch import Tensor
 
 from ..cameras.camera import Camera, orbit_camera
 from ..cameras.projection import Frame, normalization
-from ..contract.checks import check_choice, check_devices, check_resolution
+from ..contract.checks import check_choice, check_devices
 from ..meshes.mesh import Mesh
-from ..ops.rasterize import how_to_share
 from ..runtime.progress import stages
 from ..runtime.several import copies, over_devices, shares_of
 from ..runtime.threads import on_own_threads
 from .attributes import attribute_image
-from .raster import check_drawable, mesh_copies, rasterize_mesh
+from .raster import check_drawable, drawing_waits, mesh_copies, rasterize_mesh
 
 STYLES = ("hunyuan3d-2", "hunyuan3d-2.1")
 
@@ -82,8 +81,7 @@ def render_maps(
         drawn = _maps(meshes[number], views[part], resolution, style, frames[number], report)
         return [getattr(drawn, each.name) for each in fields(Maps)]
 
-    waits = how_to_share(shares, check_resolution(resolution))["waits"]
-    return Maps(*over_devices(shares, draw, on_progress, waits=waits, together=len(views)))
+    return Maps(*over_devices(shares, draw, on_progress, waits=drawing_waits(shares), together=len(views)))
 
 
 def _maps(

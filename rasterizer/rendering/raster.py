@@ -195,6 +195,11 @@ def _over_devices(
     return Raster(findices, barycentric, mesh, cameras, joined(infos), frame)
 
 
+def drawing_waits(shares: Sequence[Share]) -> bool:
+    """Whether drawing a mesh, and looking attributes up, waits for one of the devices."""
+    return how_to_share(shares, (1, 1))["waits"]
+
+
 def mesh_copies(mesh: Mesh, shares: Sequence[Share]) -> list[Mesh]:
     """What is drawn of a mesh on the first device for each share: vertices, faces and normals, without textures."""
     check_faces(mesh.faces, len(mesh.vertices), mesh.vertices.device, "tri")

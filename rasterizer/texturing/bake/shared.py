@@ -14,9 +14,8 @@ from torch import Tensor
 from ...cameras.camera import Camera
 from ...cameras.projection import Frame
 from ...meshes.mesh import Mesh
-from ...ops.rasterize import how_to_share
 from ...rendering.face_ids import FaceIds
-from ...rendering.raster import mesh_copies
+from ...rendering.raster import drawing_waits, mesh_copies
 from ...runtime.progress import shares as parts_of
 from ...runtime.several import Share, copies, over_devices
 from .choice import kernels_work
@@ -69,7 +68,7 @@ def see_views(
         else:
             weighing(2 * share - 1)
 
-    waits = how_to_share(shares, size)["waits"] or not all(kernels_work(share.device) for share in shares)
+    waits = drawing_waits(shares) or not all(kernels_work(share.device) for share in shares)
     findices, depth, rough, fading = over_devices(shares, see, tell, waits=waits, together=_TOGETHER)
     color = images.reshape(-1, channels)
     pictures = Pictures(color, depth.view(-1), rough, channels, fading=fading.view(-1))
