@@ -12,6 +12,7 @@ from ..cameras.projection import DIAMETER, normalization, to_camera
 from ..contract.checks import check_choice
 from ..pictures.colors import linear_to_srgb
 from ..pictures.sampling import sample_texture
+from ..runtime.memory import default_budget
 from ..runtime.policy import device_policy
 from ..runtime.progress import counted
 from ..runtime.threads import on_own_threads, share_rows
@@ -21,7 +22,7 @@ ATTRIBUTES = ("position", "normal", "uv", "vertex color", "texture", "depth", "b
 SHADINGS = ("smooth", "flat")
 ENCODINGS = ("hunyuan3d", "world", "camera", "raw")
 
-_TOGETHER = 1 << 22  # pixels of views that are worked on together, where that saves launches: some 100 bytes each
+_PIXEL_BYTES = 100  # of what is made on the way to a pixel, where views are worked on together, which saves launches
 
 
 @on_own_threads
@@ -67,7 +68,8 @@ def attribute_image(
         images[part] = _image(raster.views(part), attribute, shading, encoding, background)
 
     pixels, device = raster.findices[0].numel(), raster.findices.device
-    together = max(1, _TOGETHER // pixels) if device_policy(device).views_together else 1
+    views_together = device_policy(device).views_together
+    together = max(1, default_budget(device) // (_PIXEL_BYTES * pixels)) if views_together else 1
     report = counted("view", len(images), on_progress or _ignore)
     share_rows(draw, len(images), device, weight=pixels, chunk=together, report=report)
     return images

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..cameras.camera import Camera, orbit_camera
 from ..cameras.projection import Frame, normalization
-from ..contract.checks import check_choice, check_devices
+from ..contract.checks import check_choice, check_devices, check_resolution
 from ..meshes.mesh import Mesh
 from ..runtime.progress import stages
 from ..runtime.several import copies, over_devices, shares_of
@@ -19,6 +19,8 @@ from .attributes import attribute_image
 from .raster import check_drawable, drawing_waits, mesh_copies, rasterize_mesh
 
 STYLES = ("hunyuan3d-2", "hunyuan3d-2.1")
+
+_TOGETHER = 1 << 24  # pixels of a device that are made before another's turn is to launch its own
 
 _SHADING = {"hunyuan3d-2": "smooth", "hunyuan3d-2.1": "flat"}
 
@@ -81,7 +83,9 @@ def render_maps(
         drawn = _maps(meshes[number], views[part], resolution, style, frames[number], report)
         return [getattr(drawn, each.name) for each in fields(Maps)]
 
-    return Maps(*over_devices(shares, draw, on_progress, waits=drawing_waits(shares), together=len(views)))
+    height, width = check_resolution(resolution)
+    together = max(1, _TOGETHER // (height * width))
+    return Maps(*over_devices(shares, draw, on_progress, waits=drawing_waits(shares), together=together))
 
 
 def _maps(
