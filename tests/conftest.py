@@ -37,7 +37,7 @@ def vulkan_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """What ``auto`` means is the same on every machine, whatever graphics card it has beside PyTorch."""
     for known in registry.IMPLEMENTATIONS.values():
         if "vulkan" in known:
-            waits = known["vulkan"]._replace(reason_to_wait=lambda device: "used only when asked for: a test runs")
+            waits = known["vulkan"]._replace(reason_to_pass_over=lambda device: "used only when asked for: a test runs")
             monkeypatch.setitem(known, "vulkan", waits)
 
 

@@ -20,20 +20,32 @@ Interpolation = Callable[[Tensor, Tensor, Tensor, Tensor, int], Tensor]
 """``col [1 or B, N, C]``, ``findices [B, H, W]``, ``barycentric [B, H, W, 3]``, ``tri [M, 3]`` and ``budget`` to
 ``[B, H, W, C]``, with ``budget`` bytes of working memory, or 0 for what it likes."""
 
+Weigh = Callable[[Tensor, int], Tensor]
+"""Face indices ``[n]`` int32 of a run of pixels, and the number of the first, counted through all views, to their
+barycentrics ``[n, 3]`` float32. May be called by several threads at once."""
+
+Barycentrics = Callable[[Tensor, Tensor, tuple[int, int], int], Weigh]
+"""``pos [B, N, 4]`` float32, ``tri [M, 3]``, ``(height, width)`` of the images and ``budget``, bytes of working memory
+or 0, to what gives the barycentrics that a :data:`Rasterize` left out."""
+
 
 class Implementation(NamedTuple):
     """A way to do an operation. Arguments have been checked and are on one device, and nothing needs a gradient.
 
     Attributes:
-        function: a :data:`Rasterize` or an :data:`Interpolation`. It does whatever is asked on a device there is no
-            ``reason_against``; what its own way cannot do, or fails to, PyTorch operators do instead.
+        function: a :data:`Rasterize`, an :data:`Interpolation` or a :data:`Barycentrics`. It does whatever is asked on
+            a device there is no ``reason_against``; what its own way cannot do, or fails to, PyTorch operators do
+            instead.
         reason_against: why it does not work on a device, or an empty string; asked before every call.
-        reason_to_wait: why ``auto`` passes it over there though it may work, or an empty string; asked before that.
+        reason_to_pass_over: why ``auto`` passes it over there though it may work, or an empty string; asked before
+            that.
+        waits: whether it waits for the device while it works, as operators do, or launches all of it at once.
     """
 
     function: Callable[..., Any]
     reason_against: Callable[[torch.device], str]
-    reason_to_wait: Callable[[torch.device], str] = lambda device: ""
+    reason_to_pass_over: Callable[[torch.device], str] = lambda device: ""
+    waits: bool = True
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from ..runtime.devices import device_name
 from ..runtime.log import log
 from ..runtime.presence import absent
 from ..runtime.wishes import ENVIRONMENT, environment, no_backend, wishes
+from .eager import barycentrics as eager_barycentrics
 from .eager import interpolate as eager_interpolate
 from .eager import rasterize as eager_rasterize
 from .interface import Backend, BackendStatus, Implementation
@@ -45,20 +46,24 @@ def nothing_against(device: torch.device) -> str:
 # By operation and backend. PyTorch operators know every operation.
 IMPLEMENTATIONS: dict[str, dict[str, Implementation]] = {
     "rasterize": {
-        "kernels": Implementation(kernel_rasterize.rasterize, kernel_rasterize.reason_against),
+        "kernels": Implementation(kernel_rasterize.rasterize, kernel_rasterize.reason_against, waits=False),
         "vulkan": Implementation(
-            vulkan_rasterize.rasterize, vulkan_rasterize.reason_against, vulkan_rasterize.reason_to_wait
+            vulkan_rasterize.rasterize, vulkan_rasterize.reason_against, vulkan_rasterize.reason_to_pass_over
         ),
         "torch": Implementation(eager_rasterize.rasterize, nothing_against),
         "custom_rasterizer": Implementation(native.rasterize, native.reason_against),
         "nvdiffrast": Implementation(nvdiffrast.rasterize, nvdiffrast.reason_against),
     },
     "interpolate": {
-        "kernels": Implementation(kernel_interpolate.interpolate, kernel_interpolate.reason_against),
+        "kernels": Implementation(kernel_interpolate.interpolate, kernel_interpolate.reason_against, waits=False),
         "vulkan": Implementation(
-            vulkan_interpolate.interpolate, vulkan_interpolate.reason_against, vulkan_interpolate.reason_to_wait
+            vulkan_interpolate.interpolate, vulkan_interpolate.reason_against, vulkan_interpolate.reason_to_pass_over
         ),
         "torch": Implementation(eager_interpolate.interpolate, nothing_against),
+    },
+    "barycentrics": {
+        "kernels": Implementation(kernel_rasterize.barycentrics, kernel_rasterize.reason_against),
+        "torch": Implementation(eager_barycentrics.barycentrics, nothing_against),
     },
 }
 
@@ -97,6 +102,19 @@ def select(operation: str, name: str, device: torch.device) -> Callable[..., Any
     Raises:
         ValueError: unknown name, or the backend asked for does not work here; the text says why.
     """
+    return _chosen(operation, name, device).function
+
+
+def waits(operation: str, name: str, device: torch.device) -> bool:
+    """Whether what :func:`select` gives waits for the device.
+
+    Raises:
+        ValueError: as there.
+    """
+    return _chosen(operation, name, device).waits
+
+
+def _chosen(operation: str, name: str, device: torch.device) -> Implementation:
     key = operation, name, device, environment()
     try:
         chosen = _selected.get(key)
@@ -104,7 +122,7 @@ def select(operation: str, name: str, device: torch.device) -> Callable[..., Any
         raise no_backend(name, "backend") from None
     if chosen is None or chosen.reason_against(device):
         chosen = _selected[key] = IMPLEMENTATIONS[operation][selected_name(operation, name, device)]
-    return chosen.function
+    return chosen
 
 
 def usual(operation: str, device: torch.device) -> Callable[..., Any]:
@@ -177,7 +195,7 @@ def _reason(operation: str, name: str, device: torch.device, forbidden: frozense
 def _wait(operation: str, name: str, device: torch.device) -> str:
     """Why ``auto`` passes a backend over that may work on ``device``; empty if it does not."""
     implementation = IMPLEMENTATIONS[operation].get(name)
-    reason = _heard[name, device] = implementation.reason_to_wait(device) if implementation else ""
+    reason = _heard[name, device] = implementation.reason_to_pass_over(device) if implementation else ""
     return reason
 
 

@@ -35,7 +35,7 @@ def do_job(job: Job, output: Output, device: torch.device, force: bool = False) 
         if there is not None and there.get("key") == job.key and not force:
             return {"what": "done", "seconds": 0.0, "by_other": True}
         with output.temporary() as folder:
-            made = RECIPES[job.recipe].run(job, folder, device)
+            made = RECIPES[job.recipe].run(job, folder, [device])
             seconds = round(time.perf_counter() - start, 3)
             won = output.publish(folder, job.id, _done(job, made, seconds, device), force)
     except Exception as error:

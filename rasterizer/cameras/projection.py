@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ..runtime.devices import sent
 from .camera import Camera
 
 DIAMETER = 1.15
@@ -24,6 +25,10 @@ class Frame(NamedTuple):
 
     centre: Tensor
     scale: Tensor
+
+    def to(self, device: torch.device | str) -> Frame:
+        """The same on another device."""
+        return Frame(*(part.to(device) for part in self))
 
 
 def normalization(vertices: Tensor) -> Frame:
@@ -54,7 +59,7 @@ def to_camera(points: Tensor, cameras: Sequence[Camera], *, vectors: bool = Fals
 
     With ``vectors`` the camera's position is left out, for normals.
     """
-    flat, table = points.reshape(points.shape[0], -1, 3), _poses(cameras, points.dtype).to(points.device)
+    flat, table = points.reshape(points.shape[0], -1, 3), sent(_poses(cameras, points.dtype), points.device)
     turned = _turned(flat if vectors else flat - table[:, 3:], table)
     return turned.transpose(1, 2).contiguous().view(points.shape)
 
@@ -89,7 +94,7 @@ def to_clip(vertices: Tensor, cameras: Sequence[Camera], width: int, height: int
     """
     # NDC -1 and +1 are the centres of the outermost pixels, so square pixels need the ratio of the gaps between pixels.
     aspect = max(width - 1, 1) / max(height - 1, 1)
-    # On a GPU each small tensor that is brought there waits for it: all that is of cameras travels in one.
+    # All that is of cameras travels to a GPU at once.
     rows = [
         (camera.near, camera.far, not camera.normalized, camera.half_height is not None, 1 / camera.half_extent)
         for camera in cameras
@@ -97,7 +102,7 @@ def to_clip(vertices: Tensor, cameras: Sequence[Camera], width: int, height: int
     near, far, fitted, flat, scale = torch.tensor(rows, dtype=vertices.dtype, device="cpu").unbind(1)
     numbers = (near, far, *_depth_terms(near, far, flat), fitted, flat, scale / aspect, -scale)
     poses = _poses(cameras, vertices.dtype)
-    table = torch.cat((poses.flatten(1), torch.stack(numbers, dim=1)), dim=1).to(vertices.device)
+    table = sent(torch.cat((poses.flatten(1), torch.stack(numbers, dim=1)), dim=1), vertices.device)
     poses = table[:, :12].unflatten(1, (4, 3))
     near, far, slope, shift, fitted, flat, across, down = table[:, 12:, None].unbind(1)
     x, y, toward = _turned(look_frame(vertices, cameras, frame) - poses[:, 3:], poses).unbind(1)

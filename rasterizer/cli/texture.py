@@ -16,13 +16,14 @@ from ..runtime.progress import shares
 from ..texturing import BLENDS, METHODS, apply_textures, bake_views, fill_texture, refine_texture
 from ..texturing.refine.refine import STEPS
 from ..texturing.unwrap.unwrap import unwrap_uv
-from .arguments import MESH, dashes, device_of, load
+from .arguments import MESH, dashes, devices_of, load
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the command takes beside ``--device`` and ``--verbose``."""
+    parser.epilog = "--device may name several, such as cuda:0,cuda:1: views are shared out among them."
     parser.add_argument("mesh", help=MESH)
     parser.add_argument("--views", required=True, type=Path, metavar="DIR", help="folder of pictures, sorted by name")
     parser.add_argument(
@@ -66,7 +67,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Make the texture, write the mesh, and print how much was painted and filled."""
-    mesh = load(options.mesh).to(device_of(options))
+    devices = devices_of(options)
+    mesh = load(options.mesh).to(devices[0])
     if options.output.suffix.lower() not in (".glb", ".obj"):
         raise ValueError(f"--output: {options.output} has suffix '{options.output.suffix}', expected .glb or .obj")
     files = sorted(path for path in options.views.iterdir() if path.suffix.lower() in _SUFFIXES)
@@ -96,6 +98,7 @@ def run(options: argparse.Namespace) -> None:
             align_views=options.align_views,
             blend=options.blend,
             on_progress=baking,
+            devices=devices,
         )
         texture = baked.texture
         if options.refine:

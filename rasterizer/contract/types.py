@@ -30,6 +30,7 @@ class RasterOptions:
         batch_size: triangles set up at once, 0 to follow ``budget``.
         budget: bytes of working memory to stay below, beside inputs, outputs and the z-buffer; 0 follows what is free.
         on_progress: called with the share done, 0..1; may raise to stop.
+        barycentrics: whether they are wanted; where not, a backend may return none, ``[..., 0]``.
     """
 
     resolution: tuple[int, int]
@@ -40,6 +41,7 @@ class RasterOptions:
     batch_size: int = 0
     budget: int = 0
     on_progress: Callable[[float], None] = field(default=lambda share: None, repr=False)
+    barycentrics: bool = True
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,16 @@
 from ..backends.registry import backend_names
 from .interpolate import interpolate
 from .peel import peel
-from .rasterize import TILE_SIZE, barycentrics, rasterize, rasterize_image
+from .rasterize import TILE_SIZE, Weigh, barycentrics, rasterize, rasterize_image, weigher
 
-__all__ = ["TILE_SIZE", "backend_names", "barycentrics", "interpolate", "peel", "rasterize", "rasterize_image"]
+__all__ = [
+    "TILE_SIZE",
+    "Weigh",
+    "backend_names",
+    "barycentrics",
+    "interpolate",
+    "peel",
+    "rasterize",
+    "rasterize_image",
+    "weigher",
+]

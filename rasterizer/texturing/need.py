@@ -35,9 +35,10 @@ class BakeNeed:
         pixels: of each.
         channels: of each.
         chunk: texels that are looked at at once.
-        together: views that are worked on at once: all on a GPU, one on each thread of a CPU.
+        together: views that are made ready at once.
+        threads: that look at texels side by side.
         agreeing: whether views are matched or aligned.
-        filtering: bytes of the pixels that are weighed at once beside that.
+        filtering: bytes of the pixels that are weighed at once.
         kernels: whether GPU kernels do it, which keep nothing of a texel but its colour.
     """
 
@@ -46,19 +47,29 @@ class BakeNeed:
     channels: int
     chunk: int
     together: int
+    threads: int
     agreeing: bool
     filtering: int
     kernels: bool
 
     @classmethod
     def of(
-        cls, images: Tensor, device: torch.device, chunk: int, agreeing: bool, filtering: int, kernels: bool
+        cls,
+        images: Tensor,
+        device: torch.device,
+        chunk: int,
+        together: int,
+        agreeing: bool,
+        filtering: int,
+        kernels: bool,
     ) -> BakeNeed:
-        """For ``[V, H, W, C]`` images on a device."""
+        """For ``[V, H, W, C]`` images on a device, of which so many are made ready ``together`` on each thread."""
         views, height, width, channels = images.shape
         policy = device_policy(device)
-        together = views if policy.views_together else min(views, threads_for(policy, views * height * width))
-        return cls(views, height * width, channels, min(policy.chunk, chunk), together, agreeing, filtering, kernels)
+        threads = threads_for(policy, 1 << 30)
+        together = min(views, together * threads)
+        sizes = views, height * width, channels, min(policy.chunk, chunk)
+        return cls(*sizes, together, threads, agreeing, filtering, kernels)
 
     def bytes(self, texels: int, share: float = 1.0) -> int:
         """For a texture of so many texels, of which the layout covers a share."""
@@ -66,24 +77,20 @@ class BakeNeed:
         covered = texels * share
         agreeing = self._agreeing(covered) if self.agreeing else 0
         if self.kernels:
-            return _FIXED + int(self._by_kernels(texels, covered, agreeing))
-        at_once = self.pixels * self.together
-        preparing = pixels * (36 + 4 * channels) + at_once * 72
-        looking = covered * (36 + 4 * channels) + min(covered, self.chunk) * (160 + 10 * channels)
-        joining = texels * (10 + 4 * channels) + covered * (38 + 8 * channels) + min(covered, self.chunk) * 75
-        drawing = texels * 33 + covered * 23
-        painting = (
-            self.filtering + pixels * (28 + 4 * channels) + max(drawing, looking, joining, covered * 40 + agreeing)
-        )
+            return _FIXED + int(self._by_kernels(texels, agreeing))
+        preparing = pixels * 13 + self.pixels * self.together * 100
+        looking = texels * (13 + 4 * channels) + min(covered, self.chunk * self.threads) * (280 + 30 * channels)
+        looking += self.filtering * self.threads
+        painting = pixels * (13 + 7 * (channels + 1)) + max(texels * 13, looking, texels * 5 + agreeing)
         return _FIXED + int(max(preparing, painting))
 
-    def _by_kernels(self, texels: int, covered: float, agreeing: float) -> float:
-        """Pictures and fragments, the rasterizer's z-buffer, and pictures packed at all sizes, of 16 or 32 bytes."""
-        channels, packed = self.channels, 22 if self.channels < 4 else 43
-        drawing = texels * 24 + covered * 36
-        blending = self.views * self.pixels * (3 + packed) + texels * (16 + 4 * channels) + covered * 28
-        kept = self.views * self.pixels * (37 + 4 * channels)
-        return kept + max(self.views * self.pixels * 21, drawing, blending, covered * 40 + agreeing)
+    def _by_kernels(self, texels: int, agreeing: float) -> float:
+        """Pictures made ready, the rasterizer's z-buffer, and pictures packed at all sizes, of 16 or 32 bytes."""
+        pixels, channels, packed = self.views * self.pixels, self.channels, 22 if self.channels < 4 else 43
+        kept = pixels * (9 + 4 * (channels + 2) * self.agreeing)
+        blending = pixels * (3 + packed) + texels * (12 + 4 * channels) + min(texels, 1 << 23) * 12
+        preparing = pixels * 22 + min(pixels, 1 << 23) * 12
+        return max(preparing, kept + max(texels * 12, blending, texels * 4 + agreeing))
 
     def _agreeing(self, covered: float) -> float:
         """Some texels in all views, all views small and gray, and one view that moves."""

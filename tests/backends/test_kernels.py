@@ -277,7 +277,7 @@ def test_a_budget_that_is_given_holds(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def launch(plan, pos, tri, prior, options, results=None):
         launched.append((len(pos), plan.memory + 8 * plan.pixels))
-        return *(results or plan.results()), 0
+        return *(results or plan.results(options.barycentrics)), 0
 
     monkeypatch.setattr(kernels, "_launch", launch)
     pos, tri = scenes.soup(200_000, 0.1)

@@ -62,6 +62,11 @@ def test_render_lit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (("render", "torus", "-o", "x.png", "--attribute", "vertex-color"), "'vertex color' but the mesh has none"),
         (("render", "torus", "-o", "x.abc"), "unknown file extension"),
         (("info", "--device", "tpu9"), "--device: 'tpu9' cannot be used"),
+        (("info", "--device", "cpu,cpu"), "--device: 'cpu,cpu' cannot be used"),
+        (
+            ("texture", "torus", "--views", ".", "-o", "x.glb", "--device", "cpu,tpu9"),
+            "--device: 'tpu9' cannot be used",
+        ),
         (("bench", "--repeats", "0", "--quick"), "--repeats: is 0"),
         (("bench", "--quick", "--save", "x.json"), "--save: goes with --diff"),
         (("bench", "--diff", "--case", speed.QUICK[0]), "goes without --diff"),
@@ -128,7 +133,10 @@ def test_texture_makes_one_from_pictures(
 @needs_simplification
 def test_texture_can_lie_on_fewer_faces(tmp_path: Path, pictures: Path) -> None:
     out = tmp_path / "out.glb"
-    assert _run("texture", "torus", "--views", pictures, "-o", out, "--size", 128, "--faces", 2000) == 0
+    assert (
+        _run("texture", "torus", "--views", pictures, "-o", out, "--size", 128, "--faces", 2000, "--device", "cpu,cpu")
+        == 0
+    )
     assert len(load_mesh(out).faces) == 2000
 
 

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ DEATHS = ("made", "hashed", "flushed", "described", "renamed")
 """Steps of writing a job's folder, after which a worker can be made to die once."""
 
 
-def _trial(job: Job, folder: Path, device: torch.device) -> Mapping[str, Any]:
+def _trial(job: Job, folder: Path, devices: Sequence[torch.device]) -> Mapping[str, Any]:
     """Write a small file, after what the job's parameters say."""
     do = job.parameters["do"]
     time.sleep(job.parameters["milliseconds"] / 1000)
@@ -41,7 +41,7 @@ def _trial(job: Job, folder: Path, device: torch.device) -> Mapping[str, Any]:
         raise OSError(28, "No space left on device")
     if do == "render":
         given = {name: parameter.default for name, parameter in render.PARAMETERS.items()} | {"size": 48, "samples": 1}
-        return render.run(Job(job.id, "render", job.mesh, (), given), folder, device)
+        return render.run(Job(job.id, "render", job.mesh, (), given), folder, devices)
     (folder / "sub").mkdir()
     (folder / "sub" / "made.txt").write_text(f"{job.id}\n" * 100)
     if do in DEATHS:

@@ -250,7 +250,7 @@ def test_progress_ends_at_one_and_can_stop_the_work() -> None:
     ("change", "text"),
     [
         ({"images": torch.zeros(5, 8, 8, 3)}, r"images: found \[5, 8, 8, 3\] .* for 6 cameras"),
-        ({"images": torch.zeros(6, 8, 8, 3, dtype=torch.uint8)}, "images: .* floating-point"),
+        ({"images": torch.zeros(6, 8, 8, 3, dtype=torch.int32)}, "images: .* floating-point"),
         ({"max_angle": 0.0}, "max_angle: is 0.0"),
         ({"border": -1}, "border: is -1"),
         ({"masks": torch.zeros(6, 8, 9)}, r"masks: found \[6, 8, 9\]"),

@@ -66,23 +66,22 @@ def idle(monkeypatch: pytest.MonkeyPatch) -> None:
     def started(*_: object, **__: object) -> None:
         pytest.fail("the work was begun")
 
-    for module in ("bake.views", "texels"):
-        monkeypatch.setattr(f"rasterizer.texturing.{module}.rasterize_mesh", started)
+    monkeypatch.setattr("rasterizer.rendering.face_ids.rasterize", started)
 
 
 class TestRefusal:
     """Before any work."""
 
     def test_a_bake_that_cannot_fit(self, free, idle) -> None:
-        free(7 << 10)
+        free(5 << 10)
         images, cameras = pictures(6, 64)
-        text = r"^texture_size: 16384 x 16384 texels need \d+\.\d GiB of memory on cpu, of which 7\.0 GiB are free; "
+        text = r"^texture_size: 16384 x 16384 texels need \d+\.\d GiB of memory on cpu, of which 5\.0 GiB are free; "
         with pytest.raises(ValueError, match=text + r"(\d+) x \1 would fit\.$") as caught:
             bake_views(sheet(), images, cameras, 16384)
         side = int(re.search(r"(\d+) x \d+ would", str(caught.value))[1])
         need = bake_need(images, CPU).bytes
         with_reserve = [need(one**2) * 17 // 16 for one in (side, side + 16)]
-        assert with_reserve[0] <= 7 << 30 < with_reserve[1] and side % 16 == 0 and 8192 < side < 16384
+        assert with_reserve[0] <= 5 << 30 < with_reserve[1] and side % 16 == 0 and 8192 < side < 16384
 
     def test_what_is_proposed_is_taken(self, free) -> None:
         free(100)
@@ -115,15 +114,18 @@ class TestRefusal:
             carry_textures(mesh, sheet(), 16384)
 
     def test_a_layout_that_covers_little_needs_less(self, free) -> None:
-        images, cameras = pictures(1, 16)
-        need = bake_need(images, CPU).bytes
-        free((need(1024**2, 0.2) * 17 // 16 >> 20) + 1)
-        assert bake_views(sheet(0.19), images, cameras, 1024).painted.any()
+        mesh = replace(sheet(), texture=torch.rand(16, 16, 3))
+        free((carry_need(mesh, CPU)(1024**2, 0.2) * 17 // 16 >> 20) + 1)
+        assert carry_textures(mesh, sheet(0.19), 1024).texture is not None
         with pytest.raises(TooLargeError):
-            bake_views(sheet(), images, cameras, 1024)
+            carry_textures(mesh, sheet(), 1024)
+
+    def test_faces_are_checked_before_it_is_known_what_they_cover(self, free) -> None:
+        free(70)
+        images, cameras = pictures(1, 16)
         broken = replace(sheet(), faces=torch.tensor([[0, 1, 10**6]], dtype=torch.int32))
         with pytest.raises(ValueError, match="faces: face 0 is"):
-            bake_views(broken, images, cameras, 1024)
+            bake_views(broken, images, cameras, 2048)
 
     def test_a_graphics_card_gives_way_to_the_cpu(self) -> None:
         assert is_out_of_memory(TooLargeError("")) and issubclass(TooLargeError, ValueError)

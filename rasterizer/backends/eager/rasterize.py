@@ -26,7 +26,6 @@ from ...runtime.progress import shares
 from ...runtime.threads import on_own_threads, share, threads_for
 from ..interface import takes_single_views
 from . import columns, stacks
-from .boxes import BYTES_PER_TRIANGLE
 from .classes import class_tasks
 from .fragments import BYTES_PER_PIXEL, LEAST_DEPTH, Target
 from .frame import Frame
@@ -35,7 +34,7 @@ from .layout import Layout
 from .resolve import BYTES_PER_PIXEL as BYTES_PER_RESULT
 from .resolve import resolve
 from .spans import SMALL, span_tasks
-from .triangles import ScreenCorners, Triangles
+from .triangles import ScreenCorners, Triangles, batch_of
 from .zbuffer import make_zbuffer
 
 
@@ -53,7 +52,8 @@ def rasterize(pos: Tensor, tri: Tensor, options: RasterOptions) -> tuple[Tensor,
     layout: Layout = columns if policy.layout == "columns" else stacks
     options = replace(options, budget=options.budget or default_budget(pos.device))
     findices = torch.empty((views, height, width), dtype=torch.int32, device=pos.device)
-    barycentric = torch.empty((views, height, width, 3), dtype=torch.float32, device=pos.device)
+    shape = (views, height, width, 3 if options.barycentrics else 0)
+    barycentric = torch.empty(shape, dtype=torch.float32, device=pos.device)
     together = views if policy.views_together else 1
     infos = []
     for start, report in zip(range(0, views, together), shares(options.on_progress, views // together), strict=True):
@@ -74,7 +74,7 @@ def _rasterize(
     findices: Tensor,
     barycentric: Tensor,
 ) -> RasterInfo:
-    """Rasterize views that share a z-buffer into ``findices`` and ``barycentric``."""
+    """Rasterize views that share a z-buffer into ``findices`` and ``barycentric``, which may be empty."""
     views, height, width = findices.shape
     threshold = None
     if options.depth_prior is not None:
@@ -90,8 +90,8 @@ def _rasterize(
         chunk=max(256, min(policy.chunk, options.budget // 2 // BYTES_PER_PIXEL)),
     )
     corners = ScreenCorners(pos, tri, (height, width), options.budget, layout, policy.chunk)
-    triangles = Triangles(corners, options.budget, policy.chunk)
-    batch = options.batch_size or max(1024, min(policy.batch, options.budget // 2 // BYTES_PER_TRIANGLE))
+    triangles = Triangles(corners, options.budget if options.barycentrics else 0, policy.chunk)
+    batch = options.batch_size or batch_of(policy, options.budget)
     for task in _draw_tasks(triangles, batch, frame):
         frame.tick()
         task()
@@ -120,12 +120,13 @@ def _resolve_tasks(
 ) -> Iterator[Callable[[], None]]:
     """Tasks that read the z-buffer out and write the results."""
     views, height, width = findices.shape
-    lines, results = findices.view(-1, width), barycentric.view(-1, width, 3)
+    lines, results = findices.view(-1, width), barycentric.flatten(0, 1)
     step = max(1, min(frame.policy.chunk, frame.options.budget // BYTES_PER_RESULT) // width)
 
     def task(start: int, stop: int) -> None:
         lines[start:stop] = frame.target.zbuffer.findices(start * width, stop * width).view(-1, width)
-        resolve(findices, triangles, start, frame.policy.float64, results[start:stop])
+        if frame.options.barycentrics:
+            resolve(lines[start:stop], triangles, start, height, frame.policy.float64, results[start:stop])
 
     for start in range(0, views * height, step):
         yield partial(task, start, min(start + step, views * height))

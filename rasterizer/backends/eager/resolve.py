@@ -44,23 +44,25 @@ def barycentrics_at(
     return perspective((complement(beta, gamma, float64), beta, gamma), edges.weights, one, out)
 
 
-def resolve(findices: Tensor, triangles: Triangles, start: int, float64: bool, out: Tensor) -> None:
-    """Write the barycentrics of a run of rows into ``out``, zeros where ``findices`` is 0.
+def resolve(
+    found: Tensor, triangles: Triangles, start: int, height: int, float64: bool, out: Tensor, left: int = 0
+) -> None:
+    """Write the barycentrics of a run of rows into ``out``, zeros where ``found`` is 0.
 
     Args:
-        findices: ``[V, H, W]`` winning faces.
+        found: ``[R, W]`` winning faces.
         triangles: of the mesh in all views.
-        start: first of the rows to do, counted through all views; as many as ``out`` has.
+        start: first of the rows, counted through all views.
+        height: rows of a view.
         float64: whether the device has float64.
         out: ``[R, W, 3]``.
+        left: number of the first column.
     """
-    views, height, width = findices.shape
-    rows = out.shape[0]
-    found = findices.view(-1, width)[start : start + rows]
+    rows, width = found.shape
     line = torch.arange(start, start + rows, device=found.device)[:, None]
-    column = torch.arange(width, dtype=out.dtype, device=found.device)
+    column = torch.arange(left, left + width, dtype=out.dtype, device=found.device)
     view = None
-    if views > 1:
+    if triangles.corners.views > 1:
         view = torch.div(line, height, rounding_mode="floor")
         line = line - view * height
     edges = triangles.at(found, view)

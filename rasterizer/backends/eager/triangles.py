@@ -6,11 +6,17 @@ import torch
 from torch import Tensor
 
 from ...contract.rule import constant
-from .boxes import AX, INV, ROWS, WA, Boxes
+from ...runtime.policy import DevicePolicy
+from .boxes import AX, BYTES_PER_TRIANGLE, INV, ROWS, WA, Boxes
 from .layout import Corners, Edges, Layout, Vertices
 
 _BYTES_PER_VERTEX = 96  # peak working memory of mapping one
 _BYTES_PER_KEPT = 8  # of one number kept: its own, and as many while it is looked up
+
+
+def batch_of(policy: DevicePolicy, budget: int) -> int:
+    """Triangles to set up at once within so many bytes."""
+    return max(1024, min(policy.batch, budget // 2 // BYTES_PER_TRIANGLE))
 
 
 class ScreenCorners:
@@ -70,6 +76,11 @@ class Triangles:
             self._kept = torch.empty(kept, dtype=torch.float32, device=corners.device)
             nothing = (1.0,) * (AX - self._first) + (0.0,) * (INV + 1 - AX)
             self._kept[:, 0] = constant(nothing, corners.device)
+
+    @property
+    def kept(self) -> bool:
+        """Whether setup is kept, by :meth:`set_up`, for :meth:`at`."""
+        return self._kept is not None
 
     def set_up(self, start: int, stop: int) -> Boxes:
         """Boxes of the triangles ``start`` to ``stop``; the depth of a corner is NaN for those left out as not finite.

@@ -8,6 +8,7 @@
 //                test proves to cover none are left out, and the others set up side by side
 //   regions      32 threads per medium box or run of tiles
 //   resolve      a thread per pixel: face index and perspective-correct barycentrics of the winner
+//   weigh        the same barycentrics of face indices that are there already, a thread per pixel of a run
 //
 // The z-buffer has a 64-bit word per pixel. Fragments are merged by atomicMin, so the smallest word wins:
 //
@@ -392,6 +393,20 @@ extern "C" __global__ void __launch_bounds__(THREADS BLOCKS(5)) regions(Params p
     }
 }
 
+// Perspective-correct barycentrics of a face at a pixel centre.
+__device__ inline float3 weights_at(const Params& p, u32 face, u32 view, u32 x, u32 y) {
+    u32 index[3];
+    corners(p, face, index);
+    float4 u = vertex(p, view, index[0]), v = vertex(p, view, index[1]), w = vertex(p, view, index[2]);
+    float acx = w.x - u.x, acy = w.y - u.y, abx = v.x - u.x, aby = v.y - u.y;
+    float inv = 1.0f / (acx * aby - abx * acy);
+    float dx = (float)(int)x + 0.5f - u.x, dy = (float)(int)y + 0.5f - u.y;
+    float b = (acx * dy - dx * acy) * inv, c = (dx * aby - abx * dy) * inv, a = third(b, c);
+    if (!(u.w == 1.0f && v.w == 1.0f && w.w == 1.0f)) a = a / u.w, b = b / v.w, c = c / w.w;
+    float scale = 1.0f / ((a + b) + c);
+    return make_float3(a * scale, b * scale, c * scale);
+}
+
 // Blocks are those of an image row: x counts THREADS pixels, y rows, z views.
 extern "C" __global__ void __launch_bounds__(THREADS) resolve(Params p) {
     u32 x = blockIdx.x * THREADS + threadIdx.x, row = blockIdx.z * p.height + blockIdx.y;
@@ -402,22 +417,25 @@ extern "C" __global__ void __launch_bounds__(THREADS) resolve(Params p) {
     if (x >= (u32)p.width) return;
     u32 pixel = row * p.width + x;
     u64 word = p.words[pixel];
-    float a = 0.0f, b = 0.0f, c = 0.0f;
-    int found = 0;
-    if (((u32)(word >> 32) & p.epoch_mask) == p.epoch_high) {
-        u32 face = (u32)word & p.face_mask, index[3];
-        found = (int)face + 1;
-        corners(p, face, index);
-        float4 u = vertex(p, blockIdx.z, index[0]), v = vertex(p, blockIdx.z, index[1]), w = vertex(p, blockIdx.z, index[2]);
-        float acx = w.x - u.x, acy = w.y - u.y, abx = v.x - u.x, aby = v.y - u.y;
-        float inv = 1.0f / (acx * aby - abx * acy);
-        float dx = (float)(int)x + 0.5f - u.x, dy = (float)(int)blockIdx.y + 0.5f - u.y;
-        b = (acx * dy - dx * acy) * inv, c = (dx * aby - abx * dy) * inv, a = third(b, c);
-        if (!(u.w == 1.0f && v.w == 1.0f && w.w == 1.0f)) a = a / u.w, b = b / v.w, c = c / w.w;
-        float scale = 1.0f / ((a + b) + c);
-        a *= scale, b *= scale, c *= scale;
+    bool drawn = ((u32)(word >> 32) & p.epoch_mask) == p.epoch_high;
+    u32 face = (u32)word & p.face_mask;
+    STREAM(p.findices + pixel, drawn ? (int)face + 1 : 0);
+    if (!p.barycentric) return;
+    float3 weights = drawn ? weights_at(p, face, blockIdx.z, x, blockIdx.y) : make_float3(0.0f, 0.0f, 0.0f);
+    float* out = p.barycentric + (u64)pixel * 3;
+    STREAM(out, weights.x), STREAM(out + 1, weights.y), STREAM(out + 2, weights.z);
+}
+
+// Face indices and barycentrics are those of the run that is given.
+extern "C" __global__ void __launch_bounds__(THREADS) weigh(Params p) {
+    u32 pixel = blockIdx.x * THREADS + threadIdx.x;
+    if (pixel >= p.count) return;
+    u32 row = (p.first + pixel) / p.width, x = (p.first + pixel) % p.width, found = (u32)p.findices[pixel];
+    float3 weights = make_float3(0.0f, 0.0f, 0.0f);
+    if (found) {
+        u32 face = found - 1 < p.faces ? found - 1 : p.faces - 1;
+        weights = weights_at(p, face, row / p.height, x, row % p.height);
     }
     float* out = p.barycentric + (u64)pixel * 3;
-    STREAM(p.findices + pixel, found);
-    STREAM(out, a), STREAM(out + 1, b), STREAM(out + 2, c);
+    STREAM(out, weights.x), STREAM(out + 1, weights.y), STREAM(out + 2, weights.z);
 }

@@ -26,7 +26,9 @@ from ...gpu.structs import struct
 from ...runtime.devices import elsewhere
 from ...runtime.memory import call_when_memory_is_short, default_budget
 from ..eager import rasterize as eager
+from ..eager.barycentrics import barycentrics as by_operators
 from ..eager.boxes import EDGE_SLACK, LEAST_WEIGHT
+from ..interface import Weigh
 from .workload import MANY, is_dense, is_shared, looks_first, small_box
 
 _KEPT_WORDS, _KEPT_QUEUES = 1 << 26, 1 << 25  # bytes of a z-buffer and of queues that are kept for the next call
@@ -65,7 +67,7 @@ _Params = struct(
     ("u32*", "queue", "regions"),
     ("u32*", "invalid", "[1] faces with a corner that is not finite on the screen"),
     ("int*", "findices", "[views * height * width]"),
-    ("float*", "barycentric", "[views * height * width, 3]"),
+    ("float*", "barycentric", "[views * height * width, 3], or null"),
     ("u32", "epoch_high, epoch_mask", "the epoch in a word's upper half, and the bits that it takes there"),
     ("u32", "step_right, step_left", "upper half: epoch_high | step >> step_right; lower: step * step_left + face"),
     ("u32", "face_mask", "the bits that the face takes in a word's lower half"),
@@ -80,6 +82,7 @@ _Params = struct(
     ("u32", "record_capacity, region_capacity", ""),
     ("u32", "parts", "of a box at most; those of all boxes can be counted in 32 bits"),
     ("float", "truncation", "added to the mapped prior"),
+    ("u32", "first, count", "pixels that weigh is given, counted through all views"),
 )
 
 _RECORD, _REGION = ctypes.sizeof(_Record), ctypes.sizeof(ctypes.c_uint32)  # bytes of an entry of each queue
@@ -103,6 +106,8 @@ def _self_test(device: torch.device) -> None:
         want, weights, _ = eager.rasterize(pos[None], tri, options)
         found, got, _ = run(pos[None], tri, options)
         wrong = int((found != want).sum())
+        late = _weighing(pos[None].to(device), tri.to(device), options.resolution)(want.view(-1).to(device), 0)
+        wrong += int((late.cpu() != got.view(-1, 3)).sum())
         if wrong or not torch.allclose(got, weights, rtol=0, atol=2e-7, equal_nan=True):
             error = float((got - weights).abs().max())
             raise RuntimeError(
@@ -112,7 +117,7 @@ def _self_test(device: torch.device) -> None:
 
 PROGRAM = Program(
     Path(__file__).with_name("rasterize.cu"),
-    ("draw", "draw_shared", "draw_dense", "regions", "resolve"),
+    ("draw", "draw_shared", "draw_dense", "regions", "resolve", "weigh"),
     "rasterizing",
     structs=(_Record, _Params),
     defines={
@@ -130,7 +135,7 @@ PROGRAM = Program(
     },
     self_test=lambda device: _self_test(device),
 )
-"""The rasterizer's kernels; one of the first two runs."""
+"""The rasterizer's kernels; of the first two one runs, and the last for what was drawn without barycentrics."""
 
 reason_against = PROGRAM.reason_against
 
@@ -150,7 +155,7 @@ def _run(pos: Tensor, tri: Tensor, options: RasterOptions) -> tuple[Tensor, Tens
     if plan.together and (not options.budget or plan.memory + 8 * plan.pixels <= options.budget):
         findices, barycentric, invalid = _launch(plan, pos, tri, prior, options)
         return findices, barycentric, plan.info(invalid)
-    findices, barycentric = plan.results()
+    findices, barycentric = plan.results(options.barycentrics)
     views, height, width = findices.shape if pos.ndim == 3 else (1, *findices.shape)
     group = max(1, min(65535, (2**31 - 1) // max(height * width, len(tri))))
     words = options.budget // 2 or default_budget(pos.device)
@@ -165,6 +170,41 @@ def _run(pos: Tensor, tri: Tensor, options: RasterOptions) -> tuple[Tensor, Tens
         part_prior = None if prior is None else prior[start : start + group]
         counts.append(_launch(_plan_of(some, tri, options), some, tri, part_prior, options, results)[2])
     return findices, barycentric, plan.info(_Sum(counts))
+
+
+def barycentrics(pos: Tensor, tri: Tensor, resolution: tuple[int, int], budget: int = 0) -> Weigh:
+    """As :func:`rasterizer.backends.eager.barycentrics.barycentrics`; falls back to it when a launch fails."""
+    weigh, instead = _weighing(pos, tri, resolution), lru_cache(maxsize=1)(lambda: by_operators(pos, tri, resolution))
+    return lambda found, start: PROGRAM.attempt(
+        pos.device, lambda: weigh(found, start), lambda: instead()(found, start)
+    )
+
+
+def _weighing(pos: Tensor, tri: Tensor, resolution: tuple[int, int]) -> Weigh:
+    pos, tri, device = _aligned(pos), _faces(tri), pos.device
+    height, width = resolution
+
+    def weigh(findices: Tensor, start: int) -> Tensor:
+        findices = findices.contiguous()
+        out = torch.empty((len(findices), 3), dtype=torch.float32, device=device)
+        params = _Params(
+            pos=pos.data_ptr(),
+            tri=tri.data_ptr(),
+            faces=len(tri),
+            vertices=pos.shape[-2],
+            width=width,
+            height=height,
+            last_x=width - 1,
+            last_y=height - 1,
+            tri_is_64=tri.dtype == torch.int64,
+        )
+        params.findices, params.barycentric = findices.data_ptr(), out.data_ptr()
+        params.first, params.count = start, len(findices)
+        launch = PROGRAM.on(device.index).launcher("weigh", -(-len(findices) // _THREADS), _THREADS)
+        launch(current_stream(device.index), parameters_of(params))
+        return out
+
+    return weigh
 
 
 class _Count:
@@ -201,11 +241,12 @@ class _Plan:
     regions: Launch
     resolve: Launch
 
-    def results(self) -> tuple[Tensor, Tensor]:
-        """Face indices and barycentrics to be written; made from others, which takes half the time."""
+    def results(self, barycentrics: bool = True) -> tuple[Tensor, Tensor]:
+        """Face indices and barycentrics, or none, to be written; made from others, which takes half the time."""
+        weights = self.weights if barycentrics else self.weights[..., :0]
         return (
             torch.empty_like(self.image, memory_format=torch.contiguous_format),
-            torch.empty_like(self.weights, memory_format=torch.contiguous_format),
+            torch.empty_like(weights, memory_format=torch.contiguous_format),
         )
 
     def info(self, invalid: SupportsInt) -> RasterInfo:
@@ -297,7 +338,7 @@ def _launch(
     plan.draw(stream, arguments)
     plan.regions(stream, arguments)
     # While the device is at work.
-    findices, barycentric = results or plan.results()
+    findices, barycentric = results or plan.results(options.barycentrics)
     params.findices, params.barycentric = findices.data_ptr(), barycentric.data_ptr()
     plan.resolve(stream, arguments)
     if kept is not None:

@@ -11,7 +11,7 @@ from ..eager.interpolate import interpolate as by_operators
 from . import session
 
 reason_against = session.reason_against
-reason_to_wait = partial(session.reason_to_wait, "interpolate")
+reason_to_pass_over = partial(session.reason_to_pass_over, "interpolate")
 
 
 def interpolate(col: Tensor, findices: Tensor, barycentric: Tensor, tri: Tensor, budget: int = 0) -> Tensor:

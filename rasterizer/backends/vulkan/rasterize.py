@@ -11,7 +11,7 @@ from ..eager import rasterize as eager
 from . import session
 
 reason_against = session.reason_against
-reason_to_wait = partial(session.reason_to_wait, "rasterize")
+reason_to_pass_over = partial(session.reason_to_pass_over, "rasterize")
 
 
 def rasterize(pos: Tensor, tri: Tensor, options: RasterOptions) -> tuple[Tensor, Tensor, RasterInfo]:

@@ -109,7 +109,7 @@ def reason_against(device: torch.device) -> str:
     return found.test() if found.reason is None else found.reason
 
 
-def reason_to_wait(operation: str, device: torch.device) -> str:
+def reason_to_pass_over(operation: str, device: torch.device) -> str:
     """Why ``auto`` leaves the card alone; empty where it means it. No driver is asked where PyTorch has a GPU itself,
     and no shader made where there is no graphics card."""
     if device.type in _REFUSED:

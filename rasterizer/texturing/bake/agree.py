@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from ...pictures.stored import as_numbers
 from ...rendering.raster import Raster
 from ...runtime.progress import stages
-from ..texels import Texels
+from ..texels import Layout, Texels
 from .align import find_shifts
 from .bleed import find_bleed, leave_out
 from .flow import bend
@@ -98,7 +99,7 @@ class Agreement:
 
 
 def agree(
-    texels: Texels,
+    layout: Layout,
     normals: Tensor,
     views: Sequence[tuple[Lens, float]],
     images: Tensor,
@@ -114,11 +115,11 @@ def agree(
     """How views are to be changed; ``pictures`` are changed in place.
 
     Args:
-        texels: of the texture.
+        layout: of the texture.
         normals: ``[N, 3]`` of the mesh's vertices.
         views: lens and weight of each.
-        images: ``[V, H, W, C]`` of all views.
-        pictures: the same made ready.
+        images: ``[V, H, W, C]`` of all views, of any dtype of :data:`rasterizer.pictures.stored.STORED`.
+        pictures: the same made ready, and joined.
         raster: the mesh as the views see it.
         masks: ``[V, H, W]``, by which the weight of each pixel is multiplied, or None.
         match_colors: whether to match colours.
@@ -144,7 +145,7 @@ def agree(
     matching = match_colors and count > 1 and pictures.channels >= COLORS
     seen = None
     if matching:
-        samples = _Samples.of(texels, normals)
+        samples = _Samples.of(layout, normals)
         seen = samples.look(views, pictures, limit, exponent)
         bleed = find_bleed(samples.points, *seen, [lens for lens, _ in views], pictures, raster)
         if bleed:  # first of all, since it would mislead the gains
@@ -165,7 +166,7 @@ def agree(
 def _show(images: Tensor, agreement: Agreement, shown: Tensor) -> None:
     """Images as they agree, into ``shown``."""
     for view, image in enumerate(images):
-        shown[view].copy_(agreement.change(view, image))
+        shown[view].copy_(agreement.change(view, as_numbers(image)))
 
 
 def _in_pixels(flow: Tensor, failed: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
@@ -186,11 +187,9 @@ class _Samples:
     normals: Columns
 
     @classmethod
-    def of(cls, texels: Texels, normals: Tensor) -> _Samples:
+    def of(cls, layout: Layout, normals: Tensor) -> _Samples:
         """``normals [N, 3]`` are those of the mesh's vertices."""
-        width = texels.size[1]
-        some = (texels.index // width % _EVERY == 0) & (texels.index % width % _EVERY == 0)
-        texels = texels[some.nonzero().squeeze(1)]
+        texels = layout.some(_EVERY)
         mesh = texels.mesh
         points, smooth = (columns(texels.interpolate(values)) for values in (mesh.vertices, normals))
         return cls(texels, points, unit(smooth))

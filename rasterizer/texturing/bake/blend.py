@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ..texels import Texels
+from ..texels import Layout
 from . import operators
 from .agree import Agreement
 from .choice import with_kernels
@@ -38,7 +38,7 @@ class Baked:
 
 
 def blend_views(
-    texels: Texels,
+    layout: Layout,
     normals: Tensor,
     views: Sequence[tuple[Lens, float]],
     pictures: Pictures,
@@ -50,7 +50,7 @@ def blend_views(
     """The mean colour of each texel over the views that see it, by trust and weight.
 
     Args:
-        texels: where to look.
+        layout: of the texture: where to look.
         normals: ``[N, 3]`` of the mesh's vertices.
         views: lens and weight of each.
         pictures: of all views.
@@ -59,12 +59,12 @@ def blend_views(
         sharp: near the view that weighs most: weights to the fourth power.
         report: takes the share done.
     """
-    asked = (texels, normals, views, pictures, exponent, limit, sharp)
+    asked = (layout, normals, views, pictures, exponent, limit, sharp)
     images = with_kernels(
-        pictures.color.device,
+        pictures.depth.device,
         lambda kernels: (
             kernels.blend(*asked)
-            if kernels.suit(len(pictures.depth), len(views), pictures.channels, len(texels))
+            if kernels.suit(len(pictures.depth), len(views), pictures.channels, layout.size[0] * layout.size[1])
             else None
         ),
     )

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ...rendering.raster import Raster
+from ...rendering.face_ids import FaceIds
 from ...runtime.policy import device_policy
 from ...runtime.threads import share_rows
 from .vectors import as_columns
@@ -16,6 +16,8 @@ from .view import Lens
 
 BREAK = 8.0
 """Pixels that depth must jump, beyond what slopes make, for a pixel to hold the colour of two surfaces."""
+
+_AT_ONCE = 1 << 23  # pixels of views that are worked on together, where that saves launches
 
 NOTHING = 1e30
 """Depth of pixels that show no surface, or two."""
@@ -36,43 +38,52 @@ class Breaks(NamedTuple):
 
 
 def find_breaks(
-    raster: Raster, lenses: Sequence[Lens], masks: Tensor | None, border: int, report: Callable[[float], None]
+    shown: FaceIds, lenses: Sequence[Lens], masks: Tensor | None, border: int, report: Callable[[float], None]
 ) -> Breaks:
     """By PyTorch's operators.
 
     Args:
-        raster, masks, border, report: as for :func:`prepare_pictures`.
+        shown, masks, border, report: as for :func:`prepare_pictures`.
         lenses: of the views.
     """
-    findices = raster.findices[:, 0]
-    depth = raster.distance()[:, 0].masked_fill_(findices == 0, NOTHING)
-    _, height, width = depth.shape
-    groups = _alike(lenses, device_policy(depth.device).views_together)
-    rough, fading = torch.empty_like(depth, dtype=torch.bool), torch.empty_like(depth)
+    findices = shown.prepare().findices
+    views, height, width = findices.shape
+    groups = _alike(lenses, views_at_once(findices.device, height * width))
+    depth, fading = (torch.empty(findices.shape, dtype=torch.float32, device=findices.device) for _ in range(2))
+    rough = torch.empty_like(depth, dtype=torch.bool)
 
     def fade(part: slice) -> None:
         for some in groups[part]:
-            alike = lenses[some] if isinstance(some, slice) else [lenses[number] for number in some]
-            edges, rough[some] = _edges(depth[some], findices[some], alike)
-            depth[some] = depth[some].masked_fill_(edges, NOTHING)
-            fading[some] = _fade(edges, border)
+            there = shown.distance(some).masked_fill_(findices[some] == 0, NOTHING)
+            edges, bent = _edges(there, findices[some], lenses[some])
+            depth[some] = there.masked_fill_(edges, NOTHING)
+            rough[some] = bent.logical_or_(_corners(bent)).logical_or_(there >= NOTHING)
+            _fade(edges, border, fading[some])
+            if masks is not None:
+                rough[some] |= masks[some] == 0
+                fading[some] *= masks[some].to(fading)
 
     share_rows(fade, len(groups), depth.device, weight=height * width, report=report)
-    rough |= _corners(rough) | (depth >= NOTHING)
-    if masks is not None:
-        rough |= masks == 0
-        fading *= masks.to(fading)
     return Breaks(depth, rough, fading)
 
 
-def _alike(lenses: Sequence[Lens], together: bool) -> list[list[int] | slice]:
-    """Numbers of views that differ in where they look from only, or each alone; slices, which copy nothing, if they can
-    be."""
-    found: dict[tuple[object, ...], list[int]] = {}
+def views_at_once(device: torch.device, pixels: int) -> int:
+    """Of so many pixels each: one on each thread of a CPU."""
+    return max(1, _AT_ONCE // max(pixels, 1)) if device_policy(device).views_together else 1
+
+
+def _alike(lenses: Sequence[Lens], most: int) -> list[slice]:
+    """Runs of at most so many views that differ in where they look from only."""
+    found: list[slice] = []
+    last: tuple[object, ...] | None = None
     for number, lens in enumerate(lenses):
-        key = (lens.pixels, lens.perspective, lens.near) if together else (number,)
-        found.setdefault(key, []).append(number)
-    return [slice(some[0], some[-1] + 1) if some[-1] - some[0] < len(some) else some for some in found.values()]
+        key = lens.pixels, lens.perspective, lens.near
+        if key == last and number - found[-1].start < most:
+            found[-1] = slice(found[-1].start, number + 1)
+        else:
+            found.append(slice(number, number + 1))
+        last = key
+    return found
 
 
 def _edges(depth: Tensor, findices: Tensor, lenses: Sequence[Lens]) -> tuple[Tensor, Tensor]:
@@ -129,8 +140,8 @@ def _slopes(depth: Tensor, findices: Tensor, lenses: Sequence[Lens]) -> tuple[Te
     return slope_x.view_as(depth), slope_y.view_as(depth)
 
 
-def _fade(edges: Tensor, border: int) -> Tensor:
-    """``[V, H, W]`` float32: small on an edge, 1 from ``border`` pixels away from any."""
+def _fade(edges: Tensor, border: int, out: Tensor) -> None:
+    """Into ``out [V, H, W]`` float32: small on an edge, 1 from ``border`` pixels away from any."""
     near, steps = edges, edges.to(torch.int16)
     for _ in range(border):
         wide = near.clone()
@@ -141,4 +152,4 @@ def _fade(edges: Tensor, border: int) -> Tensor:
         near[:, :-1] |= wide[:, 1:]
         steps += near
     # An edge pixel is counted border + 1 times, a pixel k away border + 1 - k times.
-    return 1 - steps.to(torch.float32) / (border + 1.5)
+    out.copy_(steps).div_(border + 1.5).neg_().add_(1)

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from ...contract.checks import as_tensor, check_integer, check_number
+from ...pictures.stored import is_stored
 
 
 def check_trust(exponent: Any, max_angle: Any, border: Any) -> tuple[float, float, int]:
@@ -21,10 +22,10 @@ def check_trust(exponent: Any, max_angle: Any, border: Any) -> tuple[float, floa
 def check_pictures(images: Tensor, masks: Tensor | None, cameras: int) -> tuple[Tensor, Tensor | None]:
     """Images and masks as tensors that fit each other and the number of cameras."""
     images = as_tensor(images, "images")
-    if images.ndim != 4 or not images.is_floating_point() or len(images) != cameras or not cameras:
+    if images.ndim != 4 or not is_stored(images) or len(images) != cameras or not cameras:
         raise ValueError(
             f"images: found {list(images.shape)} {images.dtype} for {cameras} cameras, expected one image for "
-            "each camera, floating-point [V, H, W, C]"
+            "each camera, floating-point or uint8 [V, H, W, C]"
         )
     if masks is not None:
         masks = as_tensor(masks, "masks")

@@ -19,10 +19,10 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from ..texels import Texels
+from ...meshes.mesh import Mesh
 from .cubic import balanced_four, keys
 from .footprint import Footprints, footprints, texel_steps
-from .view import Lens, Pictures, selects, weigh_rows
+from .view import LEVELS, Lens, Pictures, selects, weigh_rows
 
 WIDTH = 0.75
 """Pixels between the kernel's zeros for each pixel that a texel spans."""
@@ -42,9 +42,6 @@ WHOLE = 2.0**20
 RADII = (1, 2, 3, 4, 6, 8, 10, 12, 14, 18, 22, 28, 36, 44, 56, 72)
 """Distances to a break that are told apart; each at most twice the one before, and one."""
 
-LEVELS = 5
-"""Sizes of a picture at most."""
-
 _LONGEST = 6.0  # pixels between the kernel's zeros at most
 _NEARER = 1.5  # times as large as at its centre, a perspective view's face may be seen
 _TAPS = (4, 6, 8, 12, 16, 24)
@@ -53,7 +50,7 @@ _AT_ONCE = 1 << 18  # pixels that a CPU weighs at once
 FIXED_AT_ONCE = 1 << 22
 """Pixels that other devices weigh at once."""
 
-_FIXED_BYTES = 36  # of such a pixel, and 8 for each channel
+_FIXED_BYTES = 36  # of a pixel that is weighed, and 8 for each channel
 
 
 @dataclass(frozen=True)
@@ -199,15 +196,16 @@ class Extent:
         return cls(next(count for count in _TAPS if count >= 4 * scale), levels, RADII[:enough])
 
 
-def filters(texels: Texels, lenses: Sequence[Lens], pictures: Pictures) -> list[Filter]:
+def filters(mesh: Mesh, size: tuple[int, int], lenses: Sequence[Lens], pictures: Pictures) -> list[Filter]:
     """For each view.
 
     Args:
-        texels: of the texture.
+        mesh: with UVs.
+        size: ``(height, width)`` of its texture.
         lenses: of the views.
-        pictures: of all views.
+        pictures: of all views, joined.
     """
-    steps = texel_steps(texels.mesh, texels.size)
+    steps = texel_steps(mesh, size)
     prints = [footprints(lens, steps) for lens in lenses]
     largest = torch.stack([torch.stack((one.along.amax(), one.across.amax())) for one in prints]).amax(0)
     along, across = largest.tolist()
@@ -224,17 +222,18 @@ def filters(texels: Texels, lenses: Sequence[Lens], pictures: Pictures) -> list[
 
 def _levels(pictures: Pictures, sizes: Sequence[tuple[int, int]]) -> Levels:
     """The pictures at heights and widths that halve."""
-    views = len(pictures.rough)
-    colors = [pictures.color]
+    views, above, filled = len(pictures.rough), pictures.color, len(pictures.color)
+    table = pictures.color if pictures.table is None else pictures.table
     for (height, width), (rows, columns) in pairwise(sizes):
-        color = colors[-1].view(views, height, width, -1)[:, : 2 * rows, : 2 * columns]
-        color = color.reshape(views, rows, 2, columns, 2, -1).mean((2, 4))
-        colors.append(color.view(views * rows * columns, -1))
-    device = pictures.color.device
+        color = above.view(views, height, width, -1)[:, : 2 * rows, : 2 * columns]
+        color = color.reshape(views, rows, 2, columns, 2, -1).mean((2, 4)).view(views * rows * columns, -1)
+        if filled + len(color) > len(table):  # made without room for smaller ones
+            table = torch.cat((table[:filled], color))
+        above = table[filled : filled + len(color)].copy_(color)
+        filled += len(color)
+    device = table.device
     size, line = (torch.tensor(values, device=device) for values in zip(*((h * w, w) for h, w in sizes), strict=True))
-    return Levels(
-        torch.cat(colors) if len(colors) > 1 else colors[0], size.cumsum(0).sub_(size).mul_(views), size, line
-    )
+    return Levels(table[:filled], size.cumsum(0).sub_(size).mul_(views), size, line)
 
 
 def calm_around(rough: Tensor, radii: Sequence[int]) -> Tensor:
@@ -263,5 +262,5 @@ def _dilated(near: Tensor, step: int) -> Tensor:
 
 
 def filter_bytes(channels: int, device: torch.device) -> int:
-    """What filtering takes on a device beside what a CPU needs for a chunk of texels."""
-    return 0 if selects(device) else FIXED_AT_ONCE * (_FIXED_BYTES + 8 * channels)
+    """What filtering takes on a device, or on a thread of a CPU."""
+    return (_AT_ONCE if selects(device) else FIXED_AT_ONCE) * (_FIXED_BYTES + 8 * channels)

@@ -6,8 +6,8 @@ import torch
 
 from ...cameras.camera import orbit_camera
 from ...meshes.sample_meshes import trefoil_knot
-from ...rendering.raster import rasterize_mesh
-from ..texels import Texels
+from ...rendering.face_ids import FaceIds
+from ..texels import Layout
 from . import kernels, operators
 from .breaks import find_breaks
 from .view import Lens, Pictures
@@ -26,12 +26,12 @@ def check_kernels(device: torch.device) -> None:
     """
     mesh = trefoil_knot(60, 12, radius=0.25).to(device)
     cameras = [orbit_camera(0, 0), orbit_camera(90, 0, weight=0.5), orbit_camera(200, 30, ortho_scale=None)]
-    raster = rasterize_mesh(mesh, cameras, (_PIXELS, _PIXELS))
+    shown = FaceIds.of_views(mesh, cameras, (_PIXELS, _PIXELS))
     lenses = Lens.of_each(cameras, mesh, _PIXELS, _PIXELS)
     random = torch.Generator().manual_seed(0)
     masks = torch.rand(len(cameras), _PIXELS, _PIXELS, generator=random, dtype=torch.float32)
     masks[0, _PIXELS // 4 : _PIXELS // 2, _PIXELS // 4 : -_PIXELS // 4] = 0
-    asked = raster, lenses, masks.to(device), 3
+    asked = shown, lenses, masks.to(device), 3
     breaks = kernels.find_breaks(*asked)
     want = find_breaks(*asked, lambda share: None)
     for name in want._fields:
@@ -42,7 +42,7 @@ def check_kernels(device: torch.device) -> None:
         color[:, channels] = want.fading.view(-1)
         pictures = Pictures(color, want.depth.view(-1), want.rough, channels)
         views = [(lens, camera.weight) for lens, camera in zip(lenses, cameras, strict=True)]
-        request = Texels.of(mesh, (size, size)), normals, views, pictures, 2.0, 0.25, channels == 6
+        request = Layout.of(mesh, (size, size)), normals, views, pictures, 2.0, 0.25, channels == 6
         names = "texture", "painted", "confidence", "covered", "heaviest"
         images = kernels.blend(*request), operators.blend(*request, lambda share: None)
         for name, one, other in zip(names, *images, strict=True):

@@ -215,7 +215,14 @@ __device__ inline float look(const Texels& p, u32 number, float3 point, float3 s
 template <int QUADS> __device__ inline void bake(const Texels& p) {
     u32 texel = index_of_thread();
     if (texel >= p.texels) return;
-    i64 given = p.face[texel], face = given < 0 ? 0 : given < (i64)p.faces ? given : (i64)p.faces - 1;
+    i64 out = texel, face = (i64)p.findices[texel] - 1;
+    p.covered[out] = face >= 0;
+    if (face < 0) {
+        p.painted[out] = 0, p.heaviest[out] = -1, p.confidence[out] = 0.0f;
+        for (u32 k = 0; k < p.channels; k++) p.texture[out * p.channels + k] = 0.0f;
+        return;
+    }
+    if (face >= p.faces) face = p.faces - 1;
     Corners at = corners(p, face);
     float3 point = make_float3(0.0f, 0.0f, 0.0f), smooth = point;
     for (int k = 0; k < 3; k++) {
@@ -239,8 +246,6 @@ template <int QUADS> __device__ inline void bake(const Texels& p) {
         weights += weight;
     }
     bool painted = most > PAINTED;
-    i64 out = p.index[texel];
-    p.covered[out] = 1;
     p.painted[out] = painted;
     p.heaviest[out] = painted ? heaviest : -1;
     p.confidence[out] = painted ? best : 0.0f;

@@ -10,30 +10,33 @@ import ctypes
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from ...gpu.program import Program
 from ...gpu.structs import struct
+from ...pictures.stored import STORED
+from ...runtime.devices import sent
 from . import breaks, corners, cubic, operators, view
 from . import filter as filtering
 from .breaks import Breaks
 from .view import Lens, Pictures
 
 if TYPE_CHECKING:
-    from ...rendering.raster import Raster
-    from ..texels import Texels
+    from ...rendering.face_ids import FaceIds
+    from ..texels import Layout
 
-VIEWS = 32
-"""At most; parameters of a kernel have room for no more."""
+VIEWS = 2**15 - 1
+"""At most: which one weighs most is told in 16 bits."""
 
 CHANNELS = 7
 """At most."""
 
 _THREADS = 256  # of a block, in every kernel
 _PACKED = 16  # pixels of a thread that packs
+_AT_ONCE = 1 << 23  # pixels and texels that are given barycentrics together
 _RADII = len(filtering.RADII)
 
 _View = struct(
@@ -55,7 +58,7 @@ _Pixels = struct(
     ("unsigned char*", "found", "[V, H, W] EDGE and ROUGH"),
     ("unsigned char*", "edge, rough", "[V, H, W] 0 or 1"),
     ("const float*", "masks", "[V, H, W] or null"),
-    (_View, f"view[{VIEWS}]", ""),
+    ("const View*", "view", "[V]"),
     ("u32", "height, width", ""),
     ("u32", "faces, vertices", ""),
 )
@@ -77,19 +80,21 @@ _Near = struct(
 
 _Packing = struct(
     "Packing",
-    ("const float*", "source", ""),
+    ("const void*", "source", "colours, of a dtype"),
+    ("const float*", "fading", ""),
     ("float*", "to", "[V, height, width, 4 * quads]"),
     ("int*", "lowest, highest", "[channels] least colour, and least negative one, as integers in this order"),
     ("u32", "pixels", "of all views, to write"),
     ("u32", "height, width", ""),
     ("u32", "from_height, from_width", ""),
-    ("u32", "stride, channels", "floats from one pixel to the next, and how many of them are colours"),
-    ("u32", "quads", "of floats of a pixel"),
+    ("u32", "stride, fading_stride", "numbers from one pixel to the next"),
+    ("u32", "channels, quads", "colours of a pixel, and how many times four floats"),
+    ("int", "dtype", "of the source, its place in STORED"),
 )
 
 _Texels = struct(
     "Texels",
-    ("const i64*", "index, face", "[texels]"),
+    ("const int*", "findices", "[texels], 0 where the layout covers nothing"),
     ("const float*", "weights", "[texels, 3]"),
     ("const int*", "tri", "[faces, 3]"),
     ("const float*", "positions, uvs, vertex_normals", "[vertices, 3], [vertices, 2], [vertices, 3]"),
@@ -100,16 +105,16 @@ _Texels = struct(
     ("float*", "prints", "[views, faces, 4] along, across, shear; depth, negative where along is down"),
     ("int*", "largest", "[2] along and across, the bits of floats"),
     ("const int*", "lowest, highest", "[channels] as in Packing"),
-    ("float*", "texture", "[texture, channels]"),
-    ("float*", "confidence", "[texture]"),
-    ("unsigned char*", "painted, covered", "[texture]"),
-    ("short*", "heaviest", "[texture]"),
+    ("float*", "texture", "[texels, channels]"),
+    ("float*", "confidence", "[texels]"),
+    ("unsigned char*", "painted, covered", "[texels]"),
+    ("short*", "heaviest", "[texels]"),
     (
         "i64",
-        f"level_first[{filtering.LEVELS}], level_size[{filtering.LEVELS}], level_width[{filtering.LEVELS}]",
+        f"level_first[{view.LEVELS}], level_size[{view.LEVELS}], level_width[{view.LEVELS}]",
         "as in Levels",
     ),
-    (_View, f"view[{VIEWS}]", ""),
+    ("const View*", "view", "[V]"),
     ("u32", "texels, faces, vertices, views", ""),
     ("u32", "height, width", "of the pictures"),
     ("u32", "texture_height, texture_width", ""),
@@ -140,6 +145,9 @@ PROGRAM = Program(
         "RADII": _RADII,
         "WHOLE": filtering.WHOLE,
         "PAINTED": operators.PAINTED,
+        "F16": STORED.index(torch.float16),
+        "BF16": STORED.index(torch.bfloat16),
+        "U8": STORED.index(torch.uint8),
     },
 )
 
@@ -155,35 +163,37 @@ def suit(pixels: int, views: int, channels: int = 0, texels: int = 1) -> bool:
     return views <= VIEWS and channels <= CHANNELS and 0 < pixels < 2**31 and 0 < texels < 2**31
 
 
-def _describe(lens: Lens, row: Any, weight: float = 1.0) -> None:
-    """Fill in a ``View`` of view.cu."""
-    for name, values in zip(("right", "up", "toward"), lens.axes, strict=True):
-        getattr(row, name)[:] = values
-    row.offset[:], row.stands[:], row.facing[:] = lens.offset, lens.stands, lens.facing
-    row.pixels, row.near, row.weight, row.perspective = lens.pixels, lens.near, weight, lens.perspective
+def _described(lenses: Sequence[Lens], device: torch.device, weights: Sequence[float] = ()) -> Tensor:
+    """A ``View`` of view.cu for each lens, as bytes; they are as many as parameters of a kernel have no room for."""
+    rows = (_View * len(lenses))()
+    for lens, weight, row in zip(lenses, weights or [1.0] * len(lenses), rows, strict=True):
+        for name, values in zip(("right", "up", "toward"), lens.axes, strict=True):
+            getattr(row, name)[:] = values
+        row.offset[:], row.stands[:], row.facing[:] = lens.offset, lens.stands, lens.facing
+        row.pixels, row.near, row.weight, row.perspective = lens.pixels, lens.near, weight, lens.perspective
+    return sent(torch.frombuffer(bytearray(rows), dtype=torch.uint8), device)
 
 
-def find_breaks(raster: Raster, lenses: Sequence[Lens], masks: Tensor | None, border: int) -> Breaks:
+def find_breaks(shown: FaceIds, lenses: Sequence[Lens], masks: Tensor | None, border: int) -> Breaks:
     """As :func:`.breaks.find_breaks`."""
-    mesh, device = raster.mesh, raster.findices.device
-    views, _, height, width = raster.findices.shape
+    mesh, device = shown.mesh, shown.findices.device
+    views, height, width = shown.findices.shape
     found, edge, rough = (torch.empty((views, height, width), dtype=torch.uint8, device=device) for _ in range(3))
     drawn, depth, fading = (torch.empty_like(edge, dtype=torch.float32) for _ in range(3))
     masks = None if masks is None else masks.to(device, torch.float32).contiguous()
     params = _Pixels(height=height, width=width, faces=len(mesh.faces), vertices=len(mesh.vertices))
     given = {  # kept until all is launched
-        "findices": raster.findices[:, 0].contiguous(),
-        "barycentric": raster.barycentric[:, 0].contiguous(),
+        "findices": shown.findices.contiguous(),
         "tri": mesh.faces.contiguous(),
         "positions": mesh.vertices.contiguous(),
         "normals": lenses[0].flat,
         "masks": masks,
     }
     params.point(device, **given, drawn=drawn, depth=depth, found=found, edge=edge, rough=rough)
-    for lens, row in zip(lenses, params.view, strict=False):
-        _describe(lens, row)
+    views_there = _described(lenses, device)
+    params.view = views_there.data_ptr()
+    _measure(shown, drawn, params)
     launch = _launcher(device, params)
-    launch("measure", height * width, views)
     launch("edges", height * width, views)
     launch("join", height * width, views)
     far = torch.empty_like(edge, dtype=torch.int16)
@@ -195,8 +205,21 @@ def find_breaks(raster: Raster, lenses: Sequence[Lens], masks: Tensor | None, bo
     return Breaks(depth, rough.view(torch.bool), fading)
 
 
+def _measure(shown: FaceIds, drawn: Tensor, params: ctypes.Structure) -> None:
+    """Distances of all views into ``drawn [V, H, W]``, with barycentrics of some views at a time."""
+    views, height, width = drawn.shape
+    together = max(1, _AT_ONCE // (height * width))
+    some = type(params).from_buffer_copy(params)
+    for first in range(0, views, together):
+        part = slice(first, min(first + together, views))
+        findices, weights = shown.findices[part].contiguous(), shown.barycentric(part).contiguous()
+        some.point(drawn.device, findices=findices, barycentric=weights, drawn=drawn[part])
+        some.view = params.view + first * ctypes.sizeof(_View)
+        _launcher(drawn.device, some)("measure", height * width, part.stop - first)
+
+
 def blend(
-    texels: Texels,
+    layout: Layout,
     normals: Tensor,
     views: Sequence[tuple[Lens, float]],
     pictures: Pictures,
@@ -205,15 +228,12 @@ def blend(
     sharp: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """As :func:`.operators.blend`."""
-    mesh, device, (height, width) = texels.mesh, pictures.color.device, texels.size
+    mesh, device, (height, width) = layout.mesh, pictures.depth.device, layout.size
     lenses = [lens for lens, _ in views]
     flat = lenses[0].flat
     prints = torch.empty((len(views), len(mesh.faces), 4), dtype=torch.float32, device=device)
     largest = torch.zeros((2,), dtype=torch.float32, device=device)
     given = {  # kept until all is launched
-        "index": texels.index,
-        "face": texels.face,
-        "weights": texels.weights,
         "tri": mesh.faces.contiguous(),
         "positions": mesh.vertices.contiguous(),
         "uvs": mesh.require_uvs().contiguous(),
@@ -221,7 +241,6 @@ def blend(
         "face_normals": flat,
     }
     params = _Texels(
-        texels=len(texels),
         faces=len(mesh.faces),
         vertices=len(mesh.vertices),
         views=len(views),
@@ -235,8 +254,8 @@ def blend(
         sharp=sharp,
     )
     params.point(device, **given, prints=prints, largest=largest.view(torch.int32))
-    for (lens, weight), row in zip(views, params.view, strict=False):
-        _describe(lens, row, weight)
+    views_there = _described(lenses, device, [weight for _, weight in views])
+    params.view = views_there.data_ptr()
     launch = _launcher(device, params)
     launch("prints", len(mesh.faces), len(views))
     longest, broadest = largest.tolist()
@@ -249,25 +268,33 @@ def blend(
         params.level_first[number], params.level_size[number] = first, rows * columns
         params.level_width[number] = columns
         first += len(views) * rows * columns
-    texture = color.new_zeros((height, width, pictures.channels))
-    painted, covered = (torch.zeros((height, width), dtype=torch.bool, device=device) for _ in range(2))
-    confidence = color.new_zeros((height, width))
-    heaviest = torch.full((height, width), -1, dtype=torch.int16, device=device)
-    params.point(device, texture=texture, confidence=confidence, heaviest=heaviest, painted=painted, covered=covered)
-    launch("bake4" if quads == 1 else "bake8", len(texels))
+    texture = color.new_empty((height, width, pictures.channels))
+    painted, covered = (torch.empty((height, width), dtype=torch.bool, device=device) for _ in range(2))
+    confidence = color.new_empty((height, width))
+    heaviest = torch.empty((height, width), dtype=torch.int16, device=device)
+    band = max(1, _AT_ONCE // width)
+    for start in range(0, height, band):
+        part = slice(start, min(start + band, height))
+        found, weights = layout.findices[part].contiguous(), layout.weights(start * width, part.stop * width)
+        params.point(device, findices=found, weights=weights, texture=texture[part], confidence=confidence[part])
+        params.point(device, heaviest=heaviest[part], painted=painted[part], covered=covered[part])
+        params.texels = found.numel()
+        launch("bake4" if quads == 1 else "bake8", params.texels)
     return texture, painted, confidence, covered, heaviest
 
 
 def _packed(pictures: Pictures, levels: Sequence[tuple[int, int]], quads: int) -> tuple[Tensor, Tensor, Tensor]:
     """``[R, 4 * quads]`` colours and fading of all levels, of such heights and widths each, one after the other; and
     the range of each channel, as the kernels want it."""
-    given = pictures.color
+    given = pictures.color if pictures.color.stride(1) == 1 else pictures.color.contiguous()
+    fading = given[:, pictures.channels] if pictures.fading is None else pictures.fading.contiguous()
     sizes = [len(pictures.rough) * height * width for height, width in levels]
-    color = given.new_empty((sum(sizes), 4 * quads))
+    color = torch.empty((sum(sizes), 4 * quads), dtype=torch.float32, device=given.device)
     lowest, highest = torch.full((2, CHANNELS), 2**31 - 1, dtype=torch.int32, device=given.device)
-    params = _Packing()
-    params.point(given.device, source=given, to=color, lowest=lowest, highest=highest)
-    params.pixels, params.channels, params.stride, params.quads = sizes[0], pictures.channels, given.shape[1], quads
+    params = _Packing(stride=given.stride(0), fading_stride=fading.stride(0), dtype=STORED.index(given.dtype))
+    params.point(given.device, to=color, lowest=lowest, highest=highest)
+    params.source, params.fading = given.data_ptr(), fading.data_ptr()
+    params.pixels, params.channels, params.quads = sizes[0], pictures.channels, quads
     launch = _launcher(given.device, params)
     launch("pack4" if quads == 1 else "pack8", -(-sizes[0] // _PACKED))
     for number, ((params.from_height, params.from_width), (params.height, params.width)) in enumerate(pairwise(levels)):

@@ -13,6 +13,7 @@ from torch.nn.functional import max_pool2d
 from ...cameras.camera import Camera
 from ...contract.checks import as_tensor
 from ...meshes.mesh import Mesh
+from ...pictures.stored import as_numbers
 from ...runtime.threads import on_own_threads
 from ..fill.plane import spread
 from .blend import Baked
@@ -67,6 +68,7 @@ def bake_over(
     if paint is not None and as_tensor(paint, "paint").shape != size:
         raise ValueError(f"paint: found {list(paint.shape)}, expected {list(size)}, as the texture")
     if masks is not None:  # one more channel is what the masks are on the texture
+        images = as_numbers(images)
         images = torch.cat((images, masks.to(images)[..., None]), dim=3)
     report = on_progress or (lambda share: None)
     options["on_progress"] = lambda share: report(0.9 * share)

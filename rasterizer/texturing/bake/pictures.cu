@@ -151,17 +151,37 @@ __device__ inline void lower_to(int* place, int order) {
     if (threadIdx.x % 32 == 0 && order < *(volatile int*)place) atomicMin(place, order);
 }
 
+// A number of half precision, or of 8 exponent bits and as few others.
+__device__ inline float number_of(u16 bits, int exponents) {
+    if (exponents == 8) return __int_as_float((int)((u32)bits << 16));
+    float scaled = __int_as_float((int)((u32)(bits & 0x7fff) << 13)) * 5.192296858534828e33f;  // 2^112, exact
+    return bits & 0x8000 ? -scaled : scaled;
+}
+
+// The numbers of a picture from one on, as floats: of any dtype that is stored.
+struct Source {
+    const void* values;
+    int dtype;
+    __device__ float operator()(i64 place) const {
+        if (dtype == U8) return (float)((const unsigned char*)values)[place] / 255.0f;
+        if (dtype == F16) return number_of(((const u16*)values)[place], 5);
+        if (dtype == BF16) return number_of(((const u16*)values)[place], 8);
+        return ((const float*)values)[place];
+    }
+};
+
 template <int QUADS> __device__ inline void pack(const Packing& p) {
+    Source source = {p.source, p.dtype};
     int least[4 * QUADS], most[4 * QUADS];
     for (int k = 0; k < 4 * QUADS; k++) least[k] = most[k] = 0x7fffffff;
     for (i64 pixel = index_of_thread(); pixel < p.pixels; pixel += (i64)gridDim.x * blockDim.x) {
-        const float* from = p.source + pixel * p.stride;
+        i64 from = pixel * p.stride;
         float value[4 * QUADS];
         for (u32 k = 0; k < 4 * QUADS; k++) {
-            value[k] = k < p.channels ? from[k] : 0.0f;
+            value[k] = k < p.channels ? source(from + k) : 0.0f;
             least[k] = min(least[k], order_of(value[k])), most[k] = min(most[k], order_of(-value[k]));
         }
-        value[4 * QUADS - 1] = from[p.channels];
+        value[4 * QUADS - 1] = p.fading[pixel * p.fading_stride];
         for (int quad = 0; quad < QUADS; quad++)
             ((float4*)p.to)[pixel * QUADS + quad] = make_float4(value[quad * 4], value[quad * 4 + 1],
                                                                 value[quad * 4 + 2], value[quad * 4 + 3]);

@@ -11,6 +11,7 @@ from torch.nn.functional import interpolate
 
 from ...cameras.camera import Camera
 from ...meshes.mesh import Mesh
+from ...rendering.face_ids import FaceIds
 from ...rendering.raster import rasterize_mesh
 from ...runtime.policy import device_policy
 from ...runtime.threads import share_rows
@@ -70,7 +71,9 @@ class Scene:
             masks = torch.cat([_reduced(mask.to(gray)[None, None], small) for mask in masks])[:, 0]
         raster = rasterize_mesh(mesh, cameras, small)
         lenses = Lens.of_each(cameras, mesh, small[1], small[0], raster.frame)
-        pictures = prepare_pictures(raster, lenses, gray.permute(0, 2, 3, 1), masks, 1, lambda share: None)
+        pictures = prepare_pictures(
+            FaceIds.of(raster), lenses, gray.permute(0, 2, 3, 1), masks, 1, lambda share: None
+        ).joined()
         there = raster.findices.reshape(-1) > 0
         place = torch.arange(len(there), device=there.device)
         if selects(there.device):
@@ -112,7 +115,7 @@ class Scene:
         """
         color = self.pictures.color.clone()
         color[:, 0] = moved.reshape(-1)
-        bent = replace(self.pictures, color=color)
+        bent = replace(self.pictures, color=color, table=None)
         found, trusts, own = (color.new_zeros(len(self.face)) for _ in range(3))
 
         def look(part: slice) -> None:

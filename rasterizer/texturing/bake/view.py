@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol
 
@@ -15,11 +15,15 @@ from torch.nn.functional import embedding_bag
 from ...cameras.camera import Camera
 from ...cameras.projection import Frame, normalization
 from ...meshes.mesh import Mesh
+from ...pictures.stored import as_numbers
 from .corners import apart_from, bilinear, closest
 from .vectors import Columns, as_columns, columns, dot, unit
 
 STEEPEST = 20.0
 """Largest slope that tolerances follow; a steeper surface is hardly seen."""
+
+LEVELS = 5
+"""Sizes of a picture at most, each half the one before."""
 
 LEAST_SHARE = 0.05
 """Of the four pixels, by weight: less is too far away, or lost in rounding."""
@@ -243,19 +247,50 @@ def weigh_rows(table: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
     return found.mul_(weights[..., None]).sum(1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Pictures:
-    """All views' pixels: ``color [V * H * W, C + 1 or more]``, with fading after the C ``channels``, and ``depth``.
+    """All views' pixels.
 
-    ``rough [V, H, W]`` bool are pixels that do not continue the surface next to them.
+    Attributes:
+        color: ``[V * H * W, C or more]``, of any dtype of :data:`rasterizer.pictures.stored.STORED`; where ``fading``
+            is None, float32 with that in the column after the C ``channels``.
+        depth: ``[V * H * W]``.
+        rough: ``[V, H, W]`` bool, pixels that do not continue the surface next to them.
+        channels: C.
+        fading: ``[V * H * W]``, or None.
+        table: ``[R, ...]``, the memory that ``color`` is the first rows of, with room for smaller pictures; or None.
     """
 
     color: Tensor
     depth: Tensor
     rough: Tensor
     channels: int
+    fading: Tensor | None = None
+    table: Tensor | None = None
+
+    def joined(self, smaller: bool = True) -> Pictures:
+        """The same with colours and fading in one table, in float32, as operators look them up; ``smaller``: with room
+        for smaller pictures."""
+        if self.fading is None:
+            return self
+        pixels, channels = len(self.color), self.channels
+        # On a GPU, looking up rows of a multiple of 16 bytes takes twenty times as long as it should.
+        wide = channels + 1 if (channels + 1) % 4 or not self.color.is_cuda else channels + 2
+        room = sum(_pixels_of(self.rough, level) for level in range(LEVELS if smaller else 1))
+        table = torch.empty((room, wide), dtype=torch.float32, device=self.color.device)
+        color = table[:pixels]
+        color[:, channels:] = 0
+        as_numbers(self.color[:, :channels], color[:, :channels])
+        color[:, channels] = self.fading
+        return replace(self, color=color, fading=None, table=table)
 
     @cached_property
     def around(self) -> Tensor:
         """``[2, 4, 1]`` columns and rows of the four pixels around a point, from the upper left one."""
-        return self.color.new_tensor([[0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 1.0, 1.0]])[:, :, None]
+        return self.depth.new_tensor([[0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 1.0, 1.0]])[:, :, None]
+
+
+def _pixels_of(pictures: Tensor, level: int) -> int:
+    """Pixels of all views of ``[V, H, W]`` pictures that are halved so many times."""
+    views, height, width = pictures.shape
+    return views * (height >> level) * (width >> level)

@@ -7,7 +7,7 @@ only from views in which its own surface is the visible one, and no texel betwee
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from numbers import Real
 
@@ -16,21 +16,26 @@ from torch import Tensor
 
 from ...cameras.camera import Camera
 from ...cameras.projection import normalization
-from ...contract.checks import as_tensor, check_choice, check_integer, check_resolution
+from ...contract.checks import as_tensor, check_choice, check_devices, check_integer, check_resolution
 from ...meshes.mesh import Mesh
-from ...rendering.raster import check_drawable, rasterize_mesh
+from ...pictures.stored import STORED
+from ...rendering.face_ids import FaceIds
+from ...rendering.raster import check_drawable
 from ...runtime.progress import stages
+from ...runtime.several import shares_of
 from ...runtime.threads import on_own_threads
 from ..need import BakeNeed, check_memory
 from ..scale import LARGEST, SMALLEST, largest_coordinate, within_float32
-from ..texels import Texels
+from ..texels import Layout
 from .agree import agree
 from .blend import Baked, blend_views
+from .breaks import views_at_once
 from .checks import check_pictures, check_trust
 from .choice import takes_kernels
 from .filter import filter_bytes
 from .operators import CHUNK
 from .pictures import prepare_pictures
+from .shared import see_views
 from .view import Lens
 
 BLENDS = ("weighted", "sharp")
@@ -52,6 +57,7 @@ def bake_views(
     align_views: int = 0,
     blend: str = "weighted",
     on_progress: Callable[[float], None] | None = None,
+    devices: Iterable[torch.device | str] | None = None,
 ) -> Baked:
     """Make a texture from images of a mesh.
 
@@ -66,8 +72,10 @@ def bake_views(
 
     Args:
         mesh: with UVs.
-        images: ``[V, H, W, C]`` float32, one per camera; any number of channels, all finite. For ``match_colors`` and
-            ``align_views`` the first three are colours, 0..1; others, alpha too, are data.
+        images: ``[V, H, W, C]``, one per camera; any number of channels, all finite. For ``match_colors`` and
+            ``align_views`` the first three are colours, 0..1; others, alpha too, are data. Float32, float16 or
+            bfloat16, or uint8, whose 0..255 stand for 0..1; they are read as they are, without a copy in float32 where
+            kernels do the work. The texture is float32.
         cameras: ``V`` of them.
         texture_size: texels a side, or ``(height, width)``.
         exponent: how much views that see the surface squarely are preferred.
@@ -83,6 +91,11 @@ def bake_views(
         blend: ``weighted`` takes the mean of the views by their weights; ``sharp`` keeps near the one that weighs most
             (weights to the fourth power), for painters whose details differ so that nothing can align them.
         on_progress: called with the share done, 0..1; an exception it raises stops the work.
+        devices: share the views out among them where these are drawn and their pixels are weighed, see
+            :mod:`rasterizer.runtime.several`; texels are blended on the first. None does all where the mesh is.
+
+    Returns:
+        What was baked, on the mesh's device or the first of ``devices``.
 
     Raises:
         ValueError: an argument is unusable, or there is not enough memory for it; the text names it.
@@ -97,11 +110,14 @@ def bake_views(
     check_drawable(mesh)
     as_tensor(mesh.vertices, "mesh vertices")
     mesh = _within_float32(mesh, cameras)
-    device = mesh.vertices.device
+    places = (mesh.vertices.device,) if devices is None else check_devices(devices)
+    device, shares = places[0], shares_of(len(cameras), places)
+    mesh = mesh.to(device)
     agreeing = match_colors or align_views > 0
     need = bake_need(images, device, agreeing).bytes
     check_memory("texture_size", size, mesh, need, "use fewer or smaller images")
-    images = images.to(device, torch.float32).resolve_neg()  # PyTorch makes no new tensor of a negative view's kind
+    stored = images.dtype if images.dtype in STORED else torch.float32
+    images = images.to(device, stored).resolve_neg()  # PyTorch makes no new tensor of a negative view's kind
     _check_finite(images, "images")
     if masks is not None:
         masks = masks.to(device, torch.float32 if masks.is_floating_point() else masks.dtype).resolve_neg()
@@ -113,20 +129,27 @@ def bake_views(
     # On the host lenses need what is computed on the device: asked for while there is nothing else to wait for.
     frame = normalization(mesh.vertices)
     lenses = Lens.of_each(cameras, mesh, width, height, frame)
-    raster = rasterize_mesh(mesh, cameras, (height, width), on_progress=next(steps), frame=frame)
-    pictures = prepare_pictures(raster, lenses, images, masks, border, next(steps))
-    normals = mesh.vertex_normals(faces=lenses[0].flat)  # before texels are counted, which waits for the device
-    texels = Texels.of(mesh, size, next(steps))
+    if len(shares) > 1:
+        given = mesh, cameras, frame, lenses, images, masks, border
+        shown, pictures = see_views(shares, *given, next(steps), next(steps))
+    else:
+        shown = FaceIds.of_views(mesh, cameras, (height, width), next(steps), frame)
+        pictures = prepare_pictures(shown, lenses, images, masks, border, next(steps))
+    normals = mesh.vertex_normals(faces=lenses[0].flat)
+    layout = Layout.of(mesh, size, next(steps))
     views = [(lens, float(camera.weight)) for lens, camera in zip(lenses, cameras, strict=True)]
     agreement, agreed = None, None
+    kernels = takes_kernels(device, shown.findices.numel(), len(views), images.shape[3])
+    if agreeing or not kernels:
+        pictures = pictures.joined(smaller=not kernels)
     if agreeing:
         agreement = agree(
-            texels,
+            layout,
             normals,
             views,
             images,
             pictures,
-            raster,
+            shown.bare(),
             masks,
             match_colors,
             align_views,
@@ -135,7 +158,8 @@ def bake_views(
             next(steps),
         )
         agreed = pictures.color.view(*images.shape[:3], -1)[..., : pictures.channels]
-    baked = blend_views(texels, normals, views, pictures, exponent, limit, blend == "sharp", next(steps))
+    del shown
+    baked = blend_views(layout, normals, views, pictures, exponent, limit, blend == "sharp", next(steps))
     return replace(baked, agreement=agreement, images=agreed)
 
 
@@ -146,7 +170,8 @@ def bake_need(images: Tensor, device: torch.device, agreeing: bool = False) -> B
     """
     views, height, width, channels = images.shape
     kernels = takes_kernels(device, views * height * width, views, channels)
-    return BakeNeed.of(images, device, CHUNK, agreeing, filter_bytes(channels, device), kernels)
+    together = views_at_once(device, height * width)
+    return BakeNeed.of(images, device, CHUNK, together, agreeing, filter_bytes(channels, device), kernels)
 
 
 def _within_float32(mesh: Mesh, cameras: Sequence[Camera]) -> Mesh:
@@ -162,7 +187,7 @@ def _within_float32(mesh: Mesh, cameras: Sequence[Camera]) -> Mesh:
 def _check_finite(images: Tensor, name: str) -> None:
     """Refuse ``[V, H, W]`` or ``[V, H, W, C]`` pictures with pixels that are no numbers, which would spread to whatever
     they are blended with."""
-    if not images.numel():
+    if not images.numel() or images.dtype == torch.uint8:
         return
     # Extremes of what holds something else than numbers are none either, and are found in a tenth of the time.
     each = tuple(range(1, images.ndim))

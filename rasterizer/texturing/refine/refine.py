@@ -12,6 +12,8 @@ from torch import Tensor
 from ...cameras.camera import Camera
 from ...contract.checks import as_tensor, check_integer, check_number
 from ...meshes.mesh import Mesh
+from ...pictures.stored import as_numbers
+from ...rendering.face_ids import FaceIds
 from ...rendering.raster import rasterize_mesh
 from ...runtime.devices import free_memory
 from ...runtime.memory import TooLargeError
@@ -119,7 +121,8 @@ def refine_texture(
     home = mesh.vertices.device
     device = home if home.type in _DEVICES else torch.device("cpu")
     mesh = within_float32(mesh).to(device)
-    texture, images = (value.detach().to(device, torch.float32).contiguous() for value in (texture, images))
+    texture = texture.detach().to(device, torch.float32).contiguous()
+    images = as_numbers(images.detach().to(device)).to(torch.float32).contiguous()
     painted, masks = painted.to(device), None if masks is None else masks.to(device)
     building, solving = stages(on_progress or (lambda share: None), "looking up texels", "sharpening")
     where = painted.reshape(-1).nonzero().squeeze(1)
@@ -157,12 +160,13 @@ def _problem(
     texels = int(painted.sum())
     raster = rasterize_mesh(mesh, cameras, size)
     lenses = Lens.of_each(raster.cameras, raster.mesh, images.shape[2], images.shape[1], raster.frame)
-    fading = prepare_pictures(raster, lenses, images[..., :0], None, border, lambda _: None)
+    shown = prepare_pictures(FaceIds.of(raster), lenses, images[..., :0], None, border, lambda _: None)
     weights = pixel_weights(raster, lenses, cameras, limit, exponent)
-    weights.mul_((fading.color.view_as(weights) >= 1).to(weights))  # painters bleed: what is faded is not sharpened
+    # Painters bleed: what is faded is not sharpened.
+    weights.mul_((shown.joined().color.view_as(weights) >= 1).to(weights))
     if masks is not None:
         weights.mul_(masks.to(weights))
-    del fading, raster
+    del shown, raster
     kept, views, pixels, counts = [], [], [], []
     report = counted("view", len(cameras), report)
     known = 0.0  # look-ups of a pixel

@@ -63,9 +63,9 @@ def test_a_library_that_is_not_vulkan(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_no_driver_is_started_where_pytorch_reaches_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session, "card", lambda: pytest.fail("started"))  # which a driver would be
     assert "no kernels of ours for, not cuda" in session.reason_against(torch.device("cuda", 0))
-    assert "not cuda" in session.reason_to_wait("rasterize", torch.device("cuda", 0))
+    assert "not cuda" in session.reason_to_pass_over("rasterize", torch.device("cuda", 0))
     monkeypatch.setattr(session, "default_device", lambda: torch.device("cuda", 0))
-    assert "a GPU of its own" in session.reason_to_wait("rasterize", CPU)
+    assert "a GPU of its own" in session.reason_to_pass_over("rasterize", CPU)
     assert _draw("auto").info.backend == "torch"
 
 
