@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..meshes.mesh import Mesh
-from ..rendering.raster import rasterize_mesh
+from ..rendering.raster import Raster, rasterize_mesh
 from ..runtime.threads import on_own_threads, share_rows
 
 
@@ -35,10 +35,15 @@ class Texels:
     def of(cls, mesh: Mesh, size: tuple[int, int], on_progress: Callable[[float], None] | None = None) -> Texels:
         """Rasterize the UV layout at ``(height, width)``; where faces overlap there, the first one wins."""
         raster = rasterize_mesh(mesh, resolution=size, space="uv", on_progress=on_progress)
-        face = raster.findices.view(-1)
-        index = face.nonzero().squeeze(1)
-        weights = raster.barycentric.view(-1, 3).index_select(0, index)
-        return cls(size, index, face.index_select(0, index).long() - 1, weights, mesh)
+        return cls.among(raster, raster.findices.view(-1).nonzero().squeeze(1))
+
+    @classmethod
+    def among(cls, layout: Raster, index: Tensor) -> Texels:
+        """Some texels ``[T]`` that are covered in a layout: a mesh rasterized in UV space."""
+        face = layout.findices.view(-1).index_select(0, index)
+        weights = layout.barycentric.view(-1, 3).index_select(0, index)
+        height, width = layout.findices.shape[2:]
+        return cls((height, width), index, face.long() - 1, weights, layout.mesh)
 
     def __len__(self) -> int:
         """How many texels there are."""
