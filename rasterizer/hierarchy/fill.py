@@ -8,12 +8,10 @@ import torch
 from torch import Tensor
 
 from ..contract.checks import as_tensor, check_same_device
-from ..runtime.threads import on_own_threads, share_rows
+from ..runtime.threads import on_own_threads
 from .grid import GridHierarchy, check_features
+from .surface_choice import relax
 from .surface_graph import SurfaceGraph, group_mean
-
-_STEPS = 24  # of relaxation a level
-_SMOOTHEST = 0.02  # least eigenvalue that relaxation sees to; whatever is smoother than this is left to coarser levels
 
 
 @on_own_threads
@@ -99,33 +97,6 @@ def fill_graph(
 
 
 def _relax(graph: SurfaceGraph, values: Tensor, free: Tensor) -> Tensor:
-    """From ``values [N, C]`` towards the solution in which free nodes (``[N, 1]``, 0 or 1) are the weighted mean of
-    their neighbours; the others stay. By Chebyshev's iteration, whose steps need no sum over all nodes.
-
-    The method is algorithm 12.1 of Saad, Iterative Methods for Sparse Linear Systems, 2nd edition, preconditioned by
-    the diagonal.
-    """
-    index = graph.neighbors.clamp(min=0)
-    diagonal = graph.weights.sum(dim=1, keepdim=True).clamp(min=1e-12)
-    weights = (graph.weights / diagonal * free)[..., None]
-    middle, half = (2 + _SMOOTHEST) / 2, (2 - _SMOOTHEST) / 2
-    ratio = half / middle
-    step = _residual(values, index, weights, free) / middle
-    for _ in range(_STEPS - 1):
-        values = values + step
-        before, ratio = ratio, 1 / (2 * middle / half - ratio)
-        step = ratio * before * step + (2 * ratio / half) * _residual(values, index, weights, free)
-    return values + step
-
-
-def _residual(values: Tensor, index: Tensor, weights: Tensor, free: Tensor) -> Tensor:
-    """``[N, C]``: how far free nodes are from the mean of their neighbours ``[N, K]``."""
-    out = torch.empty_like(values)
-
-    def rows(part: slice) -> None:
-        some = index[part]
-        around = values.index_select(0, some.reshape(-1)).view(*some.shape, -1)
-        out[part] = (around * weights[part]).sum(dim=1) - values[part] * free[part]
-
-    share_rows(rows, len(values), values.device, weight=4 * index.shape[1])
-    return out
+    """Nearer to the solution in which free nodes (``[N, 1]``, 0 or 1) are the weighted mean of their neighbours."""
+    weights = graph.weights / graph.weights.sum(dim=1, keepdim=True).clamp(min=1e-12) * free
+    return relax(values, graph.neighbors, weights, free[:, 0])

@@ -117,12 +117,14 @@ def group_mean(values: Tensor, group: Tensor, count: int, weights: Tensor | None
     ends = torch.searchsorted(group.index_select(0, order), torch.arange(count, device=group.device), right=True)
     starts = torch.cat((torch.zeros_like(ends[:1]), ends[:-1]))
     rows = torch.cat((values * share, share), dim=1).to(_wide(values)).t().index_select(1, order)
-    sums = []
-    for row in rows:  # a GPU sums one row at full speed, and several side by side at a hundredth of it
-        running = torch.nn.functional.pad(row.cumsum(0), (1, 0))
-        sums.append(running.index_select(0, ends) - running.index_select(0, starts))
-    weight = torch.where(sums[-1] > 0, sums[-1], 1.0)
-    return torch.stack([total / weight for total in sums[:-1]], dim=1).to(values.dtype)
+    # A GPU sums along rows, not across them.
+    running = torch.nn.functional.pad(rows.contiguous().cumsum(1), (1, 0))
+    sums = running.index_select(1, ends) - running.index_select(1, starts)
+    return (
+        (sums[:-1] / torch.where(sums[-1:] > 0, sums[-1:], 1.0))
+        .t()
+        .to(values.dtype, memory_format=torch.contiguous_format)
+    )
 
 
 def _wide(values: Tensor) -> torch.dtype:
