@@ -10,8 +10,11 @@ from torch import Tensor
 from ..contract.checks import as_tensor, check_same_device
 from ..runtime.threads import on_own_threads
 from .grid import GridHierarchy, check_features
+from .relaxation import COARSER, FINEST
 from .surface_choice import relax
 from .surface_graph import SurfaceGraph, group_mean
+
+_COARSER = 4  # times, from a level to the next
 
 
 @on_own_threads
@@ -72,11 +75,12 @@ def fill_graph(
 ) -> tuple[Tensor, Tensor]:
     """As :func:`fill_surface` for the nodes of a graph: ``[N, C]`` float32 and ``[N]`` bool, values and who has one."""
     weight = known.float()[:, None]
-    graphs, parents, levels = [graph], [], [(torch.where(known[:, None], values, 0.0), weight)]
+    parents: list[Tensor] = []
+    graphs, levels = [graph], [(torch.where(known[:, None], values, 0.0), weight)]
     coarse = graph
     while bool((coarse.neighbors >= 0).any()):
         report(0.3 * (1 - len(coarse.points) / len(values)))
-        coarse, parent = coarse.coarser()
+        coarse, parent = coarse.coarser(_COARSER if parents else 2)  # half as fine is near enough to start from
         if len(coarse.points) == len(graphs[-1].points):
             continue  # neighbours lie on two sides of a border between coarse cells, too; the nodes are numbered alike
         means = group_mean(torch.cat(levels[-1], dim=1), parent, len(coarse.points))
@@ -91,12 +95,13 @@ def fill_graph(
         own, known_here = levels[number]
         reached = reached.index_select(0, parents[number])
         values = torch.where(known_here > 0, own, values.index_select(0, parents[number]))
-        values = _relax(graphs[number], values, reached * (1 - known_here))
+        effort = COARSER if number else FINEST
+        values = _relax(graphs[number], values, reached * (1 - known_here), effort)
     report(1.0)
     return values, reached[:, 0] > 0
 
 
-def _relax(graph: SurfaceGraph, values: Tensor, free: Tensor) -> Tensor:
+def _relax(graph: SurfaceGraph, values: Tensor, free: Tensor, effort: tuple[int, float]) -> Tensor:
     """Nearer to the solution in which free nodes (``[N, 1]``, 0 or 1) are the weighted mean of their neighbours."""
     weights = graph.weights / graph.weights.sum(dim=1, keepdim=True).clamp(min=1e-12) * free
-    return relax(values, graph.neighbors, weights, free[:, 0])
+    return relax(values, graph.neighbors, weights, free[:, 0], effort)

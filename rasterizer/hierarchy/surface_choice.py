@@ -22,14 +22,14 @@ def find(grid: lookup.Grid, points: Tensor, normals: Tensor | None) -> Tensor:
     return kernels.PROGRAM.attempt(device, kernels.find, lookup.find, grid, points, normals)
 
 
-def relax(values: Tensor, neighbors: Tensor, weights: Tensor, free: Tensor) -> Tensor:
+def relax(values: Tensor, neighbors: Tensor, weights: Tensor, free: Tensor, effort: tuple[int, float]) -> Tensor:
     """:func:`.relaxation.relax`."""
-    device = values.device
-    if values.requires_grad or not kernels_work(device):
-        return relaxation.relax(values, neighbors, weights, free)
+    asked = values, neighbors, weights, free, effort
+    if values.requires_grad or not kernels_work(values.device):
+        return relaxation.relax(*asked)
     from . import surface_kernels as kernels
 
-    return kernels.PROGRAM.attempt(device, kernels.relax, relaxation.relax, values, neighbors, weights, free)
+    return kernels.PROGRAM.attempt(values.device, kernels.relax, relaxation.relax, *asked)
 
 
 def kernels_work(device: torch.device) -> bool:

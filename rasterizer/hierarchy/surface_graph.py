@@ -18,8 +18,7 @@ from .grid import GridHierarchy
 
 _STEEPEST = 0.5  # largest sine between a step and the surface: sheets 0.82 cells apart are not joined, creases are
 _OPPOSED = -0.5  # least cosine between the normals of joined cells: a crease of up to 120 degrees
-_COARSER = 2  # cells along a side of a coarser one
-_ROUNDS = 4  # in which nodes of a coarser cell find each other; each reaches at least twice as far
+_ROUNDS = 3  # in which nodes of a coarser cell find each other; each reaches at least twice as far
 _SIDE = 2048  # more cells than a side has
 _SPREAD = 0.5  # floor of the distance in a weight, in cells, so that no two cells are glued together
 
@@ -72,12 +71,12 @@ class SurfaceGraph:
         edges = torch.cat((start * count + end, end * count + start))
         return _graph(points, normals, edges, voxels, hierarchy.cell_size), node
 
-    def coarser(self) -> tuple[SurfaceGraph, Tensor]:
-        """The graph of half the resolution, and ``[N]`` int64 the coarser node of each node.
+    def coarser(self, factor: int) -> tuple[SurfaceGraph, Tensor]:
+        """The graph of a resolution that is so many times less, and ``[N]`` int64 the coarser node of each node.
 
         A coarser node is a set of nodes that share a coarse cell and hang together within it.
         """
-        voxels = torch.div(self.voxels, _COARSER, rounding_mode="floor")
+        voxels = torch.div(self.voxels, factor, rounding_mode="floor")
         count = len(voxels)
         real, linked = self.neighbors >= 0, self.neighbors.clamp(min=0)
         keys = pack(voxels, _SIDE)
@@ -97,7 +96,7 @@ class SurfaceGraph:
         edges = start * len(roots) + ends.view(-1).index_select(0, apart)
         means = group_mean(torch.cat((self.points, self.normals), dim=1), parent, len(roots))
         normals = torch.nn.functional.normalize(means[:, 3:], dim=1)
-        return _graph(means[:, :3], normals, edges, voxels[roots], _COARSER * self.cell_size), parent
+        return _graph(means[:, :3], normals, edges, voxels[roots], factor * self.cell_size), parent
 
 
 def joined(hierarchy: GridHierarchy, start: Tensor, end: Tensor) -> Tensor:

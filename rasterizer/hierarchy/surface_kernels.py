@@ -72,7 +72,7 @@ def find(grid: Grid, points: Tensor, normals: Tensor | None) -> Tensor:
     return found
 
 
-def relax(values: Tensor, neighbors: Tensor, weights: Tensor, free: Tensor) -> Tensor:
+def relax(values: Tensor, neighbors: Tensor, weights: Tensor, free: Tensor, effort: tuple[int, float]) -> Tensor:
     """As :func:`.relaxation.relax`."""
     device = values.device
     values, other = values.clone(memory_format=torch.contiguous_format), torch.empty_like(values)
@@ -81,7 +81,7 @@ def relax(values: Tensor, neighbors: Tensor, weights: Tensor, free: Tensor) -> T
     step = torch.zeros_like(values)
     params.point(device, **given, step=step)
     launch = PROGRAM.launching(_THREADS, device, params)
-    for params.keep, params.add in factors():
+    for params.keep, params.add in factors(*effort):
         params.point(device, values=values, moved=other)
         launch("relax", values.numel())
         values, other = other, values

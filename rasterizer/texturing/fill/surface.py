@@ -20,7 +20,7 @@ _LEAST, _MOST = 32, 256  # cells along the longest side of a mesh
 _TEXELS = 8  # of the longest side of a texture for each of them
 _FINER = 4  # times, where a square of texels is not known as a whole
 _BLUR = 0.6  # standard deviation of the weights with which texels read the cells around them, in cells
-_CHUNK = 1 << 21  # texels that are looked up at once
+_CHUNK = 1 << 19  # texels that are looked up at once
 
 
 def fill_from_surface(
