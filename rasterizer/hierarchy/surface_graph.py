@@ -108,22 +108,21 @@ def joined(hierarchy: GridHierarchy, start: Tensor, end: Tensor) -> Tensor:
     return along & ((one * other).sum(dim=1) >= _OPPOSED) & (start != end)
 
 
-def group_mean(values: Tensor, group: Tensor, count: int, weights: Tensor | None = None) -> Tensor:
-    """``[count, C]`` mean of the rows of ``values [N, C]`` in each group, weighted; 0 where nothing weighs anything."""
-    share = torch.ones_like(values[:, :1]) if weights is None else weights
+def group_mean(values: Tensor, group: Tensor, count: int) -> Tensor:
+    """``[count, C]`` mean of the rows of ``values [N, C]`` in each group."""
+    sums = group_sum(torch.cat((values, torch.ones_like(values[:, :1])), dim=1), group, count)
+    return (sums[:, :-1] / sums[:, -1:].clamp(min=1)).to(values.dtype)
+
+
+def group_sum(values: Tensor, group: Tensor, count: int) -> Tensor:
+    """``[count, C]`` sum of the rows of ``values [N, C]`` in each group ``[N]`` int64, in float64 where it is there."""
     # The order of a float scatter is not defined on a GPU; a running sum over sorted rows is the same every time.
     order = torch.argsort(group, stable=True)
     ends = torch.searchsorted(group.index_select(0, order), torch.arange(count, device=group.device), right=True)
     starts = torch.cat((torch.zeros_like(ends[:1]), ends[:-1]))
-    rows = torch.cat((values * share, share), dim=1).to(_wide(values)).t().index_select(1, order)
     # A GPU sums along rows, not across them.
-    running = torch.nn.functional.pad(rows.contiguous().cumsum(1), (1, 0))
-    sums = running.index_select(1, ends) - running.index_select(1, starts)
-    return (
-        (sums[:-1] / torch.where(sums[-1:] > 0, sums[-1:], 1.0))
-        .t()
-        .to(values.dtype, memory_format=torch.contiguous_format)
-    )
+    running = torch.nn.functional.pad(values.t().index_select(1, order).to(_wide(values)).cumsum(1), (1, 0))
+    return (running.index_select(1, ends) - running.index_select(1, starts)).t().contiguous()
 
 
 def _wide(values: Tensor) -> torch.dtype:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ...hierarchy import GridHierarchy
 from ...hierarchy.fill import fill_graph
-from ...hierarchy.surface_graph import SurfaceGraph, group_mean, joined
+from ...hierarchy.surface_graph import SurfaceGraph, group_sum, joined
 from ...rendering.raster import Raster
 from ...runtime.progress import staged
 from ...runtime.threads import share_rows
@@ -50,14 +50,16 @@ def fill_from_surface(
         return hierarchy.find(texels.interpolate(mesh.vertices), facets.index_select(0, texels.face))
 
     spots = _spots(painted & (layout.findices.view(height, width) > 0), max(height, width) // (2 * resolution))
-    known = _in_parts(lambda part: under(Texels.among(layout, spots[part])), len(spots))
-    inside = (known >= 0).nonzero().squeeze(1)
-    if not len(inside):  # a mask that belongs to another mesh or layout
+    count, total = hierarchy.count(), torch.zeros((), device=gap.device)
+    for start in range(0, len(spots), _CHUNK):
+        part = spots[start : start + _CHUNK]
+        cell = under(Texels.among(layout, part))
+        colors = torch.cat((flat.index_select(0, part), torch.ones_like(cell, dtype=flat.dtype)[:, None]), dim=1)
+        total = total + group_sum(colors, torch.where(cell >= 0, cell, count), count + 1)[:count]
+    if not bool(total.any()):  # a mask that belongs to another mesh or layout
         return torch.zeros_like(gap, dtype=torch.bool)
     report(0.45)
-    known = known.index_select(0, inside)
-    features = group_mean(flat.index_select(0, spots.index_select(0, inside)), known, hierarchy.count())
-    sure = torch.zeros(hierarchy.count(), dtype=torch.bool, device=gap.device).index_fill_(0, known, True)
+    features, sure = (total[:, :-1] / total[:, -1:].clamp(min=1)).float(), total[:, -1] > 0
     own = _in_parts(lambda part: under(Texels.among(layout, gap[part])), len(gap))
     report(0.5)
     features, sure, wanted = _between(features, sure, own, hierarchy)
@@ -91,7 +93,7 @@ def _spots(known: Tensor, side: int) -> Tensor:
     A cell of the grid is some two squares wide, and colours that lie deep within the known do not matter.
     """
     taken = known
-    for square in sorted({max(1, side // _FINER), side} - {1}):
+    for square in sorted({max(1, side // _FINER), max(1, side)} - {1}):
         taken = taken.clone()
         height, width = (length // square * square for length in known.shape)
         inner = known[:height, :width]
