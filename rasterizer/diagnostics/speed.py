@@ -30,7 +30,7 @@ from ..ops import interpolate, rasterize
 from ..rendering.attributes import attribute_image
 from ..rendering.raster import rasterize_mesh
 from ..texturing import Baked, bake_views
-from . import timing
+from . import chain, timing
 from .fields import FIELDS, photograph
 from .peers import comfyui
 
@@ -68,7 +68,7 @@ BAKE_CASES: dict[str, tuple[int, int]] = {
 }
 """Pixels a side and texels a side; of a trefoil knot of 40 000 faces."""
 
-ALL = (*CASES, SIX_VIEWS, INTERPOLATED, NORMALS, *HIERARCHY_CASES, *BAKE_CASES)
+ALL = (*CASES, SIX_VIEWS, INTERPOLATED, NORMALS, *HIERARCHY_CASES, *BAKE_CASES, *chain.CASES, chain.UNWRAPPING)
 """Names of all cases."""
 
 QUICK = ("sphere 5 k, 512²", "sphere 10 k, 1024²", "50 screen-sized, 512²")
@@ -118,9 +118,11 @@ def measure(device: torch.device, cases: tuple[str, ...], repeats: int = 7) -> I
     timed = ((runs, _measure_case(case, device, runs, repeats)) for case, runs in _cases(device, cases, names))
     if device.type != "cuda":
         yield from ([_with_card_time(row) for row in rows] for _, rows in timed)
-        return
-    for runs, rows in list(timed):
-        yield [replace(row, busy=timing.busy(runs[row.backend, row.mode].timed, repeats)) for row in rows]
+    else:
+        for runs, rows in list(timed):
+            yield [replace(row, busy=timing.busy(runs[row.backend, row.mode].timed, repeats)) for row in rows]
+    if chain.UNWRAPPING in cases and (wait := chain.unwrapping()):
+        yield [Row(chain.UNWRAPPING, "xatlas", "", wait, busy=None, ratio=None, differing=0, peak=None)]
 
 
 def _with_card_time(row: Row) -> Row:
@@ -145,10 +147,15 @@ _Runs = dict[_Key, _Run]
 
 def _cases(device: torch.device, cases: tuple[str, ...], names: list[str]) -> Iterator[tuple[str, _Runs]]:
     for case in cases:
+        if case == chain.UNWRAPPING:
+            continue  # is no work of a device
         if case in HIERARCHY_CASES:
             yield case, _hierarchy_runs(device, *HIERARCHY_CASES[case])
         elif case in BAKE_CASES:
             yield case, _bake_runs(device, *BAKE_CASES[case], names)
+        elif case in chain.CASES:
+            call = chain.call(device, case)
+            yield case, {(_backend(names), ""): _Run(call, call, _different_values)}
         elif case == SIX_VIEWS:
             pos, tri = scenes.sphere(40_000)
             turns = torch.arange(6, dtype=torch.float32) * (math.pi / 3)
@@ -223,7 +230,12 @@ def _bake_runs(device: torch.device, pixels: int, texels: int, names: list[str])
     cameras = [view.camera() for view in PRESETS["hunyuan3d-2"]]
     images = photograph(mesh, cameras, pixels, FIELDS["hard"], 1)
     call = partial(bake_views, mesh, images, cameras, texels)
-    return {("kernels" if "kernels" in names else "torch", ""): _Run(call, call, _different_texels)}
+    return {(_backend(names), ""): _Run(call, call, _different_texels)}
+
+
+def _backend(names: list[str]) -> str:
+    """What does all that is no rasterizing alone, where the device has it."""
+    return "kernels" if "kernels" in names else "torch"
 
 
 def _different_texels(one: Baked, other: Baked) -> int:

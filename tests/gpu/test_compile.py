@@ -11,8 +11,9 @@ from rasterizer.backends.kernels.diff import antialias, coverage, mipmaps, textu
 from rasterizer.backends.kernels.diff import interpolate as diff_interpolate
 from rasterizer.backends.kernels.diff import rasterize as diff_rasterize
 from rasterizer.gpu import cache, platforms, program
-from rasterizer.hierarchy import kernels
+from rasterizer.hierarchy import kernels, surface_kernels
 from rasterizer.texturing.bake import kernels as baking
+from rasterizer.texturing.fill import kernels as filling
 
 PROGRAMS = [
     pytest.param(module.PROGRAM, id=f"{module.PROGRAM.source.parent.name}/{module.PROGRAM.source.stem}")
@@ -20,7 +21,9 @@ PROGRAMS = [
         rasterize,
         interpolate,
         kernels,
+        surface_kernels,
         baking,
+        filling,
         coverage,
         diff_rasterize,
         diff_interpolate,
