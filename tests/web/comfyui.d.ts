@@ -15,6 +15,7 @@ declare namespace Comfy {
     label?: string;
     serialize?: boolean;
     disabled?: boolean;
+    linkedWidgets?: Widget[];
     callback?: (this: Widget, ...values: unknown[]) => unknown;
     options: {
       values?: string[] | (() => string[]);
