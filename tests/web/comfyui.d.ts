@@ -16,6 +16,8 @@ declare namespace Comfy {
     serialize?: boolean;
     disabled?: boolean;
     linkedWidgets?: Widget[];
+    beforeQueued?: (this: Widget, ...values: unknown[]) => void;
+    afterQueued?: (this: Widget, ...values: unknown[]) => void;
     callback?: (this: Widget, ...values: unknown[]) => unknown;
     options: {
       values?: string[] | (() => string[]);
