@@ -356,12 +356,15 @@ _DEVICE = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³
 """Names that Windows takes for devices, with any suffix."""
 
 
+def _maker(node: str, kind: str) -> str:
+    return re.sub(r"[\\/:]", "-", f"{node}_{kind}")
+
+
 def _local_name(node: str, kind: str, entry: dict[str, str]) -> str:
     """What to call a file here: ComfyUI makes up names for what is only shown."""
     if entry.get("type") == "output":
         return entry["filename"]
-    maker = re.sub(r"[\\/:]", "-", f"{node}_{kind}")
-    return f"{maker}_{entry['filename'].removeprefix('ComfyUI_temp_')}"
+    return f"{_maker(node, kind)}_{entry['filename'].removeprefix('ComfyUI_temp_')}"
 
 
 class _Progress:
@@ -625,6 +628,9 @@ def _flush(path: Path) -> None:
         os.fsync(file.fileno())
 
 
+_AWAY = 180.0  # seconds that a server may be gone for before it is given up
+
+
 class _StopError(Exception):
     """Somebody has asked to stop now."""
 
@@ -664,7 +670,6 @@ class Batch:
         about: what ``done.json`` says of every job.
         timeout: seconds that a job may run; None is any time.
         show: told what happens.
-        away: seconds that a server may be gone for before it is given up.
         stop: how often somebody has asked to stop: once is to finish what runs, twice is now.
     """
 
@@ -676,7 +681,6 @@ class Batch:
     about: dict[str, Any]
     timeout: float | None
     show: BatchProgress
-    away: float = 180.0
     stop: int = 0
     done: int = 0
     failed: int = 0
@@ -722,7 +726,7 @@ class Batch:
 
     def _meet(self, comfy: Comfy) -> None:
         """Wait until a server answers, and see whether it can do this at all."""
-        deadline = time.monotonic() + self.away
+        deadline = time.monotonic() + _AWAY
         while not self._over():
             try:
                 kinds = sorted({node["class_type"] for node in self.workflow.values()})
@@ -853,7 +857,7 @@ def _names(
     for node, entry in made:
         by_node.setdefault(node, []).append(entry)
     for node, entries in by_node.items():
-        whose = "_".join(_plain_parts(f"{node}_{_kind(workflow, node)}"))
+        whose = "_".join(_plain_parts(_maker(node, _kind(workflow, node))))
         together = any(_suffix(entry) in _NAMING_OTHERS for entry in entries)
         for number, entry in enumerate(entries, 1):
             count = f"_{number}" if len(entries) > 1 else ""
