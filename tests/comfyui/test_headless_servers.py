@@ -250,6 +250,7 @@ def test_a_mesh_that_takes_down_two_servers_is_set_aside(folder: Folder, servers
     assert [event["id"] for event in folder.events("blamed")] == ["deadly", "deadly"]
     (failed,) = folder.events("failed")
     assert failed["quarantine"] and "it has taken down servers twice and is not tried again" in failed["error"]
+    one.wake()
     assert folder(one) == 1 and said()[-1].endswith("1 had failed before (--retry failed tries them again)")
 
 
