@@ -615,12 +615,24 @@ class Results:
         if os.path.lexists(target):
             if self._done(job.id) is None:
                 raise FileExistsError(f"{target} is there and no batch has written it; move it away")
-            os.rename(target, self._work / uuid.uuid4().hex)
-        os.rename(folder, target)
+            _rename(target, self._work / uuid.uuid4().hex)
+        _rename(folder, target)
 
     def close(self) -> None:
         """Remove what this run has not published."""
         shutil.rmtree(self._work, ignore_errors=True)
+
+
+def _rename(source: Path, target: Path) -> None:
+    """Windows' search for viruses may be in the way for a moment."""
+    for left in reversed(range(20)):
+        try:
+            return os.rename(source, target)
+        except PermissionError:
+            if not left:
+                raise
+            time.sleep(0.05)
+    return None
 
 
 def _flush(path: Path) -> None:
@@ -702,7 +714,7 @@ class Batch:
             self.show.state(self)
         with self._changed:
             self._closed = True  # what still comes of a thread comes too late
-        for attempt in self.running.values():
+        for attempt in [each for each in self.running.values() if each.prompt]:  # without one, it would be anybody's
             with suppress(OSError):
                 attempt.comfy.interrupt(attempt.prompt, seconds=5)
         self.show.state(self, last=True)
@@ -775,7 +787,7 @@ class Batch:
                 self._over_with(attempt, "returned")
                 raise _UnfitError(str(error)) from None
             self._over_with(attempt, "failed", error=str(error))
-        except OSError as error:  # the disk is full, the server will not take it or does not find its own file
+        except Exception as error:  # the disk is full, the server will not take it, or answers what nobody expects
             self._over_with(attempt, "failed", error=_said(error))
         else:
             self._over_with(attempt, "done", seconds=seconds)
@@ -834,7 +846,7 @@ class Batch:
             self._changed.notify_all()
 
 
-def _said(error: OSError) -> str:
+def _said(error: Exception) -> str:
     if isinstance(error, urllib.error.HTTPError):
         cure = "; it is larger than the server's --max-upload-size" if error.code == 413 else ""
         return f"the server says {error.code} {error.reason}{cure}"
