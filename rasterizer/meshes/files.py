@@ -123,8 +123,9 @@ def _load(
     for text in warnings:
         (on_warning or log.warning)(f"{path or where} {one_line(text)}.")
     loaded, own_name, material = read
-    called = own_name or name or (path.stem if path else "")
-    return assemble(loaded, called, where, suffix not in _GLTF_SUFFIXES, textures, material)
+    source = name or (path.stem if path else "")
+    mesh = assemble(loaded, own_name or source, where, suffix not in _GLTF_SUFFIXES, textures, material)
+    return replace(mesh, source=source)
 
 
 def _read(
