@@ -18,7 +18,7 @@ from ..runtime.log import log
 from ..runtime.safe_names import check_new, relative_parts, shortened
 from .folder import MeshFolder, resolver
 from .formats import SAVED_SUFFIXES, SUPPORTED_SUFFIXES, unreadable
-from .gltf import prepare_gltf
+from .gltf.header import prepare_gltf
 from .headers import check_ply, check_stl
 from .mesh import Mesh
 from .obj import files_beside, prepare_obj, save_obj
@@ -160,7 +160,7 @@ def _read(
             raise
 
     # trimesh gets no path, from which it would read on its own account.
-    stream, file_type = io.BytesIO(data), suffix[1:]
+    stream, file_type = io.BytesIO(data), "glb" if data[:4] == b"glTF" else suffix[1:]
     loaded = trimesh.load(stream, file_type=file_type, resolver=resolver(get), force="scene", process=False)
     return loaded, name, material
 
