@@ -4,5 +4,15 @@ from ..backends.registry import backend_names
 from .interpolate import interpolate
 from .peel import peel
 from .rasterize import TILE_SIZE, barycentrics, rasterize, rasterize_image
+from .rasterize_quantized import rasterize_quantized
 
-__all__ = ["TILE_SIZE", "backend_names", "barycentrics", "interpolate", "peel", "rasterize", "rasterize_image"]
+__all__ = [
+    "TILE_SIZE",
+    "backend_names",
+    "barycentrics",
+    "interpolate",
+    "peel",
+    "rasterize",
+    "rasterize_image",
+    "rasterize_quantized",
+]

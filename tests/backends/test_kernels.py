@@ -276,7 +276,7 @@ def test_a_budget_that_is_given_holds(monkeypatch: pytest.MonkeyPatch) -> None:
     launched = []
 
     def launch(plan, pos, tri, prior, options, results=None):
-        launched.append((len(pos), plan.memory + 8 * plan.pixels))
+        launched.append((len(pos.values), plan.memory + 8 * plan.pixels))
         return *(results or plan.results()), 0
 
     monkeypatch.setattr(kernels, "_launch", launch)
