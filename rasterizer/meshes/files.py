@@ -19,6 +19,7 @@ from ..runtime.safe_names import check_new, relative_parts, shortened
 from .folder import MeshFolder, resolver
 from .formats import SAVED_SUFFIXES, SUPPORTED_SUFFIXES, unreadable
 from .gltf.header import prepare_gltf
+from .gltf.write import with_integers
 from .headers import check_ply, check_stl
 from .mesh import Mesh
 from .obj import files_beside, prepare_obj, save_obj
@@ -165,7 +166,7 @@ def _read(
     return loaded, name, material
 
 
-def save_mesh(mesh: Mesh, path: str | Path) -> list[Path]:
+def save_mesh(mesh: Mesh, path: str | Path, quantize: bool = False) -> list[Path]:
     """Write a mesh file; it appears complete or not at all.
 
     A file of this path is replaced. Of the files beside an OBJ file, only those that were written for it are.
@@ -179,12 +180,16 @@ def save_mesh(mesh: Mesh, path: str | Path) -> list[Path]:
               OBJ file where these names are free; without occlusion, which MTL has no word for.
             * ``.ply``: positions, normals and colours of vertices, which take the texture's where there is one.
             * ``.stl``: positions only.
+        quantize: write positions, normals and UVs as integers of 16 bits, which takes half the bytes; GLB only. A
+            position is off by 1/131068 of the longest side of the mesh's box at most, a UV by 1/131070; UVs outside
+            0..1 stay floats. Programs must know KHR_mesh_quantization, as most viewers and engines do.
 
     Returns:
         The files that were written, the mesh file first.
 
     Raises:
-        ValueError: another suffix, a name that not every system can have, or a face of a vertex that is not there.
+        ValueError: another suffix, a name that not every system can have, a face of a vertex that is not there, or
+            ``quantize`` where there are no integers to be had.
         OSError: the file cannot be written.
     """
     path = Path(path)
@@ -197,6 +202,8 @@ def save_mesh(mesh: Mesh, path: str | Path) -> list[Path]:
         )
     as_tensor(mesh.vertices, "mesh vertices")
     check_faces(mesh.faces, len(mesh.vertices), mesh.faces.device, "mesh faces")
+    if quantize and suffix != ".glb":
+        raise ValueError(f"mesh file {path}: quantize is asked for with the suffix '{suffix}', expected .glb")
     if suffix == ".obj":
         return save_obj(mesh, path)
     if suffix == ".ply":
@@ -207,6 +214,8 @@ def save_mesh(mesh: Mesh, path: str | Path) -> list[Path]:
     data: Any = (
         to_glb(mesh, path.stem) if suffix == ".glb" else to_trimesh(mesh).export(file_type=suffix[1:], **options)
     )
+    if quantize:
+        data = with_integers(data, mesh)
     write_atomically(path, lambda temporary: temporary.write_bytes(data))
     return [path]
 

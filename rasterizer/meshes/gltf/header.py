@@ -15,8 +15,11 @@ from .arrays import Move, move_of, rewrite, trimesh_reads, uv_set
 from .buffers import Buffers, is_data, whole
 from .cost import TRIANGLES, Cost
 
+JSON, BIN = 0x4E4F534A, 0x004E4942
+"""The kinds of a GLB's chunks."""
+
 _LARGE = 1e6  # beyond which a factor is a mistake
-_UINT, _JSON, _BIN = 5125, 0x4E4F534A, 0x004E4942
+_UINT = 5125
 _SLOTS = ("baseColorTexture", "metallicRoughnessTexture", "normalTexture", "occlusionTexture")
 _CALLED = dict(zip(_SLOTS, ("base colour", "metallic-roughness", "normal", "occlusion"), strict=True))
 _GLOSSY = "KHR_materials_pbrSpecularGlossiness"
@@ -63,14 +66,14 @@ def prepare_gltf(data: bytes, folder: MeshFolder, textures: Textures, warn: Call
     name = _name(header)
     text = json.dumps(header).encode()
     if chunk is not None:
-        rest = struct.pack("<II", len(chunk), _BIN) + chunk
+        rest = struct.pack("<II", len(chunk), BIN) + chunk
     elif binary:
         rest = data[end:]
     else:
         return text, name
     text += b" " * (-len(text) % 4)
     size = 20 + len(text) + len(rest)
-    return struct.pack("<4sIIII", b"glTF", 2, size, len(text), _JSON) + text + rest, name
+    return struct.pack("<4sIIII", b"glTF", 2, size, len(text), JSON) + text + rest, name
 
 
 def _name(header: dict[str, Any]) -> str:
