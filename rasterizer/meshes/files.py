@@ -13,6 +13,7 @@ import torch
 from ..contract.checks import as_tensor, check_faces
 from ..pictures.colors import linear_to_srgb, srgb_to_linear
 from ..pictures.sampling import sample_texture
+from ..pictures.untrusted import TextureFile
 from ..runtime.files import write_atomically
 from ..runtime.log import log
 from ..runtime.safe_names import check_new, relative_parts, shortened
@@ -22,6 +23,7 @@ from .gltf.header import prepare_gltf
 from .gltf.write import with_integers
 from .headers import check_ply, check_stl
 from .mesh import Mesh
+from .mtl import read_maps
 from .obj import files_beside, prepare_obj, save_obj
 from .off import read_off
 from .texts import one_line, to_utf8
@@ -152,13 +154,23 @@ def _read(
             found = folder.read(name)
             if suffix in _GLTF_SUFFIXES:  # a buffer: the pictures are stand-ins already
                 return found
-            return to_utf8(found) if suffix == ".obj" and len(asked) == 1 else textures.add(found)
+            if suffix == ".obj" and len(asked) == 1:
+                text, textures.maps = read_maps(to_utf8(found), picture)
+                return text
+            return textures.add(found)
         except FileNotFoundError as error:
             warn(f"refers to a file that is left out: {error}")
             raise
         except ValueError as error:  # trimesh goes on without it, and says nothing
             warn(f"refers to '{name}', which is left out: it {error}")
             raise
+
+    def picture(name: str) -> TextureFile | None:
+        try:
+            return textures.take(folder.read(name))
+        except (FileNotFoundError, ValueError) as error:
+            warn(f"refers to a texture, '{name[:100]}', that is left out: {error}")
+            return None
 
     # trimesh gets no path, from which it would read on its own account.
     stream, file_type = io.BytesIO(data), "glb" if data[:4] == b"glTF" else suffix[1:]

@@ -22,8 +22,8 @@ NUMBERS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "
 # primitive, one that is placed, a material, and an image, used or not. All measured.
 _READ_VERTEX, _PLACED_VERTEX, _FACE = 100, 260, 100
 _NODE, _PRIMITIVE, _PLACED, _MATERIAL, _IMAGE = 1_000, 4_000, 2_500, 1_500, 2_500
-# What is compressed may stand for more than its bytes do elsewhere, but not for any amount: real files have up to
-# 12 times as much in them. Unpacking it takes so many bytes for each that comes out, before trimesh gets any.
+# What is compressed may stand for more than its bytes do elsewhere, but not for any amount: so much each of them counts
+# as. Unpacking by meshopt takes so many bytes for each that comes out, before trimesh gets any; measured.
 _DENSITY, _UNPACKING = 16, 20
 
 
