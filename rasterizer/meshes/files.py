@@ -68,8 +68,8 @@ def load_mesh(path: str | Path, on_warning: Callable[[str], None] | None = None)
         FileNotFoundError: no file at ``path``.
         ValueError: another suffix, an unreadable file, no triangles, coordinates that are NaN or infinite, or more than
             the limits allow (:mod:`rasterizer.runtime.limits`): reading takes at most 256 MiB, 40 times the size of the
-            file and those it refers to, and 16 bytes for each texel of its pictures, or of the texture where that has
-            more, because it repeats them.
+            file and those it refers to, of which what is compressed counts 16 times, and 16 bytes for each texel of its
+            pictures, or of the texture where that has more, because it repeats them.
     """
     path = Path(path)
     where = f"mesh file {path}"

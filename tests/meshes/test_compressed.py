@@ -11,6 +11,7 @@ import base64
 import hashlib
 import json
 import struct
+import sys
 
 import numpy as np
 import pytest
@@ -292,3 +293,17 @@ def test_a_plain_copy_is_taken_where_draco_is_not_needed(monkeypatch):
 
     mesh = load_mesh_data(changed("plain", add), ".glb")
     assert torch.equal(mesh.vertices, load_mesh(FILES / "plain.glb").vertices)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="bounds memory as Linux does")
+@pytest.mark.parametrize("memory", [1 << 24, 1 << 30])
+def test_draco_gets_no_more_memory_than_it_is_given(tmp_path, memory):
+    path = tmp_path / "worker.py"
+    limit = f"runpy.run_path({str(draco._WORKER)!r})['_limit']({memory})"
+    lines = ["import runpy", "import numpy as np", "def work(**given):", f"    {limit}"]
+    path.write_text("\n".join([*lines, "    return {'made': np.ones(1 << 24)}"]))
+    if memory >= 8 << 24:
+        assert "made" in draco.in_process(path, {}, draco._until(60))
+    else:
+        with pytest.raises(draco.FailedError, match="Memory"):
+            draco.in_process(path, {}, draco._until(60))
