@@ -161,7 +161,7 @@ def clip_matrices(
         depth = -rows[2] * slope[0] - last * offset[0]
         extent = 1 / camera.half_extent
         made.append(torch.stack((rows[0] * extent / aspect, -rows[1] * extent, depth, last if flat else -rows[2])))
-    return torch.stack(made).to(positions.device, torch.float32)
+    return torch.stack(made).to(torch.float32).to(positions.device)
 
 
 _ROWS = 1 << 20  # vertices that are looked at together
@@ -169,16 +169,16 @@ _ROWS = 1 << 20  # vertices that are looked at together
 
 def _integer_frame(positions: Tensor, scale: float, centre: Tensor) -> Frame:
     """The :func:`normalization` of integers, in float64 on the CPU."""
-    low, high = (bound.cpu().double() for bound in torch.aminmax(positions, dim=0))
+    low, high = (bound.cpu().double() for bound in (positions.amin(0), positions.amax(0)))
     middle = (low + high) / 2
-    near = middle.to(positions.device, torch.float32)
+    near = middle.to(torch.float32).to(positions.device)
     radius = max(float((part.to(torch.float32) - near).norm(dim=1).max()) for part in positions.split(_ROWS))
     return Frame(middle * scale + centre, torch.tensor(DIAMETER / max(2 * radius * scale, 1e-20), dtype=torch.float64))
 
 
 def _ends(positions: Tensor, row: Tensor, near: float) -> Tensor:
     """``[2]`` the least and the greatest distance, of those that are ``near`` or more."""
-    steps = row.to(positions.device, torch.float32)
+    steps = row.to(torch.float32).to(positions.device)
     least, most = torch.inf, -torch.inf
     for part in positions.split(_ROWS):
         x, y, z = part.to(torch.float32).unbind(1)

@@ -69,10 +69,10 @@ def quantize(mesh: Mesh) -> QuantizedMesh:
     vertices = as_tensor(mesh.vertices, "mesh vertices")
     if not len(vertices) or not bool(vertices.isfinite().all()):
         raise ValueError("mesh: has no vertices, or some that are NaN or infinite, expected finite numbers to quantize")
-    low, high = (bound.double().cpu() for bound in mesh.bounds())
+    low, high = (bound.cpu().double() for bound in mesh.bounds())
     centre, half = (low + high) / 2, float((high - low).max()) / 2
     scale = half / _MOST if half > 0 else 1.0
-    middle = centre.to(vertices.device, torch.float32)
+    middle = centre.to(torch.float32).to(vertices.device)
     # The centre as float32 has it, so that what is taken away here is what is added later.
     positions = ((vertices - middle) / scale).round_().clamp_(-_MOST, _MOST).to(torch.int16)
     x, y, z = (float(value) for value in middle.tolist())
