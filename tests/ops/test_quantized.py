@@ -12,6 +12,7 @@ from rasterizer.contract.quantized import to_clip
 from rasterizer.contract.types import RasterOptions
 from rasterizer.runtime.policy import PORTABLE, force_policy
 from tests.support.emulator import emulated
+from tests.support.guards import Guards
 
 STEPS = 4096
 
@@ -73,8 +74,8 @@ def test_kernels(size: float, long: bool) -> None:
     for views in (matrices, matrices[2:]):
         options = RasterOptions((70, 90), depth_prior=torch.full((len(views), 70, 90), -0.2))
         want, weights, info = kernels.eager.rasterize_quantized(positions, views, tri, options)
-        with emulated(kernels.PROGRAM):
-            found, got, account = kernels._run(positions, views, tri, options)
+        with emulated(kernels.PROGRAM), Guards(before=long) as guards:  # nothing is touched beside what is given
+            found, got, account = kernels._run(*guards.guard([positions, views, tri]), options)
         assert torch.equal(found, want) and int(account.invalid) == int(info.invalid)
         torch.testing.assert_close(got, weights, rtol=0, atol=2e-7)
 
