@@ -19,9 +19,11 @@ from ..runtime.presence import absent
 from ..runtime.wishes import ENVIRONMENT, environment, no_backend, wishes
 from .eager import barycentrics as eager_barycentrics
 from .eager import interpolate as eager_interpolate
+from .eager import quantized as eager_quantized
 from .eager import rasterize as eager_rasterize
 from .interface import Backend, BackendStatus, Implementation
 from .kernels import interpolate as kernel_interpolate
+from .kernels import quantized as kernel_quantized
 from .kernels import rasterize as kernel_rasterize
 from .others import custom_rasterizer as native
 from .others import nvdiffrast
@@ -53,6 +55,10 @@ IMPLEMENTATIONS: dict[str, dict[str, Implementation]] = {
         "torch": Implementation(eager_rasterize.rasterize, nothing_against),
         "custom_rasterizer": Implementation(native.rasterize, native.reason_against),
         "nvdiffrast": Implementation(nvdiffrast.rasterize, nvdiffrast.reason_against),
+    },
+    "rasterize_quantized": {
+        "kernels": Implementation(kernel_quantized.rasterize_quantized, kernel_quantized.reason_against),
+        "torch": Implementation(eager_quantized.rasterize_quantized, nothing_against),
     },
     "interpolate": {
         "kernels": Implementation(kernel_interpolate.interpolate, kernel_interpolate.reason_against, waits=False),

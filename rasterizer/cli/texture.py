@@ -62,6 +62,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="then change the texture until, seen through the same cameras, it gives back the pictures: sharper, and "
         f"slower (default {STEPS} steps)",
     )
+    parser.add_argument(
+        "--quantize", action="store_true", help="write positions, normals and UVs as integers of 16 bits; GLB only"
+    )
     parser.add_argument("--method", default=METHODS[0], type=dashes, choices=METHODS, help="how gaps are filled")
 
 
@@ -71,6 +74,8 @@ def run(options: argparse.Namespace) -> None:
     mesh = load(options.mesh).to(devices[0])
     if options.output.suffix.lower() not in (".glb", ".obj"):
         raise ValueError(f"--output: {options.output} has suffix '{options.output.suffix}', expected .glb or .obj")
+    if options.quantize and options.output.suffix.lower() != ".glb":
+        raise ValueError(f"--quantize: {options.output} is none, expected a .glb to write integers into")
     files = sorted(path for path in options.views.iterdir() if path.suffix.lower() in _SUFFIXES)
     views = turntable(len(files)) if options.cameras == "turntable" and files else PRESETS.get(options.cameras, ())
     if len(files) != len(views) or not files:
@@ -108,7 +113,7 @@ def run(options: argparse.Namespace) -> None:
             )
             texture = refined.texture
         texture, filled = fill_texture(texture, baked.painted, mesh, options.method, on_progress=filling)
-    save_mesh(apply_textures(mesh, texture), options.output)
+    save_mesh(apply_textures(mesh, texture), options.output, options.quantize)
     if baked.agreement is not None:
         print(baked.agreement)
     covered = int(baked.covered.sum())

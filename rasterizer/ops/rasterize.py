@@ -99,9 +99,9 @@ def rasterize(
         resolution = check_resolution(resolution)  # what may change, such as a tensor, is not remembered
     choices = (resolution, occlusion_truncation, mode, tile_size, batch_size)
     try:
-        options = _checked_options(*choices)
+        options = checked_options(*choices)
     except TypeError:  # one that has no hash, such as a list
-        options = _checked_options.__wrapped__(*choices)
+        options = checked_options.__wrapped__(*choices)
     if depth_prior is not None:
         views = clip.shape[0] if clip.ndim == 3 else 1
         prior = check_prior(depth_prior, views, options.resolution, home, "depth_prior").detach()
@@ -216,7 +216,7 @@ def _background(clip: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 
 @lru_cache(maxsize=256, typed=True)
-def _checked_options(
+def checked_options(
     resolution: tuple[int, int], occlusion_truncation: float, mode: str, tile_size: int, batch_size: int
 ) -> RasterOptions:
     return RasterOptions(

@@ -140,6 +140,17 @@ def test_texture_can_lie_on_fewer_faces(tmp_path: Path, pictures: Path) -> None:
     assert len(load_mesh(out).faces) == 2000
 
 
+def test_texture_can_be_written_with_integers(
+    tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain, small = tmp_path / "plain.glb", tmp_path / "small.glb"
+    call = ("texture", "torus", "--views", pictures, "--size", 64, "-o")
+    assert _run(*call, plain) == 0 and _run(*call, small, "--quantize") == 0
+    assert small.stat().st_size < plain.stat().st_size - 12 * len(load_mesh(plain).vertices)
+    assert _run(*call, tmp_path / "out.obj", "--quantize") != 0
+    assert "--quantize" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("options", [("--no-match-colors", "--align-views", 0), ("--blend", "sharp")])
 def test_texture_can_be_refined(
     options: tuple[object, ...], tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixture[str]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rasterizer.backends.kernels import interpolate, rasterize
+from rasterizer.backends.kernels import interpolate, quantized, rasterize
 from rasterizer.backends.kernels.diff import antialias, coverage, mipmaps, texture, topology
 from rasterizer.backends.kernels.diff import interpolate as diff_interpolate
 from rasterizer.backends.kernels.diff import rasterize as diff_rasterize
@@ -32,9 +32,12 @@ PROGRAMS = [
         mipmaps,
     )
 ] + [
-    pytest.param(made, id=f"{made.source.stem}-{boundary}")
-    for programs in (texture.FORWARD, texture.BACKWARD)
-    for boundary, made in programs.items()
+    pytest.param(quantized.PROGRAM, id="kernels/rasterize-quantized"),
+    *(
+        pytest.param(made, id=f"{made.source.stem}-{boundary}")
+        for programs in (texture.FORWARD, texture.BACKWARD)
+        for boundary, made in programs.items()
+    ),
 ]
 
 
