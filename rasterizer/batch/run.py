@@ -78,8 +78,8 @@ def run_batch(settings: Settings, engine_for: Callable[[Output], Engine]) -> int
         _note(ledger, settings, manifest, plan)
         state, stop = State(plan.todo, {} if settings.retry or settings.force else history.blames), Stop()
         if plan.todo:
+            progress = Progress(settings.progress)  # before the engine, which may keep standard output from others
             engine = engine_for(output)
-            progress = Progress(settings.progress)
             try:
                 with stop.on_signals():
                     Driver(engine, state, ledger, progress, settings.timeout, stop).run()

@@ -6,9 +6,12 @@ import argparse
 import json
 import math
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ..batch.cluster import RayEngine, import_ray
+from ..batch.engine import Engine
 from ..batch.local import LocalEngine, devices
 from ..batch.output import Output
 from ..batch.progress import KINDS
@@ -40,6 +43,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a parameter of the recipe for all meshes, as JSON or as a word; repeatable",
     )
     parser.add_argument("--root", type=Path, metavar="DIR", help="where paths lie (default: the manifest's folder)")
+    parser.add_argument(
+        "--engine",
+        choices=("local", "ray"),
+        default="local",
+        help="this machine, or Ray (default local)",
+    )
+    parser.add_argument(
+        "--address",
+        metavar="HOST:PORT",
+        help="of a Ray cluster; auto finds that of this machine (default: a new Ray here)",
+    )
     parser.add_argument("--workers", type=_count, metavar="N", help="processes (default: one a GPU, or for two cores)")
     parser.add_argument("--per-gpu", default=1, type=_count, metavar="K", help="processes that share a GPU (default 1)")
     parser.add_argument(
@@ -74,8 +88,19 @@ def run(options: argparse.Namespace) -> int:
         force=options.force,
         progress=options.progress,
     )
+    return run_batch(settings, _engine(options))
+
+
+def _engine(options: argparse.Namespace) -> Callable[[Output], Engine]:
+    """What makes the engine, when it is known that there is something to do."""
+    shared = (options.workers, options.per_gpu, options.force)
+    if options.engine == "ray":
+        import_ray()
+        return lambda output: RayEngine(output, options.device, *shared, options.address)
+    if options.address is not None:
+        raise ValueError(f"--address: is {options.address!r}, expected none without --engine ray")
     on = devices(options.device)
-    return run_batch(settings, lambda output: LocalEngine(output, on, options.workers, options.per_gpu, options.force))
+    return lambda output: LocalEngine(output, on, *shared)
 
 
 def _scan(options: argparse.Namespace, folder: Path) -> int:

@@ -16,7 +16,8 @@ if __name__ == "__main__":
 import torch
 
 from rasterizer.batch import output, recipes
-from rasterizer.batch.engine import Event
+from rasterizer.batch.cluster import RayEngine
+from rasterizer.batch.engine import Engine, Event
 from rasterizer.batch.jobs import Job
 from rasterizer.batch.local import LocalEngine
 from rasterizer.batch.recipes import Recipe, render
@@ -133,10 +134,17 @@ def manifest_of(folder: Path, *rows: Mapping[str, Any]) -> Path:
     return path
 
 
-def main(manifest: str, out: str, workers: str, timeout: str) -> int:
-    """A driver of the recipe ``trial`` whose workers are this file."""
+def main(manifest: str, out: str, workers: str, timeout: str, ray: str) -> int:
+    """A driver of the recipe ``trial`` whose workers are this file, or ``ray_actor.py`` on a cluster."""
     settings = Settings(Path(manifest), Path(out), "trial", timeout=float(timeout), progress="json")
-    return run_batch(settings, lambda to: LocalEngine(to, ["cpu"], int(workers), program=Path(__file__)))
+
+    def engine_for(to: output.Output) -> Engine:
+        if ray:
+            program = Path(__file__).with_name("ray_actor.py")
+            return RayEngine(to, "cpu", int(workers) or None, address=ray, program=program)
+        return LocalEngine(to, ["cpu"], int(workers), program=Path(__file__))
+
+    return run_batch(settings, engine_for)
 
 
 if __name__ == "__main__":
