@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 
@@ -15,14 +16,19 @@ class State:
     A job is blamed for a worker's death only if the worker had said that it starts it.
     """
 
-    def __init__(self, jobs: Iterable[Job], blames: Mapping[str, int] | None = None) -> None:
+    def __init__(self, jobs: Iterable[Job], blames: Mapping[str, int] | None = None, not_alone: bool = False) -> None:
         """Queue jobs, large meshes first: begun last, one would keep everybody waiting.
 
         Args:
             jobs: with ids of their own.
             blames: how many workers each key has taken down before.
+            not_alone: whether somebody else does these jobs, too. Then they go in an order of chance: two that meet at
+                a job do it twice, and two that begin at one end would meet at all of them.
         """
-        self._waiting = deque(sorted(jobs, key=lambda job: -job.bytes))
+        queued = sorted(jobs, key=lambda job: -job.bytes)
+        if not_alone:
+            random.SystemRandom().shuffle(queued)
+        self._waiting = deque(queued)
         self._blames = Counter(blames or {})
         self._with: dict[str, Job] = {}
         self._begun: set[str] = set()

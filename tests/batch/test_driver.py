@@ -16,6 +16,7 @@ from rasterizer.batch import driver, progress
 from rasterizer.batch.engine import Event
 from rasterizer.batch.jobs import Job
 from rasterizer.batch.ledger import History
+from rasterizer.batch.manifest import read_manifest
 from rasterizer.batch.output import Output
 from rasterizer.batch.progress import Progress
 from rasterizer.batch.recipes import RECIPES
@@ -48,7 +49,10 @@ class Runs:
             self.engine = InlineEngine(output, force=(settings or {}).get("force", False), **options)
             return self.engine
 
-        return run_batch(Settings(self.folder / "manifest.jsonl", self.out, "trial", **(settings or {})), engine_for)
+        manifest = read_manifest(self.folder / "manifest.jsonl", "trial")
+        return run_batch(
+            Settings(self.folder / "manifest.jsonl", self.out, "trial", **(settings or {})), manifest, engine_for
+        )
 
     @property
     def given(self) -> list[str]:

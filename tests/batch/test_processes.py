@@ -50,9 +50,7 @@ def test_workers_that_die_at_every_step_of_the_write_lose_nothing(drivers: Drive
     assert code == 1 and said[-1]["done"] == len(DEATHS) + 1
     assert ["--timeout 4 s" in str(event["error"]) for event in said if event["event"] == "failed"] == [True]
     assert {path.name for path in drivers.output.folder.glob(".died-*")} == {f".died-{step}" for step in DEATHS}
-    lines = [line for path in drivers.output.ledger.iterdir() for line in path.read_text().splitlines()]
-    blamed = [event["id"] for event in map(json.loads, lines) if event["what"] == "blamed"]
-    assert sorted(blamed) == sorted(DEATHS), "each has died, once"
+    assert sorted(event["id"] for event in drivers.events("blamed")) == sorted(DEATHS), "each has died, once"
     drivers.check_whole(sorted((*DEATHS, "write")))
 
 
@@ -73,14 +71,11 @@ def test_drivers_that_are_killed_or_stopped_and_two_at_once(drivers: Drivers) ->
     code, said = drivers.finish(stopped)
     assert code == 130 and said[-1]["left"] and said[-1]["done_before"] == before
     assert said[-1]["done"] == len(drivers.done()) - before, "what ran was finished"
-    times = {name: (drivers.output.folder / name / "done.json").stat().st_mtime_ns for name in drivers.done()}
+    times = drivers.times()
     both = [drivers.start(workers=1), drivers.start(workers=1)]
     assert [drivers.finish(each)[0] for each in both] == [0, 0]
     drivers.check_whole(names)
-    assert (
-        times.items()
-        <= {name: (drivers.output.folder / name / "done.json").stat().st_mtime_ns for name in names}.items()
-    ), "nothing was done twice"
+    assert times.items() <= drivers.times().items(), "nothing was done twice"
 
 
 @pytest.mark.parametrize("isolated", [False, True])

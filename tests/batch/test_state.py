@@ -17,6 +17,13 @@ def test_large_meshes_go_first() -> None:
     assert state.left == state.running == 3
 
 
+def test_who_is_not_alone_goes_another_way() -> None:
+    jobs = [job(str(number), number) for number in range(100)]
+    orders = [[state.next(f"w{k}").id for k in range(100)] for state in (State(jobs), State(jobs, None, True))]
+    assert orders[0] == [str(number) for number in reversed(range(100))]
+    assert orders[1] != orders[0] and sorted(orders[1]) == sorted(orders[0])
+
+
 def test_jobs_are_over_once() -> None:
     state = State([job("a"), job("b")])
     for number, done in enumerate((True, False)):

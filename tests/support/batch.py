@@ -1,4 +1,4 @@
-"""An engine in this process, and recipes for tests, which workers know that are started by this file's path."""
+"""An engine in this process, and a recipe for tests, which workers and readers know that are started by this file."""
 
 from __future__ import annotations
 
@@ -16,13 +16,11 @@ if __name__ == "__main__":
 import torch
 
 from rasterizer.batch import output, recipes
-from rasterizer.batch.cluster import RayEngine
-from rasterizer.batch.engine import Engine, Event
+from rasterizer.batch.engine import Event
 from rasterizer.batch.jobs import Job
-from rasterizer.batch.local import LocalEngine
+from rasterizer.batch.reading import answer
 from rasterizer.batch.recipes import Recipe, render
 from rasterizer.batch.recipes.parameters import Parameter, choice, whole
-from rasterizer.batch.run import Settings, run_batch
 from rasterizer.batch.serve import serve
 from rasterizer.batch.work import do_job
 
@@ -41,7 +39,8 @@ def _trial(job: Job, folder: Path, device: torch.device) -> Mapping[str, Any]:
     if do == "full":
         raise OSError(28, "No space left on device")
     if do == "render":
-        given = {name: parameter.default for name, parameter in render.PARAMETERS.items()} | {"size": 48, "samples": 1}
+        given = {name: parameter.default for name, parameter in render.PARAMETERS.items()} | {"samples": 1}
+        given["size"] = job.parameters["size"]
         return render.run(Job(job.id, "render", job.mesh, (), given), folder, device)
     (folder / "sub").mkdir()
     (folder / "sub" / "made.txt").write_text(f"{job.id}\n" * 100)
@@ -70,6 +69,7 @@ def add_recipe() -> None:
     """Have a recipe ``trial``."""
     parameters = {
         "do": Parameter("write", choice("write", "render", "fail", "full", "die", *DEATHS)),
+        "size": Parameter(48, whole(1, 1024)),
         "milliseconds": Parameter(0, whole(0, 600_000)),
     }
     recipes.RECIPES["trial"] = Recipe(parameters, _trial)
@@ -134,22 +134,10 @@ def manifest_of(folder: Path, *rows: Mapping[str, Any]) -> Path:
     return path
 
 
-def main(manifest: str, out: str, workers: str, timeout: str, ray: str) -> int:
-    """A driver of the recipe ``trial`` whose workers are this file, or ``ray_actor.py`` on a cluster."""
-    settings = Settings(Path(manifest), Path(out), "trial", timeout=float(timeout), progress="json")
-
-    def engine_for(to: output.Output) -> Engine:
-        if ray:
-            program = Path(__file__).with_name("ray_actor.py")
-            return RayEngine(to, "cpu", int(workers) or None, address=ray, program=program)
-        return LocalEngine(to, ["cpu"], int(workers), program=Path(__file__))
-
-    return run_batch(settings, engine_for)
-
-
 if __name__ == "__main__":
     add_recipe()
-    if len(sys.argv) == 2:
-        serve(**json.loads(sys.argv[1]))
+    words = json.loads(sys.argv[1])
+    if "path" in words:
+        answer(words)
     else:
-        sys.exit(main(*sys.argv[1:]))
+        serve(**words)

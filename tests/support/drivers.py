@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from rasterizer.batch.jobs import sha256_of
 from rasterizer.batch.output import Output
-from tests.support import batch
+from tests.support import batch_driver
 from tests.support.paths import ROOT
 
 PATIENCE = 120.0
@@ -25,12 +27,13 @@ class Drivers:
     def __init__(self, folder: Path) -> None:
         self.folder, self.output = folder, Output(folder / "out")
         self._started: list[subprocess.Popen[str]] = []
+        self.peak = 0
 
     def start(self, workers: int = 2, timeout: float = 60.0, ray: str = "") -> subprocess.Popen[str]:
         """Start one; ``ray`` is the address of a cluster to have the workers."""
         words = [str(self.folder / "manifest.jsonl"), str(self.output.folder), str(workers), str(timeout), ray]
         process = subprocess.Popen(
-            [sys.executable, batch.__file__, *words],
+            [sys.executable, batch_driver.__file__, *words],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -41,9 +44,10 @@ class Drivers:
         return process
 
     def finish(self, process: subprocess.Popen[str]) -> tuple[int, list[dict[str, object]]]:
-        """The exit code, and what was said."""
+        """The exit code, and what was said; ``peak`` is the most memory it has had, in bytes."""
         out, errors = process.communicate(timeout=PATIENCE)
         assert "Traceback" not in errors, errors
+        self.peak = int((re.findall(r"^peak (\d+)$", errors, re.MULTILINE) or ["0"])[-1])
         return process.returncode, [json.loads(line) for line in out.splitlines()]
 
     def end(self) -> None:
@@ -57,6 +61,15 @@ class Drivers:
         while not condition():
             assert time.monotonic() < end
             time.sleep(0.02)
+
+    def events(self, what: str) -> list[dict[str, Any]]:
+        """What ledgers say of one kind, the oldest first."""
+        lines = [line for path in sorted(self.output.ledger.iterdir()) for line in path.read_text().splitlines()]
+        return [event for event in map(json.loads, lines) if event["what"] == what]
+
+    def times(self) -> dict[str, int]:
+        """When each job was done, in nanoseconds."""
+        return {name: (self.output.folder / name / "done.json").stat().st_mtime_ns for name in self.done()}
 
     def done(self) -> list[str]:
         return [name for name, _ in self.output.all_done()]
