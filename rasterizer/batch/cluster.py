@@ -115,10 +115,11 @@ class RayEngine:
                 sys.stdout = _ToLog()  # Ray prints there what happens to workers
                 _connect(self._ray, address)
             self._class = self._ray.remote(runpy.run_path(str(program), run_name="rasterizer_actor")["Actor"])
-            self._gpu = self._device not in ("cpu", "mps") and any(node.get("GPU") for _, _, node in self._nodes())
+            any_gpu = any(node.get("GPU") for _, _, node in self._nodes())
+            self._gpu = self._device in ("cuda", "xpu") or (self._device is None and any_gpu)
             if not self.places:
-                wanted = "a CPU" if self._device in ("cpu", "mps", None) else "a GPU"
-                raise ValueError(f"--device: {device or 'cpu'!r} cannot be used: no node of this Ray has {wanted} free")
+                wanted = "GPU" if self._gpu else "CPU"
+                raise ValueError(f"--device: {device or 'cpu'!r} cannot be used: no node of this Ray has a {wanted}")
         except BaseException:
             self.close()
             raise
@@ -269,9 +270,12 @@ def _connect(ray: Any, address: str | None) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         ray.init(address=address, log_to_driver=False, logging_level="WARNING", **own)
-    except ConnectionError as error:
+    except (ConnectionError, ray.exceptions.RayError) as error:
         first = str(error).strip().partition("\n")[0]
-        raise OSError(f"--address: {address!r} cannot be used: {first} (ray start --head starts a cluster)") from None
+        raise OSError(
+            f"--address: {address!r} cannot be used: {first}; expected that of a cluster, which ray start --head "
+            "starts (where it wants a token, RAY_AUTH_MODE=token is needed here, too)"
+        ) from None
 
 
 def _kind(device: str | None) -> str | None:
