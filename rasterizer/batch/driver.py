@@ -150,6 +150,8 @@ class Driver:
         elif event.what in ("done", "failed"):
             job = self.state.finished(event.worker, event.what == "done")
             place.idle = True
+            if event.values.get("by_other"):
+                self.state.met()
             self._note(event.what, job, name, **{key: value for key, value in event.values.items() if key != "id"})
             self.progress.job(event.what, job, name, event.values)
         else:

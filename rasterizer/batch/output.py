@@ -1,8 +1,8 @@
 """The folder of a batch: what is in it is done, and nothing else is.
 
 ``OUT/<id>/`` holds a job's files and ``done.json``, and appears by one rename: it is whole or not there.
-``OUT/.batch/`` holds what is being written (``work/``), the ledgers of runs (``ledger/``), which of them go on
-(``running/``) and what workers have said (``logs/``).
+``OUT/.batch/`` holds what is being written (``work/``), the ledgers of runs (``ledger/``) and what workers have said
+(``logs/``).
 """
 
 from __future__ import annotations
@@ -34,7 +34,6 @@ class Output:
         self.ledger = folder / _OWN / "ledger"
         self.logs = folder / _OWN / "logs"
         self._work = folder / _OWN / "work"
-        self._running = folder / _OWN / "running"
 
     def make(self) -> None:
         """Make the folders, and remove what processes have left that are no more.
@@ -42,24 +41,13 @@ class Output:
         Raises:
             OSError: that cannot be done there.
         """
-        for folder in (self.ledger, self.logs, self._work, self._running):
+        for folder in (self.ledger, self.logs, self._work):
             folder.mkdir(parents=True, exist_ok=True)
         self.clear()
 
     def clear(self) -> None:
         """Remove what processes have left that are no more."""
         remove_leftovers(self._work, folders=True)
-
-    @contextmanager
-    def entered(self) -> Iterator[bool]:
-        """Say that a process gives jobs, as long as this context lasts, and learn whether another one does."""
-        remove_leftovers(self._running)
-        mark = self._running / temporary_name()
-        mark.touch()
-        try:
-            yield len(os.listdir(self._running)) > 1
-        finally:
-            mark.unlink(missing_ok=True)
 
     def is_batch(self) -> bool:
         """Whether a batch has written there."""

@@ -68,10 +68,10 @@ def run_batch(settings: Settings, manifest: Manifest, engine_for: Callable[[Outp
     output.make()
     history = History.read(output.ledger)
     plan = make_plan(manifest.jobs, output, history, settings.retry, settings.force)
-    with output.entered() as not_alone, closing(Ledger(output.ledger)) as ledger:
+    with closing(Ledger(output.ledger)) as ledger:
         _note(ledger, settings, manifest, plan)
         blames = {} if settings.retry or settings.force else history.blames
-        state, stop = State(plan.todo, blames, not_alone), Stop()
+        state, stop = State(plan.todo, blames), Stop()
         if plan.todo:
             progress = Progress(settings.progress)  # before the engine, which may keep standard output from others
             engine = engine_for(output)

@@ -16,19 +16,15 @@ class State:
     A job is blamed for a worker's death only if the worker had said that it starts it.
     """
 
-    def __init__(self, jobs: Iterable[Job], blames: Mapping[str, int] | None = None, not_alone: bool = False) -> None:
+    def __init__(self, jobs: Iterable[Job], blames: Mapping[str, int] | None = None) -> None:
         """Queue jobs, large meshes first: begun last, one would keep everybody waiting.
 
         Args:
             jobs: with ids of their own.
             blames: how many workers each key has taken down before.
-            not_alone: whether somebody else does these jobs, too. Then they go in an order of chance: two that meet at
-                a job do it twice, and two that begin at one end would meet at all of them.
         """
-        queued = sorted(jobs, key=lambda job: -job.bytes)
-        if not_alone:
-            random.SystemRandom().shuffle(queued)
-        self._waiting = deque(queued)
+        self._waiting = deque(sorted(jobs, key=lambda job: -job.bytes))
+        self._alone = True
         self._blames = Counter(blames or {})
         self._with: dict[str, Job] = {}
         self._begun: set[str] = set()
@@ -62,6 +58,15 @@ class State:
         self.done += done
         self.failed += not done
         return self._with.pop(worker)
+
+    def met(self) -> None:
+        """Somebody else does these jobs, too: have those that wait in an order of chance.
+
+        Two that go the same way would meet at every job, and do it twice.
+        """
+        if self._alone:
+            random.SystemRandom().shuffle(self._waiting)
+        self._alone = False
 
     def died(self, worker: str) -> tuple[Job | None, bool, bool]:
         """The worker is no more.

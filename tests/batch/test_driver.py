@@ -188,6 +188,13 @@ def test_ctrl_c_once_finishes_and_twice_stops(runs: Runs) -> None:
     assert signal.getsignal(signal.SIGINT) is usual
 
 
+def test_a_job_that_another_command_has_done_leads_another_way(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    met: list[int] = []
+    monkeypatch.setattr(State, "met", lambda state: met.append(state.left))
+    other = [Event("started", ""), Event("done", "", {"seconds": 0.0, "by_other": True})]
+    assert runs(on_give=on("b", other)) == 0 and met == [1]
+
+
 def test_faults_of_the_manifest_stop_nothing_else(runs: Runs, capsys: pytest.CaptureFixture[str]) -> None:
     manifest_of(runs.folder, {"id": "a", "mesh": "gone.glb"}, {"id": "b", "mesh": "torus"})
     assert runs() == 1 and runs.done == ["b"]

@@ -127,16 +127,3 @@ def test_a_file_in_the_way(output: Output) -> None:
     (output.folder / "a").write_text("mine")
     assert "move it away" in do_job(job(), output, CPU)["error"]
     assert (output.folder / "a").read_text() == "mine"
-
-
-def test_who_else_gives_jobs_is_known(tmp_path: Path) -> None:
-    output = Output(tmp_path / "out")
-    output.make()
-    dead = output.folder / ".batch" / "running" / leftovers.temporary_name().replace(f"-{os.getpid()}-", "-4194305-")
-    dead.touch()
-    with output.entered() as first:
-        with output.entered() as second:
-            assert (first, second) == (False, True)
-        with output.entered() as third:
-            assert third
-    assert not os.listdir(dead.parent)
