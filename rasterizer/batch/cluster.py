@@ -134,14 +134,14 @@ class RayEngine:
 
     def start(self, place: str) -> str:
         """See :class:`~rasterizer.batch.engine.Engine`."""
-        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
         where = self._found.get(place)
         if where is None:
             raise OSError(f"{place} is no more")
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
         self._started += 1
         name = f"{os.getpid()}-{self._started}"
-        settings = {**self._settings, "device": self._device or ("gpu" if self._gpu else "cpu")}
+        settings = {**self._settings, "device": "gpu" if self._gpu else self._device or "cpu"}
         try:
             handle = self._class.options(
                 num_cpus=where.cpus,

@@ -64,7 +64,8 @@ class Worker:
         if mark:
             if not (self._output.logs / mark).is_file():
                 raise RuntimeError(
-                    f"{output}: on {platform.node()} is another folder, expected one that machines share"
+                    f"{output}: is not there on {platform.node()}, or is another folder; expected one "
+                    "that all machines share"
                 )
             self._output.clear()
         torch.set_num_threads(threads)
