@@ -58,7 +58,7 @@ def test_a_command_that_is_killed_at_twenty_times(drivers: Drivers) -> None:
 
 @pytest.mark.skipif(usable_cores() < 2, reason="one core")
 def test_two_workers_are_nearly_twice_as_fast_as_one(tmp_path: Path) -> None:
-    rows = [{"id": f"{number:02}", "mesh": "trefoil knot", "do": "render", "size": 160} for number in range(40)]
+    rows = [{"id": f"{number:02}", "mesh": "trefoil knot", "do": "render", "size": 320} for number in range(40)]
     ratios = []
     for attempt in range(_TRIES):
         seconds = []
@@ -75,6 +75,8 @@ def test_two_workers_are_nearly_twice_as_fast_as_one(tmp_path: Path) -> None:
         ratios.append(seconds[0] / seconds[1])
         if ratios[-1] >= 1.7:
             return
+    if hasattr(os, "getloadavg") and os.getloadavg()[0] > usable_cores() + 2:
+        pytest.skip(f"other programs keep the cores busy: two workers were {ratios} times as fast")
     pytest.fail(f"two workers were {ratios} times as fast")
 
 
