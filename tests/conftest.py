@@ -87,8 +87,12 @@ def folders(pack: SimpleNamespace, tmp_path: Path) -> Iterator[SimpleNamespace]:
         yield made
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip a test marked ``gpu``, or ``gpu("mps")``, where there is no such device."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip a test marked ``gpu``, or ``gpu("mps")``, where there is no such device; ``long`` ones only run by name."""
+    if "long" not in config.option.markexpr:
+        long = [item for item in items if item.get_closest_marker("long")]
+        items[:] = [item for item in items if item not in long]
+        config.hook.pytest_deselected(items=long)
     for item in items:
         for mark in item.iter_markers("gpu"):
             if reason := reason_against(*mark.args):

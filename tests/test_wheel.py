@@ -50,7 +50,7 @@ def test_extras() -> None:
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     extras = re.search(r"^\[project.optional-dependencies\]\n(.*?)^\[", text, re.MULTILINE | re.DOTALL).group(1)
     named = dict(re.findall(r"^(\w+) = \[(.*)\]$", extras, re.MULTILINE))
-    assert set(named) == {"dev", "hunyuan3d", "draco", "browser"}
+    assert set(named) == {"dev", "hunyuan3d", "draco", "browser", "ray"}
     lines = (ROOT / "tests" / "requirements.txt").read_text(encoding="utf-8").splitlines()
     for tool in ("ruff", "mypy"):  # one version for all who check the same code
         (pinned,) = [line for line in lines if line.startswith(f"{tool}==")]
