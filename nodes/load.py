@@ -5,20 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import folder_paths
 from comfy_api.latest import io
 
-from ..rasterizer.meshes.files import SUPPORTED_SUFFIXES, load_mesh
+from ..rasterizer.meshes.files import load_mesh
 from ..rasterizer.meshes.mesh import Mesh
 from ..rasterizer.meshes.sample_meshes import SAMPLES, sample_mesh
 from ..rasterizer.meshes.trimesh_objects import to_trimesh
 from ..rasterizer.runtime.log import log
-from ..rasterizer.runtime.safe_names import relative_parts, shortened
+from ..rasterizer.runtime.safe_names import shortened
 from .host import inputs, versions
-from .host.files3d import allowed_folders, is_file_3d
+from .host.files3d import is_file_3d
+from .host.mesh_files import NO_FOLDER, file_at, files_of, find_file, mesh_files, mesh_folders
 from .host.meshes import read_meshes, write_mesh
 
 _SAMPLE = "sample: "
+_LATER = object()
 
 
 class LoadMeshNode(io.ComfyNode):
@@ -37,12 +38,30 @@ class LoadMeshNode(io.ComfyNode):
             inputs=[
                 inputs.file_choice(
                     "mesh_file",
-                    [_SAMPLE + name for name in SAMPLES] + _mesh_files(),
+                    [_SAMPLE + name for name in SAMPLES] + mesh_files(),
                     "A built-in sample, or a file in ComfyUI's input or input/3d folder; uploads go to input/3d.",
                 ),
                 *inputs.file_3d_inputs(
                     "A 3D file from another node, such as Load 3D, Tripo, Meshy, Rodin or Hunyuan3D; connected, it is "
                     "loaded instead of mesh_file. GLB, GLTF, OBJ, STL or PLY."
+                ),
+                inputs.choice(
+                    "folder",
+                    [NO_FOLDER, *mesh_folders()],
+                    "A folder in ComfyUI's input folder, of whose mesh files one is loaded instead of mesh_file: the "
+                    "one at index. Folders in input/3d are listed.",
+                    optional=True,
+                ),
+                io.Int.Input(
+                    "index",
+                    default=0,
+                    min=0,
+                    max=1_000_000,
+                    control_after_generate=True,
+                    optional=True,
+                    tooltip="Which mesh of the folder, counted from 0, by name. Set it to increment, and the number of "
+                    "runs to how many meshes there are: each run loads the next one. An index after the last mesh is "
+                    "refused, so that no mesh is done twice.",
                 ),
             ],
             outputs=[
@@ -50,45 +69,58 @@ class LoadMeshNode(io.ComfyNode):
                     "For ComfyUI's mesh nodes and ours.", for_others="The same for the Hunyuan3D packs."
                 ),
                 io.String.Output(display_name="info", tooltip="What was loaded, in words, and what was left out."),
+                io.String.Output(display_name="name", tooltip="What the file is called, without suffix."),
+                io.Int.Output(display_name="count", tooltip="How many meshes the folder has; 1 without a folder."),
             ],
             hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
-    def validate_inputs(cls, mesh_file: str) -> bool | str:
-        """Accept files added since the list was made; name the missing ones."""
+    def validate_inputs(cls, mesh_file: Any = _LATER, folder: Any = NO_FOLDER, index: Any = _LATER) -> bool | str:
+        """Accept files added since the list was made; name the missing ones. What other nodes give is not known yet."""
         try:
-            _resolve(mesh_file)
+            if folder == NO_FOLDER:
+                if mesh_file is not _LATER:
+                    _resolve(mesh_file)
+            elif index is _LATER:
+                files_of(folder)
+            else:
+                file_at(folder, index)
         except ValueError as error:
             return str(error)
         return True
 
     @classmethod
-    def fingerprint_inputs(cls, mesh_file: str) -> str:
-        """Reload when the file has changed."""
-        path = _resolve(mesh_file)
-        if path is None:
-            return mesh_file
-        status = path.stat()
-        return f"{mesh_file} {status.st_mtime_ns} {status.st_size}"
+    def fingerprint_inputs(cls, mesh_file: str = "", folder: str = NO_FOLDER, **others: Any) -> str:
+        """Reload when the file has changed, or any of the folder: which one is at an index depends on all."""
+        path = _resolve(mesh_file) if folder == NO_FOLDER else None
+        paths = [path] if path else [] if folder == NO_FOLDER else files_of(folder)
+        states = [(each.name, each.stat().st_mtime_ns, each.stat().st_size) for each in paths]
+        return f"{mesh_file} {folder} {states}"
 
     @classmethod
-    def execute(cls, mesh_file: str, **files: Any) -> io.NodeOutput:
+    def execute(cls, mesh_file: str, folder: str = NO_FOLDER, index: int = 0, **files: Any) -> io.NodeOutput:
         """Load; ``files`` has ``model_3d`` where it is connected."""
         warnings: list[str] = []
-        given = "model_3d" in files
-        mesh = _load_file_3d(files["model_3d"], warnings) if given else _load_named(mesh_file, warnings)
+        count = 1
+        if "model_3d" in files:
+            mesh = _load_file_3d(files["model_3d"], warnings)
+        elif folder == NO_FOLDER:
+            mesh = _load_named(_resolve(mesh_file), mesh_file, warnings)
+        else:
+            path, count = file_at(folder, index)
+            mesh = _load_named(path, "", warnings)
         for text in warnings:
             log.warning(text)
         if warnings:
             versions.show_text("\n".join(warnings), cls)
-        return io.NodeOutput(write_mesh(mesh), to_trimesh(mesh), "\n".join([_describe(mesh), *warnings]))
+        about = "\n".join([_describe(mesh), *warnings])
+        return io.NodeOutput(write_mesh(mesh), to_trimesh(mesh), about, mesh.source or mesh.name, count)
 
 
-def _load_named(mesh_file: str, warnings: list[str]) -> Mesh:
-    path = _resolve(mesh_file)
+def _load_named(path: Path | None, sample: str, warnings: list[str]) -> Mesh:
     if path is None:
-        return sample_mesh(mesh_file.removeprefix(_SAMPLE))
+        return sample_mesh(sample.removeprefix(_SAMPLE))
     return load_mesh(path, lambda text: warnings.append(text.replace(str(path), path.name)))
 
 
@@ -99,13 +131,6 @@ def _load_file_3d(value: Any, warnings: list[str]) -> Mesh:
     return mesh
 
 
-def _mesh_files() -> list[str]:
-    """Mesh files of the input folder itself and, at any depth, of its subfolder 3d; relative, with forward slashes."""
-    root = Path(folder_paths.get_input_directory())
-    found = [*root.glob("*"), *(root / "3d").rglob("*")]
-    return sorted(path.relative_to(root).as_posix() for path in found if path.suffix.lower() in SUPPORTED_SUFFIXES)
-
-
 def _resolve(mesh_file: str) -> Path | None:
     """The file's path, None for a sample.
 
@@ -114,35 +139,12 @@ def _resolve(mesh_file: str) -> Path | None:
     """
     if not isinstance(mesh_file, str):
         raise ValueError(f"mesh_file: is {type(mesh_file).__name__}, expected the name of a mesh file or of a sample")
-    shown = shortened(mesh_file)
-    if mesh_file.startswith(_SAMPLE):
-        if mesh_file.removeprefix(_SAMPLE) not in SAMPLES:
-            raise ValueError(
-                f"mesh_file: no sample {shown!r}, expected one of {', '.join(_SAMPLE + s for s in SAMPLES)}"
-            )
-        return None
-    name, folder = folder_paths.annotated_filepath(mesh_file)
-    folders = allowed_folders()
-    # What the client has sent is looked at as text first: on Windows, resolving a path may connect to a server.
-    for allowed in folders:
-        start = allowed.as_posix().rstrip("/") + "/"
-        if folder is None and name.replace("\\", "/").startswith(start):
-            name, folder = name[len(start) :], str(allowed)
-    try:
-        path = Path(folder or folders[0], *relative_parts(name)).resolve()
-        outside = "" if any(path.is_relative_to(root.resolve()) for root in folders) else "is a link"
-    except (ValueError, OSError, RuntimeError) as error:  # RuntimeError: links in a circle, before Python 3.13
-        outside = str(error)
-    if outside:
-        raise ValueError(f"mesh_file: {shown!r} lies outside ComfyUI's input, output and temp folders: it {outside}")
-    try:
-        found = path.is_file()
-    except OSError:  # a name longer than any file's
-        found = False
-    if not found:
-        other = " (any, such as a sample, if model_3d is connected)" if versions.file_3d_types() else ""
-        raise ValueError(f"mesh_file: no file {shown!r} in ComfyUI's input folder; upload it or choose another{other}")
-    return path
+    if not mesh_file.startswith(_SAMPLE):
+        return find_file(mesh_file)
+    if mesh_file.removeprefix(_SAMPLE) not in SAMPLES:
+        shown = shortened(mesh_file)
+        raise ValueError(f"mesh_file: no sample {shown!r}, expected one of {', '.join(_SAMPLE + s for s in SAMPLES)}")
+    return None
 
 
 def _describe(mesh: Mesh) -> str:

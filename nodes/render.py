@@ -24,6 +24,7 @@ from ..rasterizer.rendering.lit import (
     render_bytes,
     render_mesh,
 )
+from ..rasterizer.runtime.progress import staged
 from .host import inputs, versions
 from .host.cameras import read_cameras
 from .host.meshes import read_meshes
@@ -200,8 +201,12 @@ class RenderMeshNode(io.ComfyNode):
 def _prepared(environment: torch.Tensor, encoding: str) -> Environment:
     if environment.ndim != 4 or len(environment) != 1 or environment.shape[3] < 3:
         raise ValueError(f"environment: found {list(environment.shape)}, expected one picture, [1, H, W, 3]")
-    light = radiance(environment[0, ..., :3], encoding)
-    return compute(partial(prefilter, light, Progress(1)))
+    progress = Progress(2)
+    light = radiance(environment[0, ..., :3], encoding, staged("environment", progress))
+    progress.next_stage()
+    made = compute(partial(prefilter, light, staged("environment", progress)))
+    progress.next_stage()
+    return made
 
 
 def _draw(

@@ -16,7 +16,7 @@ from comfy_api.latest import io
 from ..rasterizer.contract.checks import check_choice
 from ..rasterizer.meshes.files import SAVED_SUFFIXES, save_mesh, saved_files
 from ..rasterizer.meshes.mesh import Mesh
-from ..rasterizer.runtime.safe_names import check_new, relative_parts, shortened
+from ..rasterizer.runtime.safe_names import check_new, is_reserved, relative_parts, shortened
 from .host import inputs, versions
 from .host.meshes import read_meshes
 from .host.runtime import CPU, Progress, for_each
@@ -41,7 +41,8 @@ class SaveMeshNode(io.ComfyNode):
                 io.String.Input(
                     "filename_prefix",
                     default="3d/torch_raster",
-                    tooltip="Folder and name below ComfyUI's output folder; a number and the suffix follow.",
+                    tooltip="Folder and name below ComfyUI's output folder; a number and the suffix follow. "
+                    "%source% is what the mesh's file is called: 3d/%source% names results after their meshes.",
                 ),
                 inputs.choice(
                     "format",
@@ -71,13 +72,16 @@ class SaveMeshNode(io.ComfyNode):
         """Save every mesh."""
         check_choice(format, _FORMATS, "format")
         filename_prefix = _with_dates(filename_prefix)
-        _check_prefix(filename_prefix, format)
+        _check_prefix(filename_prefix, format)  # also where nothing can be read
         meshes = read_meshes(mesh)
+        prefixes = [_with_source(filename_prefix, item) for item in meshes]
+        for prefix in prefixes:
+            _check_prefix(prefix, format)
 
-        def save(mesh: Mesh, progress: Progress) -> list[Path]:
-            return save_mesh(mesh, _target(filename_prefix, format, mesh))
+        def save(mesh: Mesh, prefix: str, progress: Progress) -> list[Path]:
+            return save_mesh(mesh, _target(prefix, format, mesh))
 
-        saved = for_each(save, meshes, device=CPU)
+        saved = for_each(save, meshes, prefixes, device=CPU)
         places = [[path.relative_to(_output()) for path in files] for files in saved]
         # The frontend shows the first file; clients of the server download all.
         listed = [files[0] for files in places] + [path for files in places for path in files[1:]]
@@ -106,6 +110,16 @@ def _with_dates(prefix: str) -> str:
         return re.sub(parts, lambda part: time.strftime(_DATE_PARTS[part[0]], now), match[1])
 
     return re.sub("%date:([^%]*)%", fill, prefix)
+
+
+_SOURCE = "%source%"
+_LONGEST = 80  # letters, of up to three bytes: with folder, number and suffix a name of any system
+
+
+def _with_source(prefix: str, mesh: Mesh) -> str:
+    """The prefix with what a mesh came from filled in, as one plain name: a stranger may have chosen it."""
+    called = re.sub(r'[<>:"/\\|?*%\x00-\x1f]', "_", mesh.source or mesh.name)[:_LONGEST].strip(". ") or "mesh"
+    return prefix.replace(_SOURCE, f"_{called}" if is_reserved(called) else called)
 
 
 def _check_prefix(prefix: str, suffix: str) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .diagnostics.info import BackendInfo, backend_info
     from .dropin.guide_names import PyTorchRasterizer, RasterizerWrapper, create_optimized_rasterizer
     from .hierarchy import GridHierarchy, build_hierarchy, build_hierarchy_with_feat, fill_surface
-    from .ops import barycentrics, interpolate, rasterize, rasterize_image
+    from .ops import barycentrics, interpolate, rasterize, rasterize_image, rasterize_quantized
 
 __all__ = [
     "BackendInfo",
@@ -40,6 +40,7 @@ __all__ = [
     "interpolate",
     "rasterize",
     "rasterize_image",
+    "rasterize_quantized",
 ]
 
 _ROOMS = ("ops", "hierarchy", "contract.types", "diagnostics.info", "dropin.guide_names")

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from rasterizer.backends import registry
 from rasterizer.gpu import program
 from rasterizer.runtime.policy import force_policy
 from tests.support import comfyui, skips
@@ -29,6 +30,15 @@ _nodes_ran_in = ""  # for the summary
 def programs_are_tested(monkeypatch: pytest.MonkeyPatch) -> None:
     """GPU programs pass their tests in each run of these, whatever an earlier run has found."""
     monkeypatch.setattr(program, "once", lambda parts, work: work())
+
+
+@pytest.fixture(autouse=True)
+def vulkan_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What ``auto`` means is the same on every machine, whatever graphics card it has beside PyTorch."""
+    for known in registry.IMPLEMENTATIONS.values():
+        if "vulkan" in known:
+            waits = known["vulkan"]._replace(reason_to_pass_over=lambda device: "used only when asked for: a test runs")
+            monkeypatch.setitem(known, "vulkan", waits)
 
 
 @pytest.fixture(params=golden_names("raster_*"))
@@ -77,8 +87,12 @@ def folders(pack: SimpleNamespace, tmp_path: Path) -> Iterator[SimpleNamespace]:
         yield made
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip a test marked ``gpu``, or ``gpu("mps")``, where there is no such device."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip a test marked ``gpu``, or ``gpu("mps")``, where there is no such device; ``long`` ones only run by name."""
+    if "long" not in config.option.markexpr:
+        long = [item for item in items if item.get_closest_marker("long")]
+        items[:] = [item for item in items if item not in long]
+        config.hook.pytest_deselected(items=long)
     for item in items:
         for mark in item.iter_markers("gpu"):
             if reason := reason_against(*mark.args):

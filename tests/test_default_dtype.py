@@ -21,8 +21,7 @@ from rasterizer.meshes.mesh import Mesh
 from rasterizer.meshes.sample_meshes import SAMPLES, sample_mesh, trefoil_knot
 from rasterizer.rendering.attributes import ATTRIBUTES, attribute_image
 from rasterizer.rendering.choose_views import add_views
-from rasterizer.rendering.lit import brdf, prefilter, render_mesh
-from rasterizer.rendering.lit.studio import studio
+from rasterizer.rendering.lit import brdf, prefilter, render_mesh, studio
 from rasterizer.rendering.maps import render_maps
 from rasterizer.rendering.raster import rasterize_mesh
 from rasterizer.texturing import METHODS, bake_views, fill_texture
@@ -182,7 +181,7 @@ def test_lit_pictures(set_default: Callable[[], None]) -> None:
     panorama, bumps = (torch.rand(*size, 3, generator=generator) for size in ((8, 16), (32, 32)))
 
     def draw() -> object:
-        studio.cache_clear()
+        studio._made.clear()
         brdf._table.cache_clear()
         mesh = replace(TORUS, normal_map=bumps, metallic_roughness=bumps)
         around = prefilter(panorama)

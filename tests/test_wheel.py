@@ -31,8 +31,8 @@ def test_the_wheel_works_in_an_empty_folder(tmp_path: Path) -> None:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
         archive.extractall(site)
     there = {path.relative_to(ROOT).as_posix() for path in (ROOT / "rasterizer").rglob("*") if path.is_file()}
-    assert names == {name for name in there if name.endswith((".py", ".cu", "py.typed"))}
-    assert {Path(name).suffix for name in names} == {".py", ".cu", ".typed"}
+    assert names == {name for name in there if name.endswith((".py", ".cu", ".comp", ".glsl", ".spv", "py.typed"))}
+    assert {Path(name).suffix for name in names} == {".py", ".cu", ".comp", ".glsl", ".spv", ".typed"}
     empty.mkdir()
     done = subprocess.run(
         [sys.executable, "-m", "rasterizer", "demo"],
@@ -50,7 +50,7 @@ def test_extras() -> None:
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     extras = re.search(r"^\[project.optional-dependencies\]\n(.*?)^\[", text, re.MULTILINE | re.DOTALL).group(1)
     named = dict(re.findall(r"^(\w+) = \[(.*)\]$", extras, re.MULTILINE))
-    assert set(named) == {"dev", "hunyuan3d", "browser"}
+    assert set(named) == {"dev", "hunyuan3d", "draco", "browser", "ray"}
     lines = (ROOT / "tests" / "requirements.txt").read_text(encoding="utf-8").splitlines()
     for tool in ("ruff", "mypy"):  # one version for all who check the same code
         (pinned,) = [line for line in lines if line.startswith(f"{tool}==")]

@@ -3,6 +3,7 @@
 import { app } from "../../scripts/app.js";
 import { addBackendPanel } from "./nodes/backend_info.js";
 import { addCameraPicture } from "./nodes/camera_views.js";
+import { addFolder } from "./nodes/folder.js";
 import { addInspector } from "./nodes/inspector.js";
 import { addPictureLabels, followCameras } from "./nodes/picture_labels.js";
 import { addUpload } from "./nodes/upload.js";
@@ -12,7 +13,7 @@ import { followCache, repeatOutput } from "./lib/output.js";
 
 /** @type {Map<string | undefined, (node: Comfy.Node) => void>} */
 const PARTS = new Map([
-  ["TorchRasterLoadMesh", addUpload],
+  ["TorchRasterLoadMesh", (node) => (addFolder(node), addUpload(node))],
   ["TorchRasterRasterize", addInspector],
   ["TorchRasterInterpolate", addInspector],
   ["TorchRasterBackendInfo", addBackendPanel],

@@ -22,7 +22,7 @@ from .values import named
 from .versions import new_mesh
 
 _NAMES = "torch_raster_names"
-"""Our own attribute of MESH: for each item, what the mesh and its material are called."""
+"""Our own attribute of MESH: for each item, what the mesh, its material and the file that it came from are called."""
 
 
 def is_trimesh(value: Any) -> bool:
@@ -83,8 +83,8 @@ def write_mesh(*meshes: Mesh) -> Any:
         present["face_counts"] = torch.tensor([len(mesh.faces) for mesh in meshes])
     if meshes[0].occlusion_in_mr:
         present["occlusion_in_mr"] = True
-    if any(mesh.name or mesh.material for mesh in meshes):
-        present[_NAMES] = [(mesh.name, mesh.material) for mesh in meshes]
+    if any(mesh.name or mesh.material or mesh.source for mesh in meshes):
+        present[_NAMES] = [(mesh.name, mesh.material, mesh.source) for mesh in meshes]
     return new_mesh(batch("vertices"), batch("faces"), **present)
 
 
@@ -154,7 +154,7 @@ def _item(value: Any, number: int, name: str) -> Mesh:
     others = {key: floats(key) for key in ("uvs", "normals", "vertex_colors")}
     # A node that picks from a batch copies this, too, and does not know that it goes with the items.
     names = getattr(value, _NAMES, None) or []
-    called, material = names[number] if len(names) == size else ("", "")
+    called, material, source = names[number] if len(names) == size else ("", "", "")
     with named(name):
         mesh = Mesh(
             vertices=vertices,
@@ -164,6 +164,7 @@ def _item(value: Any, number: int, name: str) -> Mesh:
             name=called,
             occlusion_in_mr=bool(getattr(value, "occlusion_in_mr", False)),
             material=material,
+            source=source,
         )
         return with_factors(mesh, getattr(value, "material", None))
 

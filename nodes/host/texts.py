@@ -21,8 +21,8 @@ _FORESEEN = 0.1
 class Board:
     """The text of the node that runs, of which there is one at a time: what it says, then a line about the time."""
 
-    def __init__(self, send: Callable[[str, str, bool], None], clock: Callable[[], float] = time.monotonic) -> None:
-        """``send`` takes a text, the node's id, and whether it is of use only while somebody looks."""
+    def __init__(self, send: Callable[[str, str], None], clock: Callable[[], float] = time.monotonic) -> None:
+        """``send`` takes a text and the node's id."""
         self._send, self._clock = send, clock
         self._timed: set[str] = set()
         self._clear(None)
@@ -31,7 +31,7 @@ class Board:
         """Show what a node has to say, in the place of what it said before in the same run."""
         self._enter(run)
         self._said = text
-        self._show(node, False)
+        self._show(node)
 
     def start(self, run: Hashable) -> None:
         """A node begins work that takes time; that it began before in the same run counts."""
@@ -50,7 +50,7 @@ class Board:
         left = passed / share - passed if share >= _FORESEEN else 0.0
         parts += [f"about {duration(left)} left"] if left >= 1 else []
         self._line = ", ".join(parts)
-        self._show(node, True)
+        self._show(node)
 
     def end(self, node: str, how: str) -> None:
         """The work has ended; ``how`` is "Took" or "Stopped after"."""
@@ -58,7 +58,7 @@ class Board:
         if not (passed >= _LONG or self._line or node in self._timed):
             return
         self._line = f"{how} {duration(passed)}."
-        self._show(node, True)
+        self._show(node)
         # The text stays on the node. If its next run is short, that has to be said, too, but once.
         if passed >= _FIRST:
             self._timed.add(node)
@@ -77,8 +77,8 @@ class Board:
     def _passed(self) -> float:
         return 0.0 if self._began is None else self._clock() - self._began
 
-    def _show(self, node: str, passing: bool) -> None:
-        self._send("\n".join(filter(None, (self._said, self._line))), node, passing)
+    def _show(self, node: str) -> None:
+        self._send("\n".join(filter(None, (self._said, self._line))), node)
 
 
 def duration(seconds: float) -> str:

@@ -76,12 +76,12 @@ def running() -> tuple[str, str, int | None] | None:
     return None if context is None else (context.prompt_id, context.node_id, context.list_index)
 
 
-def _send_text(text: str, node_id: str, passing: bool) -> None:
+def _send_text(text: str, node_id: str) -> None:
     try:
         from server import PromptServer
 
         server = PromptServer.instance
-        if server.client_id is None and passing:
+        if server.client_id is None:  # it would go to everybody, whose graphs have other nodes of that id
             return
         server.send_progress_text(_for_frontends(text), node_id, server.client_id)
     except (ImportError, AttributeError):  # no server: the nodes are run by another host

@@ -19,16 +19,21 @@ from ..runtime.presence import absent
 from ..runtime.wishes import ENVIRONMENT, environment, no_backend, wishes
 from .eager import barycentrics as eager_barycentrics
 from .eager import interpolate as eager_interpolate
+from .eager import quantized as eager_quantized
 from .eager import rasterize as eager_rasterize
 from .interface import Backend, BackendStatus, Implementation
 from .kernels import interpolate as kernel_interpolate
+from .kernels import quantized as kernel_quantized
 from .kernels import rasterize as kernel_rasterize
 from .others import custom_rasterizer as native
 from .others import nvdiffrast
+from .vulkan import interpolate as vulkan_interpolate
+from .vulkan import rasterize as vulkan_rasterize
 
 # In order of priority.
 BACKENDS: tuple[Backend, ...] = (
     Backend("kernels", 10, "GPU kernels compiled at run time, exact"),
+    Backend("vulkan", 5, "compute shaders by the graphics driver, exact", asks_driver=True),
     Backend("torch", 0, "PyTorch operators, any device, exact"),
     Backend("custom_rasterizer", -1, "Hunyuan3D's compiled module", native.MODULE),
     Backend("nvdiffrast", -2, "other edge rule: not exact", "nvdiffrast"),
@@ -43,13 +48,23 @@ def nothing_against(device: torch.device) -> str:
 # By operation and backend. PyTorch operators know every operation.
 IMPLEMENTATIONS: dict[str, dict[str, Implementation]] = {
     "rasterize": {
-        "kernels": Implementation(kernel_rasterize.rasterize, kernel_rasterize.reason_against),
+        "kernels": Implementation(kernel_rasterize.rasterize, kernel_rasterize.reason_against, waits=False),
+        "vulkan": Implementation(
+            vulkan_rasterize.rasterize, vulkan_rasterize.reason_against, vulkan_rasterize.reason_to_pass_over
+        ),
         "torch": Implementation(eager_rasterize.rasterize, nothing_against),
         "custom_rasterizer": Implementation(native.rasterize, native.reason_against),
         "nvdiffrast": Implementation(nvdiffrast.rasterize, nvdiffrast.reason_against),
     },
+    "rasterize_quantized": {
+        "kernels": Implementation(kernel_quantized.rasterize_quantized, kernel_quantized.reason_against),
+        "torch": Implementation(eager_quantized.rasterize_quantized, nothing_against),
+    },
     "interpolate": {
-        "kernels": Implementation(kernel_interpolate.interpolate, kernel_interpolate.reason_against),
+        "kernels": Implementation(kernel_interpolate.interpolate, kernel_interpolate.reason_against, waits=False),
+        "vulkan": Implementation(
+            vulkan_interpolate.interpolate, vulkan_interpolate.reason_against, vulkan_interpolate.reason_to_pass_over
+        ),
         "torch": Implementation(eager_interpolate.interpolate, nothing_against),
     },
     "barycentrics": {
@@ -73,7 +88,7 @@ def backend_statuses(device: torch.device) -> list[BackendStatus]:
     for backend in BACKENDS:
         reason = reasons[backend.name]
         if not reason and backend.name != active:
-            reason = _idle(backend, active)
+            reason = _wait("rasterize", backend.name, device) or _idle(backend, active)
         rows.append(
             BackendStatus(
                 name=backend.name,
@@ -93,6 +108,19 @@ def select(operation: str, name: str, device: torch.device) -> Callable[..., Any
     Raises:
         ValueError: unknown name, or the backend asked for does not work here; the text says why.
     """
+    return _chosen(operation, name, device).function
+
+
+def waits(operation: str, name: str, device: torch.device) -> bool:
+    """Whether what :func:`select` gives waits for the device.
+
+    Raises:
+        ValueError: as there.
+    """
+    return _chosen(operation, name, device).waits
+
+
+def _chosen(operation: str, name: str, device: torch.device) -> Implementation:
     key = operation, name, device, environment()
     try:
         chosen = _selected.get(key)
@@ -100,7 +128,7 @@ def select(operation: str, name: str, device: torch.device) -> Callable[..., Any
         raise no_backend(name, "backend") from None
     if chosen is None or chosen.reason_against(device):
         chosen = _selected[key] = IMPLEMENTATIONS[operation][selected_name(operation, name, device)]
-    return chosen.function
+    return chosen
 
 
 def usual(operation: str, device: torch.device) -> Callable[..., Any]:
@@ -152,7 +180,9 @@ def selected_name(operation: str, name: str, device: torch.device) -> str:
 def _best(operation: str, device: torch.device, forbidden: frozenset[str]) -> str:
     """What ``auto`` means; asks no backend that comes after the first that works."""
     for backend in BACKENDS:
-        if backend.priority >= 0 and not _reason(operation, backend.name, device, forbidden):
+        if backend.priority < 0 or backend.name in forbidden or _wait(operation, backend.name, device):
+            continue
+        if not _reason(operation, backend.name, device, forbidden):
             return backend.name
     return "torch"
 
@@ -162,7 +192,21 @@ def _reason(operation: str, name: str, device: torch.device, forbidden: frozense
     if name in forbidden:
         return f"forbidden by {ENVIRONMENT}={environment()}"
     implementation = IMPLEMENTATIONS[operation].get(name)
-    return implementation.reason_against(device) if implementation else f"has no {operation}"
+    if implementation is None:
+        return f"has no {operation}"
+    reason = _heard[name, device] = implementation.reason_against(device)
+    return reason
+
+
+def _wait(operation: str, name: str, device: torch.device) -> str:
+    """Why ``auto`` passes a backend over that may work on ``device``; empty if it does not."""
+    implementation = IMPLEMENTATIONS[operation].get(name)
+    reason = _heard[name, device] = implementation.reason_to_pass_over(device) if implementation else ""
+    return reason
+
+
+# What each backend said last of a device.
+_heard: dict[tuple[str, torch.device], str] = {}
 
 
 def _idle(backend: Backend, active: str) -> str:
@@ -185,6 +229,8 @@ def _announce_once(active: str, device: torch.device) -> None:
             continue
         if backend.module and backend.name not in forbidden:
             reason = absent(backend.module) or _idle(backend, active)
+        elif backend.asks_driver and backend.name not in forbidden:
+            reason = _heard.get((backend.name, device), "not asked") or _idle(backend, active)
         else:
             reason = _reason("rasterize", backend.name, device, forbidden) or _idle(backend, active)
         others.append(f"{backend.name}: {reason}")

@@ -72,6 +72,8 @@ class Driver:
     timeout: float | None = None
     stop: Stop = field(default_factory=Stop)
     _places: dict[str, _Place] = field(default_factory=dict)
+    _given_up: set[str] = field(default_factory=set)
+    _without: float = field(default_factory=time.monotonic)  # when there was a place last
     _why: str = ""
 
     def run(self) -> None:
@@ -80,8 +82,9 @@ class Driver:
         Raises:
             RuntimeError: no worker could be started; the text says what the last one has said.
         """
-        self._places = {name: _Place() for name in self.engine.places[: self.state.left]}
+        self.progress.begin()
         while self.state.left and self.stop.count < 2 and not (self.stop.count and not self.state.running):
+            self._look()
             self._start()
             self._give()
             for event in self.engine.wait(_WAIT):
@@ -92,23 +95,38 @@ class Driver:
         for place in self._places.values():
             self.engine.end(place.worker, kill=not place.idle)
 
+    def _look(self) -> None:
+        """Have the places that the engine has now."""
+        there = self.engine.places
+        for name in [name for name, place in self._places.items() if not place.worker and name not in there]:
+            del self._places[name]
+        for name in there:
+            if name not in self._given_up:
+                self._places.setdefault(name, _Place())
+        if self._places:
+            self._without = time.monotonic()
+        elif self._given_up.intersection(there) or time.monotonic() - self._without > _START:
+            raise RuntimeError(f"no worker could be started: {self._why or 'all machines have gone'}")
+
     def _start(self) -> None:
-        """Have a worker in every place, for as long as jobs wait."""
+        """Have workers for the jobs that wait, each in a place of its own."""
+        waiting = self.state.left - self.state.running
+        ready = sum(bool(place.worker) and (place.idle or not place.ready) for place in self._places.values())
         for name, place in list(self._places.items()):
-            if place.worker or self.stop.count or self.state.left == self.state.running:
+            if place.worker or self.stop.count or ready >= waiting:
                 continue
             if place.useless < _STARTS:
                 place.ready = place.idle = place.begun = False
                 place.since = time.monotonic()
                 try:
                     place.worker = self.engine.start(name)
+                    ready += 1
                     continue
                 except OSError as error:
                     self._why = str(error)
             log.warning("%s: no worker gets to work there, and it is not tried again: %s", name, self._why)
+            self._given_up.add(name)
             del self._places[name]
-        if not self._places:
-            raise RuntimeError(f"no worker could be started: {self._why}")
 
     def _give(self) -> None:
         for place in self._places.values():
@@ -132,6 +150,8 @@ class Driver:
         elif event.what in ("done", "failed"):
             job = self.state.finished(event.worker, event.what == "done")
             place.idle = True
+            if event.values.get("by_other"):
+                self.state.met()
             self._note(event.what, job, name, **{key: value for key, value in event.values.items() if key != "id"})
             self.progress.job(event.what, job, name, event.values)
         else:

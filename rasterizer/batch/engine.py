@@ -30,7 +30,10 @@ class Engine(Protocol):
 
     @property
     def places(self) -> tuple[str, ...]:
-        """Names for the places that have a worker each, such as ``cuda:0``, numbered where a device has several."""
+        """Names for the places that have a worker each, such as ``cuda:0``, numbered where a device has several.
+
+        They may become more or fewer, as machines come and go; the worker of one that has gone dies.
+        """
 
     def start(self, place: str) -> str:
         """Start a worker in a place, and return its name, which no other ever has. It says ``ready`` or dies.

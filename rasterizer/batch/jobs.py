@@ -11,6 +11,9 @@ from typing import Any
 
 from ..version import __version__
 
+RECIPE_NAMES = ("render", "maps", "texture", "bake")
+"""Of :data:`rasterizer.batch.recipes.RECIPES`, for those who do without PyTorch, which recipes need."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -42,6 +45,23 @@ class Job:
     def from_dict(values: Mapping[str, Any]) -> Job:
         """What :meth:`as_dict` gave."""
         return Job(**{**values, "views": tuple(values["views"])})
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong with a line of a manifest."""
+
+    line: int
+    id: str
+    text: str
+
+
+@dataclass
+class Manifest:
+    """The jobs of a manifest in its order, and what is wrong with its other lines."""
+
+    jobs: list[Job] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
 
 
 def job_key(

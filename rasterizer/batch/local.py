@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from ..runtime.cores import usable_cores
 from ..runtime.process.job import bound
 from .engine import Event
 from .jobs import Job
@@ -31,30 +30,6 @@ class _Process:
     process: subprocess.Popen[bytes]
     log: Path
     held: ExitStack
-
-
-def devices(named: str | None) -> list[str]:
-    """The devices to have workers on: all of the best kind there is, of the kind named, or the one named.
-
-    Raises:
-        ValueError: there is none.
-    """
-    counts = {"cuda": torch.cuda.device_count(), "xpu": torch.xpu.device_count() if hasattr(torch, "xpu") else 0}
-    if named is None:
-        kinds = [*(kind for kind, count in counts.items() if count), *_mps(), "cpu"]
-        named = kinds[0]
-    try:
-        device = torch.device(named)
-    except RuntimeError:
-        device = None
-    there = {**counts, "cpu": 1, "mps": len(_mps())}.get(device.type, 0) if device is not None else 0
-    if device is None or (device.index or 0) >= there:
-        raise ValueError(f"--device: {named!r} cannot be used: PyTorch has no such device here")
-    return [f"{named}:{number}" for number in range(counts[named])] if named in counts else [named]
-
-
-def _mps() -> list[str]:
-    return ["mps"] if torch.backends.mps.is_available() else []
 
 
 class LocalEngine:
@@ -79,7 +54,7 @@ class LocalEngine:
             force: whether they do again what is done.
             program: run by its path.
         """
-        cores = os.cpu_count() or 1
+        cores = usable_cores()
         of_cpu = max(1, cores // 2)
         count = workers or sum(of_cpu if name == "cpu" else per_gpu for name in on)
         shared = [on[number % len(on)] for number in range(count)]

@@ -1,4 +1,4 @@
-"""Manifests: JSONL, a job a line.
+"""Manifests: JSONL, a job a line, or Parquet, a job a row.
 
 ``{"id": "chair", "mesh": "chair.glb", "views": "chair_views", "size": 1024}``
 
@@ -14,14 +14,14 @@ import json
 import os
 import unicodedata
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..meshes.formats import SUPPORTED_SUFFIXES, unreadable
 from ..meshes.sample_meshes import SAMPLES
 from ..runtime.safe_names import check_new, relative_parts, shortened
-from .jobs import Job, input_of, job_key
+from .jobs import Fault, Job, Manifest, input_of, job_key
+from .parquet import is_parquet, rows_of
 from .recipes import RECIPES, complete
 from .recipes.parameters import views_of
 
@@ -30,23 +30,6 @@ PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 _KEYS = ("id", "mesh", "views")
 _NO_NAME = '<>:"|?*/\\'  # what Windows has in no name of a file
 _LONGEST = 150  # bytes of an id, which names of files begin with
-
-
-@dataclass(frozen=True)
-class Fault:
-    """What is wrong with a line of a manifest."""
-
-    line: int
-    id: str
-    text: str
-
-
-@dataclass
-class Manifest:
-    """The jobs of a manifest in its order, and what is wrong with its other lines."""
-
-    jobs: list[Job] = field(default_factory=list)
-    faults: list[Fault] = field(default_factory=list)
 
 
 def read_manifest(
@@ -59,24 +42,24 @@ def read_manifest(
     """Read a manifest; what is wrong with a line keeps nothing from the others.
 
     Args:
-        path: the file, in UTF-8. Empty lines are passed over.
+        path: the file: JSONL in UTF-8, whose empty lines are passed over, or Parquet.
         recipe: one of :data:`~rasterizer.batch.recipes.RECIPES`.
         given: parameters for all jobs; those in a line are stronger.
         root: the folder that paths are relative to and lie in; None is the manifest's.
         by_content: whether keys follow from what is in the inputs, instead of size and time of the last change.
 
     Raises:
-        ValueError: ``given`` is not what the recipe takes.
+        ValueError: ``given`` is not what the recipe takes, or the file is Parquet that cannot be read here.
         OSError: the file cannot be read.
     """
     base = complete(recipe, given or {})
     folder = _Folder(root or path.parent)
     made, lines_of = Manifest(), dict[str, list[int]]()
     read: list[tuple[int, str, dict[str, Any]]] = []
-    for number, text in _lines(path):
+    for number, line in enumerate(rows_of(path), 1) if is_parquet(path) else _lines(path):
         row, name = None, ""
         try:
-            row = _row(text)
+            row = line if isinstance(line, dict) else _row(line)
             name = _id(row)
         except ValueError as error:
             made.faults.append(Fault(number, _shown_id(row), str(error)))

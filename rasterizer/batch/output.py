@@ -48,6 +48,7 @@ class Output:
     def clear(self) -> None:
         """Remove what processes have left that are no more."""
         remove_leftovers(self._work, folders=True)
+        remove_leftovers(self.logs)
 
     def is_batch(self) -> bool:
         """Whether a batch has written there."""

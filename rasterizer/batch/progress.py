@@ -33,6 +33,10 @@ class Progress:
         self._last: tuple[int, ...] = ()
         self._width = 0
 
+    def begin(self) -> None:
+        """Count time from now on."""
+        self._start = self._shown = time.monotonic()
+
     def job(self, what: str, job: Job, place: str, values: Mapping[str, Any]) -> None:
         """A job is ``done`` or ``failed``."""
         self._done[place] += what == "done"

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ..version import __version__
 from .driver import Driver, Stop
 from .engine import Engine
+from .jobs import Manifest
 from .ledger import History, Ledger
-from .manifest import Manifest, read_manifest
 from .output import Output
 from .plan import Plan, make_plan
 from .progress import Progress
@@ -29,7 +29,7 @@ class Settings:
     """What the command says of a run.
 
     Attributes:
-        manifest, recipe, parameters, root, by_content: as of :func:`~rasterizer.batch.manifest.read_manifest`.
+        manifest, recipe: for the ledger; as of :func:`~rasterizer.batch.manifest.read_manifest`.
         output: the folder to write to.
         timeout: seconds that a job may take; None is any time.
         retry: whether to try again what has failed before.
@@ -40,20 +40,18 @@ class Settings:
     manifest: Path
     output: Path
     recipe: str
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    root: Path | None = None
-    by_content: bool = False
     timeout: float | None = None
     retry: bool = False
     force: bool = False
     progress: str = "line"
 
 
-def run_batch(settings: Settings, engine_for: Callable[[Output], Engine]) -> int:
+def run_batch(settings: Settings, manifest: Manifest, engine_for: Callable[[Output], Engine]) -> int:
     """Do what of a manifest is not done.
 
     Args:
         settings: of the run.
+        manifest: what there is to do.
         engine_for: makes the engine, which is asked for only if something is to be done.
 
     Returns:
@@ -61,25 +59,22 @@ def run_batch(settings: Settings, engine_for: Callable[[Output], Engine]) -> int
         used; 130 if somebody has stopped the run before its end.
 
     Raises:
-        ValueError: no line of the manifest can be used, or the parameters are wrong.
-        OSError: the manifest cannot be read, or the output folder not be made.
+        ValueError: no line of the manifest can be used.
+        OSError: the output folder cannot be made.
         RuntimeError: no worker could be started.
     """
-    manifest = read_manifest(
-        settings.manifest, settings.recipe, settings.parameters, settings.root, settings.by_content
-    )
     _say_faults(settings.manifest, manifest)
     output = Output(settings.output)
     output.make()
     history = History.read(output.ledger)
     plan = make_plan(manifest.jobs, output, history, settings.retry, settings.force)
-    ledger = Ledger(output.ledger)
-    try:
+    with closing(Ledger(output.ledger)) as ledger:
         _note(ledger, settings, manifest, plan)
-        state, stop = State(plan.todo, {} if settings.retry or settings.force else history.blames), Stop()
+        blames = {} if settings.retry or settings.force else history.blames
+        state, stop = State(plan.todo, blames), Stop()
         if plan.todo:
+            progress = Progress(settings.progress)  # before the engine, which may keep standard output from others
             engine = engine_for(output)
-            progress = Progress(settings.progress)
             try:
                 with stop.on_signals():
                     Driver(engine, state, ledger, progress, settings.timeout, stop).run()
@@ -87,8 +82,6 @@ def run_batch(settings: Settings, engine_for: Callable[[Output], Engine]) -> int
                 engine.close()
                 output.clear()
         ledger.write("end", done=state.done, failed=state.failed, left=state.left)
-    finally:
-        ledger.close()
     _say_end(settings, plan, state, manifest)
     if state.left:
         return INTERRUPTED

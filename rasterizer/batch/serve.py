@@ -7,41 +7,29 @@ import os
 import queue
 import sys
 import threading
-from pathlib import Path
 from typing import Any
 
-import torch
-
 from ..runtime.process.child import end_with
-from .jobs import Job
-from .output import Output
-from .work import check_device, do_job
+from .work import Worker
 
 
-def serve(parent: int, device: str, threads: int, output: str, force: bool) -> None:
+def serve(parent: int, **settings: Any) -> None:
     """Test the device once, then do jobs one after the other.
 
     Args:
         parent: the id of the process that gives jobs.
-        device: what to work on.
-        threads: how many PyTorch may use on a CPU.
-        output: the folder to write to.
-        force: whether to do again what is done.
+        settings: arguments of :class:`~rasterizer.batch.work.Worker`.
     """
     if sys.platform.startswith("linux"):  # elsewhere the end of standard input tells, or the job of Windows does
         end_with(parent)
     say = _Speaker()
     jobs: queue.Queue[dict[str, Any] | None] = queue.Queue()
     threading.Thread(target=_listen, args=(jobs,), daemon=True).start()
-    torch.set_num_threads(threads)
-    place = torch.device(device)
-    if place.type == "cuda":
-        torch.cuda.set_device(place)
-    check_device(place)
-    say(what="ready", device=device)
+    worker = Worker(**settings)
+    say(what="ready", device=str(worker.device))
     while (values := jobs.get()) is not None:
         say(what="started", id=values["id"])
-        say(id=values["id"], **do_job(Job.from_dict(values), Output(Path(output)), place, force))
+        say(id=values["id"], **worker.do(values))
 
 
 class _Speaker:

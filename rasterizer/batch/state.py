@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 
@@ -23,6 +24,7 @@ class State:
             blames: how many workers each key has taken down before.
         """
         self._waiting = deque(sorted(jobs, key=lambda job: -job.bytes))
+        self._alone = True
         self._blames = Counter(blames or {})
         self._with: dict[str, Job] = {}
         self._begun: set[str] = set()
@@ -56,6 +58,15 @@ class State:
         self.done += done
         self.failed += not done
         return self._with.pop(worker)
+
+    def met(self) -> None:
+        """Somebody else does these jobs, too: have those that wait in an order of chance.
+
+        Two that go the same way would meet at every job, and do it twice.
+        """
+        if self._alone:
+            random.SystemRandom().shuffle(self._waiting)
+        self._alone = False
 
     def died(self, worker: str) -> tuple[Job | None, bool, bool]:
         """The worker is no more.

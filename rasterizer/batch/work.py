@@ -6,20 +6,84 @@ import gc
 import platform
 import time
 import traceback
+from collections.abc import Mapping
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from ..meshes.sample_meshes import sample_mesh
 from ..rendering.raster import rasterize_mesh
-from ..runtime.devices import device_name
+from ..runtime.devices import default_device, device_name
 from ..version import __version__
 from .jobs import Job
 from .output import Output
 from .recipes import RECIPES
 
 _MOST_LINES = 60  # of a traceback
+
+GPU = "gpu"
+"""As a device: the one GPU, of whatever make, that this process was given."""
+
+
+class Worker:
+    """Does jobs on a device that it has tested.
+
+    Attributes:
+        device: where.
+    """
+
+    def __init__(
+        self,
+        device: str,
+        threads: int,
+        output: str,
+        force: bool = False,
+        mark: str = "",
+        version: str = __version__,
+    ) -> None:
+        """Test the device.
+
+        Args:
+            device: what to work on, by PyTorch's name, or :data:`GPU`.
+            threads: how many PyTorch may use on a CPU.
+            output: the folder to write to.
+            force: whether to do again what is done.
+            mark: a file among the logs of that folder, by which it is known to be that of the process that gives jobs,
+                which may be on another machine.
+            version: of the library there.
+
+        Raises:
+            RuntimeError: the device draws otherwise than the CPU, the folder or the library is not that one, or there
+                is no GPU.
+        """
+        self._output, self._force = Output(Path(output)), force
+        if version != __version__:
+            raise RuntimeError(f"the library is {__version__} on {platform.node()}, and {version} where jobs come from")
+        if mark:
+            if not (self._output.logs / mark).is_file():
+                raise RuntimeError(
+                    f"{output}: is not there on {platform.node()}, or is another folder; expected one "
+                    "that all machines share"
+                )
+            self._output.clear()
+        torch.set_num_threads(threads)
+        self.device = _own_gpu() if device == GPU else torch.device(device)
+        if self.device.type == "cuda":
+            torch.cuda.set_device(self.device)
+        check_device(self.device)
+
+    def do(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Do a job, of :meth:`Job.as_dict`; see :func:`do_job`."""
+        return do_job(Job.from_dict(values), self._output, self.device, self._force)
+
+
+def _own_gpu() -> torch.device:
+    device = default_device()
+    if device.type not in ("cuda", "xpu"):
+        raise RuntimeError(f"PyTorch {torch.__version__} sees no GPU on {platform.node()}, which has one")
+    return device
 
 
 def do_job(job: Job, output: Output, device: torch.device, force: bool = False) -> dict[str, Any]:
@@ -35,7 +99,7 @@ def do_job(job: Job, output: Output, device: torch.device, force: bool = False) 
         if there is not None and there.get("key") == job.key and not force:
             return {"what": "done", "seconds": 0.0, "by_other": True}
         with output.temporary() as folder:
-            made = RECIPES[job.recipe].run(job, folder, device)
+            made = RECIPES[job.recipe].run(job, folder, [device])
             seconds = round(time.perf_counter() - start, 3)
             won = output.publish(folder, job.id, _done(job, made, seconds, device), force)
     except Exception as error:

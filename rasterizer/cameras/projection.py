@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ..runtime.devices import sent
 from .camera import Camera
 
 DIAMETER = 1.15
@@ -24,6 +25,10 @@ class Frame(NamedTuple):
 
     centre: Tensor
     scale: Tensor
+
+    def to(self, device: torch.device | str) -> Frame:
+        """The same on another device."""
+        return Frame(*(part.to(device) for part in self))
 
 
 def normalization(vertices: Tensor) -> Frame:
@@ -54,7 +59,7 @@ def to_camera(points: Tensor, cameras: Sequence[Camera], *, vectors: bool = Fals
 
     With ``vectors`` the camera's position is left out, for normals.
     """
-    flat, table = points.reshape(points.shape[0], -1, 3), _poses(cameras, points.dtype).to(points.device)
+    flat, table = points.reshape(points.shape[0], -1, 3), sent(_poses(cameras, points.dtype), points.device)
     turned = _turned(flat if vectors else flat - table[:, 3:], table)
     return turned.transpose(1, 2).contiguous().view(points.shape)
 
@@ -89,7 +94,7 @@ def to_clip(vertices: Tensor, cameras: Sequence[Camera], width: int, height: int
     """
     # NDC -1 and +1 are the centres of the outermost pixels, so square pixels need the ratio of the gaps between pixels.
     aspect = max(width - 1, 1) / max(height - 1, 1)
-    # On a GPU each small tensor that is brought there waits for it: all that is of cameras travels in one.
+    # All that is of cameras travels to a GPU at once.
     rows = [
         (camera.near, camera.far, not camera.normalized, camera.half_height is not None, 1 / camera.half_extent)
         for camera in cameras
@@ -97,7 +102,7 @@ def to_clip(vertices: Tensor, cameras: Sequence[Camera], width: int, height: int
     near, far, fitted, flat, scale = torch.tensor(rows, dtype=vertices.dtype, device="cpu").unbind(1)
     numbers = (near, far, *_depth_terms(near, far, flat), fitted, flat, scale / aspect, -scale)
     poses = _poses(cameras, vertices.dtype)
-    table = torch.cat((poses.flatten(1), torch.stack(numbers, dim=1)), dim=1).to(vertices.device)
+    table = sent(torch.cat((poses.flatten(1), torch.stack(numbers, dim=1)), dim=1), vertices.device)
     poses = table[:, :12].unflatten(1, (4, 3))
     near, far, slope, shift, fitted, flat, across, down = table[:, 12:, None].unbind(1)
     x, y, toward = _turned(look_frame(vertices, cameras, frame) - poses[:, 3:], poses).unbind(1)
@@ -127,3 +132,63 @@ def _depth_terms(near: Tensor, far: Tensor, flat: Tensor) -> tuple[Tensor, Tenso
     span, middle = far - near, (far + near) / (far - near)
     flat = flat > 0
     return torch.where(flat, 2 / span, middle), torch.where(flat, middle, 2 * far * near / span)
+
+
+def clip_matrices(
+    positions: Tensor, scale: float, centre: Sequence[float], cameras: Sequence[Camera], width: int, height: int
+) -> Tensor:
+    """``[B, 4, 4]`` float32 matrices that do to integers what :func:`to_clip` does to vertices, one for each camera.
+
+    They are composed in float64 and rounded once; clip space so differs from :func:`to_clip`'s by its rounding.
+
+    Args:
+        positions: ``[N, 3]`` of any dtype; vertices are ``positions * scale + centre``.
+        scale, centre: as said.
+        cameras, width, height: as there.
+    """
+    aspect = max(width - 1, 1) / max(height - 1, 1)
+    middle = torch.tensor(centre, dtype=torch.float64)
+    frame = _integer_frame(positions, scale, middle) if any(camera.normalized for camera in cameras) else None
+    made = []
+    for camera in cameras:
+        axes, place = (torch.tensor(part, dtype=torch.float64) for part in (camera.axes, camera.position))
+        size, shift = scale, middle
+        if camera.normalized and frame is not None:
+            size, shift = scale * float(frame.scale), (middle - frame.centre) * frame.scale
+        rows = torch.cat((axes * size, (axes @ (shift - place))[:, None]), dim=1)
+        near, far, flat = camera.near, camera.far, camera.half_height is not None
+        limits = [torch.tensor([[value]], dtype=torch.float64) for value in (near, far, flat)]
+        if not camera.normalized:
+            ends = _ends(positions, -rows[2], near)[None]
+            limits[:2] = _fitted(ends, ends.isfinite(), torch.tensor([[True]]), *limits[:2])
+        slope, offset = _depth_terms(*limits)
+        last = torch.tensor([0.0, 0.0, 0.0, 1.0], dtype=torch.float64)
+        depth = -rows[2] * slope[0] - last * offset[0]
+        extent = 1 / camera.half_extent
+        made.append(torch.stack((rows[0] * extent / aspect, -rows[1] * extent, depth, last if flat else -rows[2])))
+    return torch.stack(made).to(torch.float32).to(positions.device)
+
+
+_ROWS = 1 << 20  # vertices that are looked at together
+
+
+def _integer_frame(positions: Tensor, scale: float, centre: Tensor) -> Frame:
+    """The :func:`normalization` of integers, in float64 on the CPU."""
+    low, high = (bound.cpu().double() for bound in (positions.amin(0), positions.amax(0)))
+    middle = (low + high) / 2
+    near = middle.to(torch.float32).to(positions.device)
+    radius = max(float((part.to(torch.float32) - near).norm(dim=1).max()) for part in positions.split(_ROWS))
+    return Frame(middle * scale + centre, torch.tensor(DIAMETER / max(2 * radius * scale, 1e-20), dtype=torch.float64))
+
+
+def _ends(positions: Tensor, row: Tensor, near: float) -> Tensor:
+    """``[2]`` the least and the greatest distance, of those that are ``near`` or more."""
+    steps = row.to(torch.float32).to(positions.device)
+    least, most = torch.inf, -torch.inf
+    for part in positions.split(_ROWS):
+        x, y, z = part.to(torch.float32).unbind(1)
+        distance = ((x * steps[0] + y * steps[1]) + z * steps[2]) + steps[3]
+        seen = distance >= near
+        least = min(least, float(torch.where(seen, distance, torch.inf).min()))
+        most = max(most, float(torch.where(seen, distance, -torch.inf).max()))
+    return torch.tensor([least, most], dtype=torch.float64)

@@ -22,15 +22,26 @@ def device_of(options: argparse.Namespace) -> torch.device:
     Raises:
         ValueError: this machine or this PyTorch has no such device.
     """
-    if options.device is None:
-        return default_device()
+    return default_device() if options.device is None else _device(options.device)
+
+
+def devices_of(options: argparse.Namespace) -> list[torch.device]:
+    """The same for commands that share their views out among devices, named with commas between them.
+
+    Raises:
+        ValueError: as there.
+    """
+    return [device_of(options)] if options.device is None else [_device(name) for name in options.device.split(",")]
+
+
+def _device(name: str) -> torch.device:
     try:
-        device = torch.device(options.device)
+        device = torch.device(name)
         if device.type not in ("cpu", "cuda", "xpu", "mps"):
             raise RuntimeError("expected cpu, cuda, xpu or mps")
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"--device: {options.device!r} cannot be used: {str(error).splitlines()[0]}") from None
+        raise ValueError(f"--device: {name!r} cannot be used: {str(error).splitlines()[0]}") from None
     return device
 
 

@@ -1,4 +1,7 @@
-"""``batch``: a recipe on every mesh of a manifest, and what has become of it."""
+"""``batch``: a recipe on every mesh of a manifest, and what has become of it.
+
+What lives as long as the batch imports no PyTorch, which would take more memory than all the rest.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,14 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ..batch.local import LocalEngine, devices
+from ..batch.cluster import RayEngine, import_ray
+from ..batch.engine import Engine
+from ..batch.jobs import RECIPE_NAMES
+from ..batch.local import LocalEngine
 from ..batch.output import Output
 from ..batch.progress import KINDS
-from ..batch.recipes import RECIPES
-from ..batch.report import counts, rows, write_report
+from ..batch.reading import read_apart
 from ..batch.run import Settings, run_batch
-from ..batch.scan import manifest_text, scan
 from ..runtime.files import write_atomically
 
 _ACTIONS = ("scan", "status", "report")
@@ -28,9 +32,11 @@ _USAGE = """%(prog)s MANIFEST -o OUT --recipe NAME [options]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the command takes beside ``--device`` and ``--verbose``."""
     parser.usage = _USAGE
-    parser.add_argument("words", nargs="+", metavar="MANIFEST", help="JSONL; or scan, status or report and a folder")
+    parser.add_argument(
+        "words", nargs="+", metavar="MANIFEST", help="JSONL or Parquet; or scan, status or report and a folder"
+    )
     parser.add_argument("-o", "--output", type=Path, metavar="OUT", help="a folder; of scan, the manifest to write")
-    parser.add_argument("--recipe", choices=RECIPES, help="what is to be done with each mesh")
+    parser.add_argument("--recipe", choices=RECIPE_NAMES, help="what is to be done with each mesh")
     parser.add_argument(
         "--set",
         action="append",
@@ -40,6 +46,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a parameter of the recipe for all meshes, as JSON or as a word; repeatable",
     )
     parser.add_argument("--root", type=Path, metavar="DIR", help="where paths lie (default: the manifest's folder)")
+    parser.add_argument(
+        "--engine",
+        choices=("local", "ray"),
+        default="local",
+        help="this machine, or Ray (default local)",
+    )
+    parser.add_argument(
+        "--address",
+        metavar="HOST:PORT",
+        help="of a Ray cluster; auto finds that of this machine (default: a new Ray here)",
+    )
     parser.add_argument("--workers", type=_count, metavar="N", help="processes (default: one a GPU, or for two cores)")
     parser.add_argument("--per-gpu", default=1, type=_count, metavar="K", help="processes that share a GPU (default 1)")
     parser.add_argument(
@@ -66,19 +83,29 @@ def run(options: argparse.Namespace) -> int:
         manifest=Path(first),
         output=options.output,
         recipe=options.recipe,
-        parameters=dict(options.set),
-        root=options.root,
-        by_content=options.hash,
         timeout=options.timeout,
         retry=options.retry is not None,
         force=options.force,
         progress=options.progress,
     )
-    on = devices(options.device)
-    return run_batch(settings, lambda output: LocalEngine(output, on, options.workers, options.per_gpu, options.force))
+    ray = options.engine == "ray"
+    if ray:
+        import_ray()
+    elif options.address is not None:
+        raise ValueError(f"--address: is {options.address!r}, expected none without --engine ray")
+    device = "cpu" if ray else options.device  # of a cluster's nodes, this machine knows nothing
+    manifest, on = read_apart(settings.manifest, settings.recipe, dict(options.set), options.root, options.hash, device)
+    shared = (options.workers, options.per_gpu, options.force)
+
+    def engine_for(output: Output) -> Engine:
+        return RayEngine(output, options.device, *shared, options.address) if ray else LocalEngine(output, on, *shared)
+
+    return run_batch(settings, manifest, engine_for)
 
 
 def _scan(options: argparse.Namespace, folder: Path) -> int:
+    from ..batch.scan import manifest_text, scan
+
     target = options.output or folder / "manifest.jsonl"
     text = manifest_text(scan(folder))
     count = text.count("\n")
@@ -91,6 +118,8 @@ def _scan(options: argparse.Namespace, folder: Path) -> int:
 
 
 def _status(options: argparse.Namespace, folder: Path) -> int:
+    from ..batch.report import counts, rows
+
     listed = rows(_batch(folder))
     found = counts(listed)
     if options.json:
@@ -104,6 +133,8 @@ def _status(options: argparse.Namespace, folder: Path) -> int:
 
 
 def _report(options: argparse.Namespace, folder: Path) -> int:
+    from ..batch.report import write_report
+
     if options.output is None:
         raise ValueError("--output: is needed, the folder for the report")
     for path in write_report(_batch(folder), options.output):

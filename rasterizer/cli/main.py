@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
-    """A parser of all commands, of which those among ``words`` know their arguments."""
+    """A parser of all commands, of which the first among ``words`` knows its arguments."""
     parser = argparse.ArgumentParser(prog="python -m rasterizer", description="A triangle rasterizer in PyTorch.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -61,7 +61,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=text, description=text)
         command.add_argument("--device", help="such as cpu, cuda:0, xpu or mps (default: the best there is)")
         command.add_argument("-v", "--verbose", action="store_true", help="say which backend runs, and why")
-        if name in words:
+        if name == next((word for word in words if word in COMMANDS), ""):
             module = importlib.import_module(f".{name}", __package__)
             module.add_arguments(command)
             command.set_defaults(run=module.run)

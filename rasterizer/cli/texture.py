@@ -16,13 +16,14 @@ from ..runtime.progress import shares
 from ..texturing import BLENDS, METHODS, apply_textures, bake_views, fill_texture, refine_texture
 from ..texturing.refine.refine import STEPS
 from ..texturing.unwrap.unwrap import unwrap_uv
-from .arguments import MESH, dashes, device_of, load
+from .arguments import MESH, dashes, devices_of, load
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the command takes beside ``--device`` and ``--verbose``."""
+    parser.epilog = "--device may name several, such as cuda:0,cuda:1: views are shared out among them."
     parser.add_argument("mesh", help=MESH)
     parser.add_argument("--views", required=True, type=Path, metavar="DIR", help="folder of pictures, sorted by name")
     parser.add_argument(
@@ -61,14 +62,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="then change the texture until, seen through the same cameras, it gives back the pictures: sharper, and "
         f"slower (default {STEPS} steps)",
     )
+    parser.add_argument(
+        "--quantize", action="store_true", help="write positions, normals and UVs as integers of 16 bits; GLB only"
+    )
     parser.add_argument("--method", default=METHODS[0], type=dashes, choices=METHODS, help="how gaps are filled")
 
 
 def run(options: argparse.Namespace) -> None:
     """Make the texture, write the mesh, and print how much was painted and filled."""
-    mesh = load(options.mesh).to(device_of(options))
+    devices = devices_of(options)
+    mesh = load(options.mesh).to(devices[0])
     if options.output.suffix.lower() not in (".glb", ".obj"):
         raise ValueError(f"--output: {options.output} has suffix '{options.output.suffix}', expected .glb or .obj")
+    if options.quantize and options.output.suffix.lower() != ".glb":
+        raise ValueError(f"--quantize: {options.output} is none, expected a .glb to write integers into")
     files = sorted(path for path in options.views.iterdir() if path.suffix.lower() in _SUFFIXES)
     views = turntable(len(files)) if options.cameras == "turntable" and files else PRESETS.get(options.cameras, ())
     if len(files) != len(views) or not files:
@@ -96,6 +103,7 @@ def run(options: argparse.Namespace) -> None:
             align_views=options.align_views,
             blend=options.blend,
             on_progress=baking,
+            devices=devices,
         )
         texture = baked.texture
         if options.refine:
@@ -105,7 +113,7 @@ def run(options: argparse.Namespace) -> None:
             )
             texture = refined.texture
         texture, filled = fill_texture(texture, baked.painted, mesh, options.method, on_progress=filling)
-    save_mesh(apply_textures(mesh, texture), options.output)
+    save_mesh(apply_textures(mesh, texture), options.output, options.quantize)
     if baked.agreement is not None:
         print(baked.agreement)
     covered = int(baked.covered.sum())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import weakref
+from collections.abc import Iterable
 from numbers import Real
 from typing import Any
 
@@ -63,6 +64,13 @@ def check_faces(tri: Tensor, vertices: int, device: torch.device, name: str = "t
     return tri
 
 
+def known_faces(copy: Tensor, tri: Tensor) -> None:
+    """Say that ``copy`` holds what ``tri`` does, which has passed :func:`check_faces`: then nobody waits for it."""
+    known = _checked_faces.get(id(tri))
+    if copy is not tri and known is not None and known[0]() is tri and not copy.is_inference():
+        _remember(copy, known[2:])
+
+
 def _index_range(tri: Tensor) -> tuple[int, int]:
     key = id(tri)
     version = -1 if tri.is_inference() else tri._version  # tensors of the inference mode do not count their changes
@@ -70,8 +78,13 @@ def _index_range(tri: Tensor) -> tuple[int, int]:
     if known is not None and known[0]() is tri and known[1] == version >= 0:
         return known[2:]
     low, high = torch.stack(torch.aminmax(tri)).tolist()
-    _checked_faces[key] = weakref.ref(tri, lambda gone: _checked_faces.pop(key, None)), version, low, high
+    _remember(tri, (low, high))
     return low, high
+
+
+def _remember(tri: Tensor, limits: tuple[int, int]) -> None:
+    key, version = id(tri), -1 if tri.is_inference() else tri._version
+    _checked_faces[key] = weakref.ref(tri, lambda gone: _checked_faces.pop(key, None)), version, *limits
 
 
 def check_resolution(resolution: Any, name: str = "resolution") -> tuple[int, int]:
@@ -140,6 +153,33 @@ def check_device(value: Any, name: str = "device") -> torch.device:
     if device.type != "cpu" and count is not None and (device.index or 0) >= count():
         raise ValueError(f"{name}: is {device}, but PyTorch has {count()} such devices here; 'cpu' is always there")
     return device
+
+
+def check_devices(devices: Any, name: str = "devices") -> tuple[torch.device, ...]:
+    """The devices of a list, each with its number; what such lists mean is stated in :mod:`rasterizer.runtime.several`.
+
+    Raises:
+        ValueError: it is no list, it is empty, or names what is no device, or none that works here.
+    """
+    expected = "expected a list of devices such as ['cuda:0', 'cuda:1']"
+    if isinstance(devices, (str, bytes, Tensor)) or not isinstance(devices, Iterable):
+        raise ValueError(f"{name}: is {devices!r}, {expected}")
+    listed = list(devices)
+    if not listed:
+        raise ValueError(f"{name}: is empty, {expected}, or None for where the input lies")
+    return tuple(_usable(check_device(each, f"{name}[{at}]"), f"{name}[{at}]") for at, each in enumerate(listed))
+
+
+def _usable(device: torch.device, name: str) -> torch.device:
+    if device.type == "cpu":
+        return torch.device("cpu")
+    try:
+        if device.type == "meta":
+            raise RuntimeError("tensors have no values there")
+        return torch.empty(0, device=device).device  # with its number
+    except Exception as error:  # of which each kind of device has its own
+        why = str(error).strip().partition("\n")[0].partition(". ")[0]
+        raise ValueError(f"{name}: is {device}, which cannot be used: {why}; 'cpu' is always there") from None
 
 
 def check_same_device(value: Tensor, name: str, device: torch.device, others: str) -> None:

@@ -18,6 +18,7 @@ from torch import Tensor
 from ..backends.others import custom_rasterizer as native
 from ..backends.others import nvdiffrast
 from ..backends.registry import backend_statuses
+from ..backends.vulkan import session as vulkan
 from ..cameras.camera import look_at
 from ..cameras.views import PRESETS
 from ..contract import scenes
@@ -29,7 +30,7 @@ from ..ops import interpolate, rasterize
 from ..rendering.attributes import attribute_image
 from ..rendering.raster import rasterize_mesh
 from ..texturing import Baked, bake_views
-from . import timing
+from . import chain, timing
 from .fields import FIELDS, photograph
 from .peers import comfyui
 
@@ -67,7 +68,7 @@ BAKE_CASES: dict[str, tuple[int, int]] = {
 }
 """Pixels a side and texels a side; of a trefoil knot of 40 000 faces."""
 
-ALL = (*CASES, SIX_VIEWS, INTERPOLATED, NORMALS, *HIERARCHY_CASES, *BAKE_CASES)
+ALL = (*CASES, SIX_VIEWS, INTERPOLATED, NORMALS, *HIERARCHY_CASES, *BAKE_CASES, *chain.CASES, chain.UNWRAPPING)
 """Names of all cases."""
 
 QUICK = ("sphere 5 k, 512²", "sphere 10 k, 1024²", "50 screen-sized, 512²")
@@ -86,8 +87,8 @@ class Row:
         case: scene and image size.
         backend, mode: what ran.
         milliseconds: median wall time of a call, synchronised.
-        busy: milliseconds that the GPU worked during a call, all its kernels and fills added up; None on a CPU, and
-            until it was profiled.
+        busy: milliseconds that the GPU worked during a call, all its kernels and fills added up, without the copies
+            between host and card where the device is a CPU; None for what no GPU does, and until it was profiled.
         ratio: native milliseconds over these, where the native module ran in the same run; else None.
         differing: pixels whose face or value, or hierarchy outputs that, are not those of the first backend measured.
         peak: largest amount of device memory allocated during a call beyond what was allocated before; None on a CPU.
@@ -116,10 +117,19 @@ def measure(device: torch.device, cases: tuple[str, ...], repeats: int = 7) -> I
     names = [row.name for row in backend_statuses(device) if row.available]
     timed = ((runs, _measure_case(case, device, runs, repeats)) for case, runs in _cases(device, cases, names))
     if device.type != "cuda":
-        yield from (rows for _, rows in timed)
-        return
-    for runs, rows in list(timed):
-        yield [replace(row, busy=timing.busy(runs[row.backend, row.mode].timed, repeats)) for row in rows]
+        yield from ([_with_card_time(row) for row in rows] for _, rows in timed)
+    else:
+        for runs, rows in list(timed):
+            yield [replace(row, busy=timing.busy(runs[row.backend, row.mode].timed, repeats)) for row in rows]
+    if chain.UNWRAPPING in cases and (wait := chain.unwrapping()):
+        yield [Row(chain.UNWRAPPING, "xatlas", "", wait, busy=None, ratio=None, differing=0, peak=None)]
+
+
+def _with_card_time(row: Row) -> Row:
+    """What Vulkan's card took for the last drawing, which was the row's."""
+    if row.backend != "vulkan" or row.case not in CASES:
+        return row
+    return replace(row, busy=vulkan.card().rasterizer.milliseconds)
 
 
 @dataclass(frozen=True)
@@ -137,10 +147,15 @@ _Runs = dict[_Key, _Run]
 
 def _cases(device: torch.device, cases: tuple[str, ...], names: list[str]) -> Iterator[tuple[str, _Runs]]:
     for case in cases:
+        if case == chain.UNWRAPPING:
+            continue  # is no work of a device
         if case in HIERARCHY_CASES:
             yield case, _hierarchy_runs(device, *HIERARCHY_CASES[case])
         elif case in BAKE_CASES:
             yield case, _bake_runs(device, *BAKE_CASES[case], names)
+        elif case in chain.CASES:
+            call = chain.call(device, case)
+            yield case, {(_backend(names), ""): _Run(call, call, _different_values)}
         elif case == SIX_VIEWS:
             pos, tri = scenes.sphere(40_000)
             turns = torch.arange(6, dtype=torch.float32) * (math.pi / 3)
@@ -215,7 +230,12 @@ def _bake_runs(device: torch.device, pixels: int, texels: int, names: list[str])
     cameras = [view.camera() for view in PRESETS["hunyuan3d-2"]]
     images = photograph(mesh, cameras, pixels, FIELDS["hard"], 1)
     call = partial(bake_views, mesh, images, cameras, texels)
-    return {("kernels" if "kernels" in names else "torch", ""): _Run(call, call, _different_texels)}
+    return {(_backend(names), ""): _Run(call, call, _different_texels)}
+
+
+def _backend(names: list[str]) -> str:
+    """What does all that is no rasterizing alone, where the device has it."""
+    return "kernels" if "kernels" in names else "torch"
 
 
 def _different_texels(one: Baked, other: Baked) -> int:

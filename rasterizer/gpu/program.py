@@ -17,6 +17,7 @@ import ctypes
 import hashlib
 import struct
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ SelfTest = Callable[[torch.device], None]
 failures = 0
 """How often a launch or a preparation has failed in this process."""
 
+_preparing = threading.RLock()  # a test of one program may use another
 _COMMON = Path(__file__).with_name("common.cu")
 _PACKAGE = Path(__file__).parent.parent
 
@@ -225,10 +227,13 @@ class Program:
             return f"for CUDA and ROCm devices, not {device.type}"
         number = device.index if device.index is not None else torch.cuda.current_device()
         reason = self._reasons.get(number)
-        if reason is None:
-            test = self_test or self._self_test
-            reason = self._reasons[number] = self._prepare(torch.device("cuda", number), test)
-        return reason
+        return self._prepared(number, self_test) if reason is None else reason
+
+    def _prepared(self, number: int, self_test: SelfTest | None) -> str:
+        with _preparing:  # of threads that want it at the same time, one makes it ready
+            if number not in self._reasons:
+                self._reasons[number] = self._prepare(torch.device("cuda", number), self_test or self._self_test)
+            return self._reasons[number]
 
     def on(self, number: int) -> Loaded:
         """The program on a device for which there is no :meth:`reason_against`."""

@@ -8,11 +8,13 @@ import torch
 from torch import Tensor
 
 from ..contract.checks import as_tensor, check_same_device
-from ..runtime.threads import on_own_threads, share_rows
+from ..runtime.threads import on_own_threads
 from .grid import GridHierarchy, check_features
+from .relaxation import COARSER, FINEST
+from .surface_choice import relax
 from .surface_graph import SurfaceGraph, group_mean
 
-_STEPS = 32  # of relaxation a level: with half of a knot unknown, within 5 of 255 of the solution, 0.6 on average
+_COARSER = 4  # times, from a level to the next
 
 
 @on_own_threads
@@ -52,75 +54,54 @@ def fill_surface(
         raise ValueError(f"known: found {list(known.shape)} {known.dtype}, expected bool [{count}]")
     check_same_device(known, "known", features.device, "the features are")
     report = on_progress or (lambda share: None)
-    graph, node = surface or SurfaceGraph.of(hierarchy)
-    cells = hierarchy.original.nonzero().squeeze(1)
-    values = features.index_select(0, cells).float()
-    weight = known.index_select(0, cells).float()[:, None]
+    graph, node = surface or SurfaceGraph.of(hierarchy, ~known)
+    has_node = node >= 0
+    cells = has_node.nonzero().squeeze(1)
+    own = features.index_select(0, cells).float()
+    values, reached = fill_graph(own, known.index_select(0, cells), graph, report)
+    kept = known & hierarchy.original
+    full = torch.where(kept[:, None], features.float(), 0.0).index_copy(0, cells, values)
+    has = kept.index_copy(0, cells, reached)
+    full = torch.where(has[:, None], full, 0.0)
+    around = hierarchy.neighbors[0]
+    share = ((around >= 0) & has[around.clamp(min=0)]).float()
+    mean = (full[around.clamp(min=0)] * share[..., None]).sum(dim=1) / share.sum(dim=1, keepdim=True).clamp(min=1)
+    full = torch.where(hierarchy.original[:, None], full, mean)
+    return full.to(features.dtype), torch.where(hierarchy.original, has, share.amax(dim=1) > 0)
 
-    graphs, parents, levels = [graph], [], [(values * weight, weight)]
-    for _ in range(hierarchy.resolution.bit_length()):  # after which one cell holds everything
-        report(0.3 * (1 - len(graph.points) / len(cells)))
-        if not bool((graph.neighbors >= 0).any()):
-            break  # every part of the surface is one node
-        graph, parent = graph.coarser()
-        if len(graph.points) == len(graphs[-1].points):
+
+def fill_graph(
+    values: Tensor, known: Tensor, graph: SurfaceGraph, report: Callable[[float], None]
+) -> tuple[Tensor, Tensor]:
+    """As :func:`fill_surface` for the nodes of a graph: ``[N, C]`` float32 and ``[N]`` bool, values and who has one."""
+    weight = known.float()[:, None]
+    parents: list[Tensor] = []
+    graphs, levels = [graph], [(torch.where(known[:, None], values, 0.0), weight)]
+    coarse = graph
+    while bool((coarse.neighbors >= 0).any()):
+        report(0.3 * (1 - len(coarse.points) / len(values)))
+        coarse, parent = coarse.coarser(_COARSER if parents else 2)  # half as fine is near enough to start from
+        if len(coarse.points) == len(graphs[-1].points):
             continue  # neighbours lie on two sides of a border between coarse cells, too; the nodes are numbered alike
-        values, weight = levels[-1]
-        mean = group_mean(values, parent, len(graph.points), weight)
-        levels.append((mean, (group_mean(weight, parent, len(graph.points)) > 0).float()))
-        graphs.append(graph)
+        means = group_mean(torch.cat(levels[-1], dim=1), parent, len(coarse.points))
+        share = means[:, -1:]
+        levels.append((means[:, :-1] / torch.where(share > 0, share, 1.0), (share > 0).float()))
+        graphs.append(coarse)
         parents.append(parent)
 
     values, reached = levels[-1]
     for number in reversed(range(len(parents))):
         report(0.3 + 0.7 * (1 - (number + 1) / len(graphs)))
         own, known_here = levels[number]
-        reached = reached[parents[number]]
-        values = torch.where(known_here > 0, own, values[parents[number]])
-        values = _relax(graphs[number], values, reached * (1 - known_here))
+        reached = reached.index_select(0, parents[number])
+        values = torch.where(known_here > 0, own, values.index_select(0, parents[number]))
+        effort = COARSER if number else FINEST
+        values = _relax(graphs[number], values, reached * (1 - known_here), effort)
     report(1.0)
-
-    inside = torch.where(node >= 0, node, 0)
-    seen = (node >= 0)[:, None]
-    full = torch.where(seen, values[inside], 0.0)
-    has = torch.where(seen, reached[inside], 0.0)
-    around = hierarchy.neighbors[0]
-    share = torch.where(around >= 0, has[around.clamp(min=0), 0], 0.0)
-    mean = (full[around.clamp(min=0)] * share[..., None]).sum(dim=1) / share.sum(dim=1, keepdim=True).clamp(min=1)
-    full = torch.where(seen, full, mean)
-    has = torch.where(seen[:, 0], has[:, 0], share.amax(dim=1)) > 0
-    return full.to(features.dtype), has
+    return values, reached[:, 0] > 0
 
 
-def _relax(graph: SurfaceGraph, values: Tensor, free: Tensor) -> Tensor:
-    """Conjugate gradients from ``values [N, C]`` towards the solution in which free nodes (``[N, 1]``, 0 or 1) are the
-    weighted mean of their neighbours; the others stay. A fixed number of steps: asking whether it is done costs more.
-    """
-    index = graph.neighbors.clamp(min=0)
-    weights = graph.weights[..., None]
-    diagonal = graph.weights.sum(dim=1, keepdim=True).clamp(min=1e-12)
-
-    def residual(x: Tensor) -> Tensor:
-        """Sum over the neighbours of weight times difference, on free nodes."""
-        out = torch.empty_like(x)
-
-        def rows(part: slice) -> None:
-            some = index[part]
-            around = x.index_select(0, some.reshape(-1)).view(*some.shape, -1)
-            out[part] = ((around * weights[part]).sum(dim=1) - diagonal[part] * x[part]) * free[part]
-
-        share_rows(rows, len(x), x.device, weight=4 * index.shape[1])
-        return out
-
-    left = residual(values)
-    step = left / diagonal
-    energy = (left * step).sum(dim=0)
-    for _ in range(_STEPS):
-        moved = -residual(step)
-        length = energy / (step * moved).sum(dim=0).clamp(min=1e-30)
-        values = values + length * step
-        left = left - length * moved
-        scaled = left / diagonal
-        before, energy = energy, (left * scaled).sum(dim=0)
-        step = scaled + (energy / before.clamp(min=1e-30)) * step
-    return values
+def _relax(graph: SurfaceGraph, values: Tensor, free: Tensor, effort: tuple[int, float]) -> Tensor:
+    """Nearer to the solution in which free nodes (``[N, 1]``, 0 or 1) are the weighted mean of their neighbours."""
+    weights = graph.weights / graph.weights.sum(dim=1, keepdim=True).clamp(min=1e-12) * free
+    return relax(values, graph.neighbors, weights, free[:, 0], effort)

@@ -14,10 +14,12 @@ from ..meshes.mesh import Mesh
 from ..runtime.devices import double_device
 from ..runtime.policy import device_policy
 from ..runtime.progress import staged
-from ..runtime.threads import on_own_threads, share_rows
+from ..runtime.threads import on_own_threads
+from . import surface_choice
 from .axis_views import peel
-from .cells import centres, coordinates_of, pack, unpack
+from .cells import centres, pack, unpack
 from .construct import build, check_levels
+from .lookup import Grid
 from .surface_samples import Views
 
 
@@ -228,51 +230,8 @@ class GridHierarchy:
         seen = self.original.nonzero().squeeze(1)
         keys, order = torch.sort(self.keys[0].index_select(0, seen), stable=True)
         cells = seen.index_select(0, order)
-        grid = coordinates_of((points.float() - self.centre) / self.half_side, self.resolution)
-        found = torch.empty(len(points), dtype=torch.int64, device=home)
-
-        def look(part: slice) -> None:
-            its_normals = None if normals is None else normals[part]
-            found[part] = self._nearest(grid[part], points[part], its_normals, keys, cells)
-
-        share_rows(look, len(points), home, weight=8)
-        return found
-
-    def _nearest(self, grid: Tensor, points: Tensor, normals: Tensor | None, keys: Tensor, cells: Tensor) -> Tensor:
-        """The best of the cells at and around given grid coordinates."""
-        best, found = self._nearest_in(grid, points, normals, keys, cells)
-        poor = (best >= _POOR).nonzero().squeeze(1)
-        if len(poor):
-            some, its_points = grid.index_select(0, poor), points.index_select(0, poor)
-            its_normals = None if normals is None else normals.index_select(0, poor)
-            least, cell = best.index_select(0, poor), found.index_select(0, poor)
-            for shift in _AROUND:
-                near = some + torch.tensor(shift, device=grid.device)
-                apart, other = self._nearest_in(near, its_points, its_normals, keys, cells)
-                closer = apart < least
-                least, cell = torch.where(closer, apart, least), torch.where(closer, other, cell)
-            found = found.index_copy(0, poor, cell)
-        return found
-
-    def _nearest_in(
-        self, grid: Tensor, points: Tensor, normals: Tensor | None, keys: Tensor, cells: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """The better of the cells at given grid coordinates, and how good: distance in cells, much more if turned."""
-        inside = ((grid >= 0) & (grid < self.resolution)).all(dim=1)
-        wanted = torch.where(inside, pack(grid, self.resolution), -1)
-        at = torch.searchsorted(keys, wanted)
-        best = torch.full(wanted.shape, torch.inf, dtype=torch.float32, device=points.device)
-        found = torch.full_like(wanted, -1)
-        for side in (0, 1):
-            place = (at + side).clamp(max=len(keys) - 1)
-            cell = cells.index_select(0, place)
-            score = (self.positions.index_select(0, cell) - points).norm(dim=1) / self.cell_size
-            if normals is not None:
-                score = score + _POOR * ((self.normals.index_select(0, cell) * normals).sum(dim=1) < 0)
-            score = torch.where(keys.index_select(0, place) == wanted, score, torch.inf)
-            better = score < best
-            best, found = torch.where(better, score, best), torch.where(better, cell, found)
-        return best, found
+        grid = Grid(keys, cells, self.positions, self.normals, self.centre.float(), self.half_side, self.resolution)
+        return surface_choice.find(grid, points.float(), None if normals is None else normals.float())
 
     def _finer_level(self, level: int) -> int:
         """One that has a coarser level above it."""
@@ -306,10 +265,6 @@ def check_features(features: Tensor, hierarchy: GridHierarchy, level: int = 0) -
 
 
 _FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)  # with which PyTorch computes everywhere
-
-_POOR = 100.0  # cells; more than any distance to a neighbouring cell
-
-_AROUND = [(x, y, z) for x in (-1, 0, 1) for y in (-1, 0, 1) for z in (-1, 0, 1) if (x, y, z) != (0, 0, 0)]
 
 
 def _children(parent: Tensor, count: int) -> Tensor:

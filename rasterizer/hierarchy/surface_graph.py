@@ -13,11 +13,13 @@ import torch
 from torch import Tensor
 
 from ..runtime.policy import device_policy
-from .cells import unpack
+from .cells import pack, unpack
 from .grid import GridHierarchy
 
 _STEEPEST = 0.5  # largest sine between a step and the surface: sheets 0.82 cells apart are not joined, creases are
 _OPPOSED = -0.5  # least cosine between the normals of joined cells: a crease of up to 120 degrees
+_ROUNDS = 3  # in which nodes of a coarser cell find each other; each reaches at least twice as far
+_SIDE = 2048  # more cells than a side has
 _SPREAD = 0.5  # floor of the distance in a weight, in cells, so that no two cells are glued together
 
 
@@ -41,67 +43,86 @@ class SurfaceGraph:
     cell_size: float
 
     @classmethod
-    def of(cls, hierarchy: GridHierarchy) -> tuple[SurfaceGraph, Tensor]:
-        """The graph of level 0 without padded cells, and ``[N0]`` int64 the node of each cell (-1: padded)."""
-        seen = hierarchy.original.nonzero().squeeze(1)
-        node = torch.full_like(hierarchy.keys[0], -1)
-        node[seen] = torch.arange(len(seen), device=node.device)
-        around = hierarchy.neighbors[0].index_select(0, seen)
-        here = torch.arange(len(seen), device=node.device)[:, None].expand_as(around)
-        there = torch.where(around >= 0, node[around.clamp(min=0)], -1)
-        points, normals = hierarchy.positions.index_select(0, seen), hierarchy.normals.index_select(0, seen)
-        real = (there >= 0) & (there != here)
-        start, end = here[real], there[real]
-        step = points[end] - points[start]
-        one, other = normals[start], normals[end]
-        mean = torch.nn.functional.normalize(one + other, dim=1)
-        along = (step * mean).sum(dim=1).abs() <= _STEEPEST * step.norm(dim=1)
-        kept = along & ((one * other).sum(dim=1) >= _OPPOSED)
-        keys = hierarchy.keys[0].index_select(0, seen)
-        voxels = unpack(keys, hierarchy.resolution)
-        graph = _graph(points, normals, start[kept], end[kept], voxels, hierarchy.cell_size)
-        return graph, node
+    def of(cls, hierarchy: GridHierarchy, wanted: Tensor | None = None) -> tuple[SurfaceGraph, Tensor]:
+        """The graph of level 0 without padded cells, and ``[N0]`` int64 the node of each cell (-1: it has none).
 
-    def coarser(self) -> tuple[SurfaceGraph, Tensor]:
-        """The graph of half the resolution, and ``[N]`` int64 the coarser node of each node.
+        Args:
+            hierarchy: whose cells.
+            wanted: ``[N0]`` bool, the cells that matter; the graph is of these and all that are joined with one of
+                them, with no other edges than theirs. None is all.
+        """
+        wanted = hierarchy.original if wanted is None else wanted & hierarchy.original
+        around = hierarchy.neighbors[0]
+        real = around >= 0
+        around = around.clamp(min=0)
+        matters = wanted[:, None] | (wanted[around] & hierarchy.original[:, None])
+        edges = (matters & hierarchy.original[around] & real).view(-1).nonzero().squeeze(1)
+        start = torch.div(edges, around.shape[1], rounding_mode="floor")
+        end = around.view(-1).index_select(0, edges)
+        kept = joined(hierarchy, start, end).nonzero().squeeze(1)
+        start, end = start.index_select(0, kept), end.index_select(0, kept)
+        taken = wanted.index_fill(0, start, True).index_fill(0, end, True)
+        seen = taken.nonzero().squeeze(1)
+        node = torch.where(taken, taken.cumsum(0) - 1, -1)
+        voxels = unpack(hierarchy.keys[0].index_select(0, seen), hierarchy.resolution)
+        start, end = node.index_select(0, start), node.index_select(0, end)
+        points, normals = hierarchy.positions.index_select(0, seen), hierarchy.normals.index_select(0, seen)
+        count = len(seen)
+        edges = torch.cat((start * count + end, end * count + start))
+        return _graph(points, normals, edges, voxels, hierarchy.cell_size), node
+
+    def coarser(self, factor: int) -> tuple[SurfaceGraph, Tensor]:
+        """The graph of a resolution that is so many times less, and ``[N]`` int64 the coarser node of each node.
 
         A coarser node is a set of nodes that share a coarse cell and hang together within it.
         """
-        voxels = torch.div(self.voxels, 2, rounding_mode="floor")
+        voxels = torch.div(self.voxels, factor, rounding_mode="floor")
         count = len(voxels)
-        here = torch.arange(count, device=voxels.device)
-        linked = self.neighbors.clamp(min=0)
-        together = (self.neighbors >= 0) & (voxels[linked] == voxels[:, None]).all(dim=2)
-        label = here
-        while True:  # the least node of each set; a set has few nodes, so this takes few rounds
-            least = torch.where(together, label[linked], count).amin(dim=1, keepdim=False)
-            lower = torch.minimum(label, least)
-            lower = lower[lower]
-            if torch.equal(lower, label):
-                break
-            label = lower
-        roots, parent = torch.unique(label, return_inverse=True)
-        real = self.neighbors >= 0
-        start, end = parent[:, None].expand_as(linked)[real], parent[linked][real]
-        apart = start != end
-        points, normals = group_mean(self.points, parent, len(roots)), group_mean(self.normals, parent, len(roots))
-        normals = torch.nn.functional.normalize(normals, dim=1)
-        graph = _graph(points, normals, start[apart], end[apart], voxels[roots], 2 * self.cell_size)
-        return graph, parent
+        real, linked = self.neighbors >= 0, self.neighbors.clamp(min=0)
+        keys = pack(voxels, _SIDE)
+        together = real & (keys[linked] == keys[:, None])
+        label = torch.arange(count, device=voxels.device)
+        near = torch.where(together, linked, label[:, None])
+        # The least node of each set. A set that needs more rounds comes in parts, which later levels put together.
+        for _ in range(_ROUNDS):
+            label = torch.minimum(label, label[near].amin(dim=1))
+            label = label[label]
+        first = torch.zeros_like(label).index_fill_(0, label, 1)
+        parent = (first.cumsum(0) - 1).index_select(0, label)
+        roots = first.nonzero().squeeze(1)
+        ends = parent[linked]
+        apart = (real & (ends != parent[:, None])).view(-1).nonzero().squeeze(1)
+        start = parent.index_select(0, torch.div(apart, linked.shape[1], rounding_mode="floor"))
+        edges = start * len(roots) + ends.view(-1).index_select(0, apart)
+        means = group_mean(torch.cat((self.points, self.normals), dim=1), parent, len(roots))
+        normals = torch.nn.functional.normalize(means[:, 3:], dim=1)
+        return _graph(means[:, :3], normals, edges, voxels[roots], factor * self.cell_size), parent
 
 
-def group_mean(values: Tensor, group: Tensor, count: int, weights: Tensor | None = None) -> Tensor:
-    """``[count, C]`` mean of the rows of ``values [N, C]`` in each group, weighted; 0 where nothing weighs anything."""
-    share = torch.ones_like(values[:, :1]) if weights is None else weights
+def joined(hierarchy: GridHierarchy, start: Tensor, end: Tensor) -> Tensor:
+    """``[E]`` bool: whether the surface goes on from cells ``start`` to cells ``end [E]``, which differ from them."""
+    step = hierarchy.positions.index_select(0, end) - hierarchy.positions.index_select(0, start)
+    one, other = hierarchy.normals.index_select(0, start), hierarchy.normals.index_select(0, end)
+    mean = torch.nn.functional.normalize(one + other, dim=1)
+    along = (step * mean).sum(dim=1).abs() <= _STEEPEST * step.norm(dim=1)
+    return along & ((one * other).sum(dim=1) >= _OPPOSED) & (start != end)
+
+
+def group_mean(values: Tensor, group: Tensor, count: int) -> Tensor:
+    """``[count, C]`` mean of the rows of ``values [N, C]`` in each group."""
+    sums = group_sum(torch.cat((values, torch.ones_like(values[:, :1])), dim=1), group, count)
+    return (sums[:, :-1] / sums[:, -1:].clamp(min=1)).to(values.dtype)
+
+
+def group_sum(values: Tensor, group: Tensor, count: int) -> Tensor:
+    """``[count, C]`` sum of the rows of ``values [N, C]`` in each group ``[N]`` int64, in float64 where it is there."""
     # The order of a float scatter is not defined on a GPU; a running sum over sorted rows is the same every time.
     order = torch.argsort(group, stable=True)
-    rows = torch.cat((values * share, share), dim=1).index_select(0, order).to(_wide(values))
     ends = torch.searchsorted(group.index_select(0, order), torch.arange(count, device=group.device), right=True)
-    running = torch.cat((torch.zeros_like(rows[:1]), rows.cumsum(0)))
-    total = running.index_select(0, ends)
-    total[1:] = total[1:] - total[:-1].clone()
-    mean = total[:, :-1] / torch.where(total[:, -1:] > 0, total[:, -1:], 1.0)
-    return mean.to(values.dtype)
+    starts = torch.cat((torch.zeros_like(ends[:1]), ends[:-1]))
+    # A GPU sums along rows, not across them.
+    running = torch.nn.functional.pad(values.t().index_select(1, order).to(_wide(values)).cumsum(1), (1, 0))
+    return (running.index_select(1, ends) - running.index_select(1, starts)).t().contiguous()
 
 
 def _wide(values: Tensor) -> torch.dtype:
@@ -109,12 +130,10 @@ def _wide(values: Tensor) -> torch.dtype:
     return torch.float64 if device_policy(values.device).float64 else torch.float32
 
 
-def _graph(
-    points: Tensor, normals: Tensor, start: Tensor, end: Tensor, voxels: Tensor, cell_size: float
-) -> SurfaceGraph:
-    """From directed edges, in any number and order; each is taken both ways."""
+def _graph(points: Tensor, normals: Tensor, edges: Tensor, voxels: Tensor, cell_size: float) -> SurfaceGraph:
+    """From directed edges ``start * N + end``, in any number and order; both ways of each are among them."""
     count = len(points)
-    edges = torch.unique(torch.cat((start * count + end, end * count + start)))
+    edges = torch.unique(edges)
     start = torch.div(edges, max(count, 1), rounding_mode="floor")
     end = edges - start * count
     first = torch.searchsorted(start, torch.arange(count, device=start.device))

@@ -13,14 +13,17 @@ import torch
 from ..contract.checks import as_tensor, check_faces
 from ..pictures.colors import linear_to_srgb, srgb_to_linear
 from ..pictures.sampling import sample_texture
+from ..pictures.untrusted import TextureFile
 from ..runtime.files import write_atomically
 from ..runtime.log import log
 from ..runtime.safe_names import check_new, relative_parts, shortened
 from .folder import MeshFolder, resolver
 from .formats import SAVED_SUFFIXES, SUPPORTED_SUFFIXES, unreadable
-from .gltf import prepare_gltf
+from .gltf.header import prepare_gltf
+from .gltf.write import with_integers
 from .headers import check_ply, check_stl
 from .mesh import Mesh
+from .mtl import read_maps
 from .obj import files_beside, prepare_obj, save_obj
 from .off import read_off
 from .texts import one_line, to_utf8
@@ -65,8 +68,8 @@ def load_mesh(path: str | Path, on_warning: Callable[[str], None] | None = None)
         FileNotFoundError: no file at ``path``.
         ValueError: another suffix, an unreadable file, no triangles, coordinates that are NaN or infinite, or more than
             the limits allow (:mod:`rasterizer.runtime.limits`): reading takes at most 256 MiB, 40 times the size of the
-            file and those it refers to, and 16 bytes for each texel of its pictures, or of the texture where that has
-            more, because it repeats them.
+            file and those it refers to, of which what is compressed counts 16 times, and 16 bytes for each texel of its
+            pictures, or of the texture where that has more, because it repeats them.
     """
     path = Path(path)
     where = f"mesh file {path}"
@@ -123,8 +126,9 @@ def _load(
     for text in warnings:
         (on_warning or log.warning)(f"{path or where} {one_line(text)}.")
     loaded, own_name, material = read
-    called = own_name or name or (path.stem if path else "")
-    return assemble(loaded, called, where, suffix not in _GLTF_SUFFIXES, textures, material)
+    source = name or (path.stem if path else "")
+    mesh = assemble(loaded, own_name or source, where, suffix not in _GLTF_SUFFIXES, textures, material)
+    return replace(mesh, source=source)
 
 
 def _read(
@@ -151,7 +155,10 @@ def _read(
             found = folder.read(name)
             if suffix in _GLTF_SUFFIXES:  # a buffer: the pictures are stand-ins already
                 return found
-            return to_utf8(found) if suffix == ".obj" and len(asked) == 1 else textures.add(found)
+            if suffix == ".obj" and len(asked) == 1:
+                text, textures.maps = read_maps(to_utf8(found), picture)
+                return text
+            return textures.add(found)
         except FileNotFoundError as error:
             warn(f"refers to a file that is left out: {error}")
             raise
@@ -159,13 +166,20 @@ def _read(
             warn(f"refers to '{name}', which is left out: it {error}")
             raise
 
+    def picture(name: str) -> TextureFile | None:
+        try:
+            return textures.take(folder.read(name))
+        except (FileNotFoundError, ValueError) as error:
+            warn(f"refers to a texture, '{name[:100]}', that is left out: {error}")
+            return None
+
     # trimesh gets no path, from which it would read on its own account.
-    stream, file_type = io.BytesIO(data), suffix[1:]
+    stream, file_type = io.BytesIO(data), "glb" if data[:4] == b"glTF" else suffix[1:]
     loaded = trimesh.load(stream, file_type=file_type, resolver=resolver(get), force="scene", process=False)
     return loaded, name, material
 
 
-def save_mesh(mesh: Mesh, path: str | Path) -> list[Path]:
+def save_mesh(mesh: Mesh, path: str | Path, quantize: bool = False) -> list[Path]:
     """Write a mesh file; it appears complete or not at all.
 
     A file of this path is replaced. Of the files beside an OBJ file, only those that were written for it are.
@@ -179,12 +193,16 @@ def save_mesh(mesh: Mesh, path: str | Path) -> list[Path]:
               OBJ file where these names are free; without occlusion, which MTL has no word for.
             * ``.ply``: positions, normals and colours of vertices, which take the texture's where there is one.
             * ``.stl``: positions only.
+        quantize: write positions, normals and UVs as integers of 16 bits, which takes half the bytes; GLB only. A
+            position is off by 1/131068 of the longest side of the mesh's box at most, a UV by 1/131070; UVs outside
+            0..1 stay floats. Programs must know KHR_mesh_quantization, as most viewers and engines do.
 
     Returns:
         The files that were written, the mesh file first.
 
     Raises:
-        ValueError: another suffix, a name that not every system can have, or a face of a vertex that is not there.
+        ValueError: another suffix, a name that not every system can have, a face of a vertex that is not there, or
+            ``quantize`` where there are no integers to be had.
         OSError: the file cannot be written.
     """
     path = Path(path)
@@ -197,6 +215,8 @@ def save_mesh(mesh: Mesh, path: str | Path) -> list[Path]:
         )
     as_tensor(mesh.vertices, "mesh vertices")
     check_faces(mesh.faces, len(mesh.vertices), mesh.faces.device, "mesh faces")
+    if quantize and suffix != ".glb":
+        raise ValueError(f"mesh file {path}: quantize is asked for with the suffix '{suffix}', expected .glb")
     if suffix == ".obj":
         return save_obj(mesh, path)
     if suffix == ".ply":
@@ -207,6 +227,8 @@ def save_mesh(mesh: Mesh, path: str | Path) -> list[Path]:
     data: Any = (
         to_glb(mesh, path.stem) if suffix == ".glb" else to_trimesh(mesh).export(file_type=suffix[1:], **options)
     )
+    if quantize:
+        data = with_integers(data, mesh)
     write_atomically(path, lambda temporary: temporary.write_bytes(data))
     return [path]
 

@@ -10,6 +10,7 @@ import numpy as np
 from ..pictures.colors import array_to_bytes, array_to_linear, array_to_srgb
 from ..pictures.untrusted import TextureFile, pixels
 from .parts import WHITE
+from .textures import Apart
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -70,7 +71,7 @@ class Surface:
         strength: what of the occlusion counts; the rest is 1 (glTF 2.0, 3.9.3, occlusionTextureInfo.strength).
     """
 
-    orm: Image.Image | TextureFile | None
+    orm: Image.Image | TextureFile | Apart | None
     factor: tuple[float, float, float]
     occluded: bool = False
     occlusion: Image.Image | TextureFile | None = None
@@ -129,16 +130,16 @@ class NormalMap:
         return texels
 
 
-def _size(image: Image.Image | TextureFile | None) -> tuple[int, int]:
+def _size(image: Image.Image | TextureFile | Apart | None) -> tuple[int, int]:
     return (1, 1) if image is None else image.size
 
 
-def _decode(image: Image.Image | TextureFile | None) -> np.ndarray:
+def _decode(image: Image.Image | TextureFile | Apart | None) -> np.ndarray:
     """``[H, W, 3]`` uint8 of nobody else; white where there is no image."""
     if image is None:
         return np.full((1, 1, 3), 255, np.uint8)
     try:
-        return pixels(image)
+        return image.pixels() if isinstance(image, Apart) else pixels(image)
     except ValueError as error:
         raise ValueError(f"found a texture that {error}") from error
 

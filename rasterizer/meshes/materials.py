@@ -13,6 +13,7 @@ from ..runtime.limits import TEXTURE_PIXELS
 from ..runtime.log import log
 from .atlas import make_atlas
 from .layers import BaseColor, NormalMap, Picture, Surface
+from .mtl import MARK
 from .parts import MATT, WHITE, Part
 from .texts import clean_name
 from .textures import Textures
@@ -45,6 +46,12 @@ def read_material(part: Part, material: Any, textures: Textures | None = None) -
     part.orm, part.orm_factor = _metallic_roughness(material, textures)
     part.occlusion = _find(getattr(material, "occlusionTexture", None), textures)
     part.normal_map = _find(getattr(material, "normalTexture", None), textures)
+    (mark, *_) = (getattr(material, "kwargs", None) or {}).get(MARK) or [""]
+    maps = None if textures is None else textures.maps.get(mark)
+    if maps is not None:
+        part.normal_map = maps.normal_map
+        if maps.surface is not None:
+            part.orm, part.orm_factor = maps.surface, (1.0, maps.roughness, maps.metallic)
     note = None if textures is None else textures.note(getattr(material, "name", None))
     if note is None:
         part.material = clean_name(getattr(material, "name", None))

@@ -33,6 +33,7 @@ class Mesh:
             tangents are those of :func:`~rasterizer.meshes.tangents.vertex_tangents`. Any size.
         occlusion_in_mr: whether red of ``metallic_roughness`` is ambient occlusion, 1 = open; else it means nothing.
         material: what the file calls the material; empty where it has no name, or several materials became one.
+        source: what the file is called that it was read from, without suffix; empty where it was not.
 
     Raises:
         ValueError: a tensor whose shape or dtype is none of the above, or a name that is no text.
@@ -49,9 +50,10 @@ class Mesh:
     normal_map: Tensor | None = None
     occlusion_in_mr: bool = False
     material: str = ""
+    source: str = ""
 
     def __post_init__(self) -> None:
-        for label in ("name", "material"):
+        for label in ("name", "material", "source"):
             text = getattr(self, label)
             if not isinstance(text, str):
                 raise ValueError(f"Mesh {label}: found {type(text).__name__} {text!r}, expected a str.")

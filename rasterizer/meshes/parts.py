@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..pictures.untrusted import TextureFile
+from .textures import Apart
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -47,7 +48,7 @@ class Part:
     colors: np.ndarray | None
     image: Image.Image | TextureFile | None
     factor: tuple[float, ...]
-    orm: Image.Image | TextureFile | None = None
+    orm: Image.Image | TextureFile | Apart | None = None
     orm_factor: tuple[float, float, float] = MATT
     occlusion: Image.Image | TextureFile | None = None
     occlusion_strength: float = 1.0

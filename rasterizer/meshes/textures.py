@@ -11,7 +11,9 @@ import io
 from dataclasses import dataclass
 from typing import Any
 
-from ..pictures.untrusted import TextureFile
+import numpy as np
+
+from ..pictures.untrusted import TextureFile, pixels
 
 
 @dataclass(frozen=True)
@@ -29,13 +31,70 @@ class Note:
     occlusion_strength: float = 1.0
 
 
+@dataclass(frozen=True)
+class Apart:
+    """Roughness and metallic that are a grey picture each, of which one may be missing and is white.
+
+    Attributes:
+        roughness, metallic: the pictures.
+    """
+
+    roughness: TextureFile | None
+    metallic: TextureFile | None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """``(width, height)``, the larger of the two."""
+        sizes = [each.size for each in (self.roughness, self.metallic) if each is not None]
+        return max(width for width, _ in sizes), max(height for _, height in sizes)
+
+    def pixels(self) -> np.ndarray:
+        """``[H, W, 3]`` uint8: roughness in green, metallic in blue.
+
+        Raises:
+            ValueError: one cannot be decoded.
+        """
+        from PIL import Image
+
+        width, height = self.size
+        texels = np.full((height, width, 3), 255, np.uint8)
+        for channel, picture in ((1, self.roughness), (2, self.metallic)):
+            if picture is not None:
+                grey = pixels(picture)[..., 0]
+                if picture.size != self.size:
+                    grey = np.array(Image.fromarray(grey).resize(self.size, Image.Resampling.BILINEAR))
+                texels[..., channel] = grey
+        return texels
+
+
+@dataclass(frozen=True)
+class Maps:
+    """What the material of an OBJ file has beside its colour, which trimesh does not read.
+
+    Attributes:
+        surface: roughness and metallic, if one of them is a picture.
+        roughness, metallic: what these are where they are none.
+        normal_map: normals in tangent space.
+    """
+
+    surface: Apart | None
+    roughness: float
+    metallic: float
+    normal_map: TextureFile | None
+
+
 class Textures:
-    """The pictures of one mesh file and notes on its materials, found again by the stand-ins in trimesh's materials."""
+    """The pictures of one mesh file and notes on its materials, found again by the stand-ins in trimesh's materials.
+
+    Attributes:
+        maps: those of an OBJ file's materials, by what :mod:`.mtl` marks them with.
+    """
 
     def __init__(self) -> None:
         self._files: list[TextureFile] = []
         self._known: dict[bytes, int] = {}
         self._notes: dict[str, Note] = {}
+        self.maps: dict[str, Maps] = {}
 
     def add(self, data: bytes) -> bytes:
         """Take a picture file in; the stand-in for it, a PNG of one pixel whose colour is its number.
@@ -43,11 +102,22 @@ class Textures:
         Raises:
             ValueError: as :class:`TextureFile`.
         """
+        return _stand_in(self._number(data))
+
+    def take(self, data: bytes) -> TextureFile:
+        """Take a picture file in that trimesh does not ask for.
+
+        Raises:
+            ValueError: as :class:`TextureFile`.
+        """
+        return self._files[self._number(data)]
+
+    def _number(self, data: bytes) -> int:
         key = hashlib.sha256(data).digest()
         if key not in self._known:  # a picture that is there many times is kept, and later decoded, once
             self._files.append(TextureFile(data))
             self._known[key] = len(self._files) - 1
-        return _stand_in(self._known[key])
+        return self._known[key]
 
     @staticmethod
     def blank() -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from ..contract.checks import as_array
 from ..pictures.colors import array_to_bytes, array_to_linear
 from ..pictures.files import to_pil
 from ..runtime.log import log
+from .formats import SUPPORTED_SUFFIXES
 from .materials import merge_textures, read_material
 from .mesh import TEXTURES, Mesh
 from .parts import WHITE, Part
@@ -20,6 +22,9 @@ from .textures import Textures
 
 if TYPE_CHECKING:
     import trimesh
+
+_FILE = "file_name"
+"""Key of metadata, which is trimesh's own."""
 
 _NO_TRIANGLES = (
     "found no triangles in {}, expected a mesh with at least one. Point clouds and curves have no surface; turn them "
@@ -41,7 +46,8 @@ def from_trimesh(tm: trimesh.Trimesh | trimesh.Scene, name: str = "") -> Mesh:
         ValueError: another type, no triangles, or coordinates that are NaN or infinite.
     """
     name = name or _name_of(tm)
-    return assemble(tm, name, f"trimesh object{f' {name!r}' if name else ''}", srgb_colors=False)
+    mesh = assemble(tm, name, f"trimesh object{f' {name!r}' if name else ''}", srgb_colors=False)
+    return replace(mesh, source=_source_of(tm))
 
 
 def to_trimesh(mesh: Mesh) -> trimesh.Trimesh:
@@ -81,7 +87,7 @@ def to_trimesh(mesh: Mesh) -> trimesh.Trimesh:
         faces=as_array(mesh.faces),
         vertex_normals=None if mesh.normals is None else as_array(mesh.normals),
         visual=visual,
-        metadata={"name": mesh.name} if mesh.name else {},
+        metadata={key: text for key, text in (("name", mesh.name), (_FILE, mesh.source)) if text},
         process=False,
     )
 
@@ -116,6 +122,15 @@ def _name_of(tm: Any) -> str:
     ((key, geometry),) = geometries
     metadata = getattr(geometry, "metadata", None)
     return clean_name(metadata.get("name") if isinstance(metadata, dict) else None) or clean_name(key)
+
+
+def _source_of(tm: Any) -> str:
+    """What the file is called that an object of trimesh came from; trimesh has had two places for it."""
+    metadata = getattr(tm, "metadata", None)
+    found = metadata.get(_FILE) if isinstance(metadata, dict) else None
+    found = found or getattr(getattr(tm, "source", None), "file_path", None)
+    path = PurePath(clean_name(found).replace("\\", "/"))
+    return path.stem if path.suffix.lower() in SUPPORTED_SUFFIXES else path.name
 
 
 def assemble(
@@ -180,6 +195,9 @@ def _join_parts(parts: list[Part], name: str, where: str) -> Mesh:
         colors = [np.ones((len(p.vertices), 4)) if p.colors is None else p.colors for p in parts]
         if all((rgba[:, 3] == 1).all() for rgba in colors):
             colors = [rgba[:, :3] for rgba in colors]
+    pictures: dict[str, Any] = {
+        kind: torch.from_numpy(image).to(torch.float32).div_(255) for kind, image in textures.items()
+    }
     return Mesh(
         vertices=_stack([part.vertices for part in parts]),
         faces=torch.from_numpy(faces.astype(np.int32)),
@@ -189,7 +207,7 @@ def _join_parts(parts: list[Part], name: str, where: str) -> Mesh:
         name=name,
         occlusion_in_mr=occluded,
         material=materials.pop() if len(materials) == 1 else "",
-        **{kind: torch.from_numpy(image).to(torch.float32).div_(255) for kind, image in textures.items()},
+        **pictures,
     )
 
 

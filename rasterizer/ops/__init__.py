@@ -4,6 +4,7 @@ from ..backends.registry import backend_names
 from .interpolate import interpolate
 from .peel import peel
 from .rasterize import TILE_SIZE, Weigh, barycentrics, rasterize, rasterize_image, weigher
+from .rasterize_quantized import rasterize_quantized
 
 __all__ = [
     "TILE_SIZE",
@@ -14,5 +15,6 @@ __all__ = [
     "peel",
     "rasterize",
     "rasterize_image",
+    "rasterize_quantized",
     "weigher",
 ]

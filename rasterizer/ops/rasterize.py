@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from typing import SupportsInt
 
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from ..backends.eager.resolve import barycentrics_of
 from ..backends.interface import Weigh
 from ..contract.checks import (
     as_tensor,
+    check_devices,
     check_faces,
     check_findices,
     check_integer,
@@ -28,10 +30,13 @@ from ..contract.types import Fragments, RasterInfo, RasterOptions
 from ..runtime.devices import working_device
 from ..runtime.memory import with_less_memory
 from ..runtime.policy import device_policy
+from ..runtime.several import Share, Sharing, copies, over_devices, shares_of
 from .library import FUNCTIONS
 
 TILE_SIZE = 32
 """Default side of the tiled mode's tiles, in pixels."""
+
+_TOGETHER = 1 << 23  # pixels of a device that are drawn before they are sent to another, where drawing only launches
 
 
 def rasterize(
@@ -46,6 +51,7 @@ def rasterize(
     batch_size: int = 0,
     backend: str = "auto",
     on_progress: Callable[[float], None] | None = None,
+    devices: Iterable[torch.device | str] | None = None,
     barycentrics: bool = True,
 ) -> Fragments:
     """Find the nearest face at every pixel centre.
@@ -65,14 +71,15 @@ def rasterize(
         batch_size: triangles set up at once; 0 derives it from the memory that is free.
         backend: ``auto`` or a name from :func:`rasterizer.backend_info`.
         on_progress: called now and then with the share done, 0..1; an exception it raises stops the call.
+        devices: share the views out among them, see :mod:`rasterizer.runtime.several`; None draws on ``pos``'s device.
         barycentrics: False leaves them out, and with them 12 of 16 bytes a pixel: ``[H, W, 0]`` is returned for them.
             :func:`barycentrics` finds them later, where and when they are needed.
 
     Returns:
-        :class:`~rasterizer.contract.types.Fragments`, on ``pos``'s device: ``findices [H, W]`` int32 (1-based, 0 =
-        background) and ``barycentric [H, W, 3]`` float32, with a leading ``[B]`` if ``pos`` has one. The barycentrics
-        are differentiable with respect to ``pos``. Faces with a vertex that is not finite on the screen draw nothing
-        and are counted in ``.info.invalid_faces``.
+        :class:`~rasterizer.contract.types.Fragments`, on ``pos``'s device or the first of ``devices``: ``findices [H,
+        W]`` int32 (1-based, 0 = background) and ``barycentric [H, W, 3]`` float32, with a leading ``[B]`` if ``pos``
+        has one. The barycentrics are differentiable with respect to ``pos``. Faces with a vertex that is not finite on
+        the screen draw nothing and are counted in ``.info.invalid_faces``.
 
     Raises:
         ValueError: an argument is unusable; the text names it, what was found and what is expected.
@@ -80,6 +87,8 @@ def rasterize(
     if torch.compiler.is_compiling():
         from . import compiled  # nothing of it is needed elsewhere
 
+        if devices is not None:
+            raise ValueError("devices: cannot be part of a compiled program, expected None; compile what is around it")
         how = occlusion_truncation, mode, tile_size, batch_size, backend
         drawn = compiled.rasterize(pos, tri, resolution, depth_prior, *how)
         return drawn if barycentrics else drawn._replace(barycentric=_none(drawn.findices))
@@ -90,9 +99,9 @@ def rasterize(
         resolution = check_resolution(resolution)  # what may change, such as a tensor, is not remembered
     choices = (resolution, occlusion_truncation, mode, tile_size, batch_size)
     try:
-        options = _checked_options(*choices)
+        options = checked_options(*choices)
     except TypeError:  # one that has no hash, such as a list
-        options = _checked_options.__wrapped__(*choices)
+        options = checked_options.__wrapped__(*choices)
     if depth_prior is not None:
         views = clip.shape[0] if clip.ndim == 3 else 1
         prior = check_prior(depth_prior, views, options.resolution, home, "depth_prior").detach()
@@ -101,6 +110,14 @@ def rasterize(
         options = replace(options, on_progress=on_progress)
     if not barycentrics:
         options = replace(options, barycentrics=False)
+    if devices is not None:
+        return _over_devices(check_devices(devices), clip, faces, options, backend)
+    return _drawn(clip, faces, options, backend)
+
+
+def _drawn(clip: Tensor, faces: Tensor, options: RasterOptions, backend: str) -> Fragments:
+    """:func:`rasterize`, of what has been checked."""
+    home = clip.device
     if not (faces.numel() and clip.numel()):
         return _nothing(clip, options, backend)
 
@@ -118,11 +135,65 @@ def rasterize(
     findices, barycentric, info = with_less_memory(run, device)
     if findices.device != home:
         findices, barycentric = findices.to(home), barycentric.to(home)
-    if not barycentrics:  # not every backend can leave them out
+    if not options.barycentrics:  # not every backend can leave them out
         return Fragments.of(findices, _none(findices), info)
     if clip.requires_grad and torch.is_grad_enabled():
         barycentric = _differentiable(clip, faces, findices)
     return Fragments.of(findices, barycentric, info)
+
+
+def _over_devices(
+    devices: Sequence[torch.device], clip: Tensor, faces: Tensor, options: RasterOptions, backend: str
+) -> Fragments:
+    """The same with the views shared out among devices, on the first of them."""
+    shares, prior = shares_of(clip.shape[0] if clip.ndim == 3 else 1, devices), options.depth_prior
+    tri = copies(faces, shares)
+    if len(shares) == 1:
+        options = replace(options, depth_prior=None if prior is None else prior.to(devices[0]))
+        return _drawn(clip.to(devices[0]), tri[0], options, backend)
+    # Copied before any share begins, where the caller's streams are current.
+    pos = [clip[share.views].to(share.device) for share in shares]
+    priors = [None if prior is None else prior[share.views].to(share.device) for share in shares]
+    infos = []
+
+    def draw(number: int, views: slice, report: Callable[[float], None]) -> Fragments:
+        start = shares[number].views.start
+        part, known = slice(views.start - start, views.stop - start), priors[number]
+        mine = replace(options, depth_prior=None if known is None else known[part], on_progress=report)
+        drawn = _drawn(pos[number][part], tri[number], mine, backend)
+        infos.append(drawn.info)
+        return drawn
+
+    how = how_to_share(shares, options.resolution, backend)
+    findices, barycentric = over_devices(shares, draw, options.on_progress, **how)
+    return Fragments.of(findices, barycentric, joined(infos))
+
+
+def how_to_share(shares: Sequence[Share], resolution: tuple[int, int], backend: str = "auto") -> Sharing:
+    """How :func:`~rasterizer.runtime.several.over_devices` is to share out drawing with a backend, and looking up."""
+    devices = {working_device(share.device) for share in shares}
+    waits = any(
+        registry.waits("rasterize", backend, device) or registry.waits("interpolate", "auto", device)
+        for device in devices
+    )
+    return {"waits": waits, "together": max(1, _TOGETHER // (resolution[0] * resolution[1]))}
+
+
+class _Sum(tuple[SupportsInt, ...]):
+    """A number that nobody waits for who does not read it, from several; -1, of which there is no number, stays."""
+
+    def __int__(self) -> int:
+        numbers = list(map(int, self))
+        return -1 if -1 in numbers else sum(numbers)
+
+
+def joined(infos: Sequence[RasterInfo]) -> RasterInfo:
+    """One account of the shares of a call."""
+    if len(infos) == 1:
+        return infos[0]
+    tiled = next((info for info in infos if info.mode == "tiled"), infos[0])
+    devices = ", ".join(dict.fromkeys(info.device for info in infos))
+    return replace(tiled, device=devices, invalid=_Sum(info.invalid for info in infos))
 
 
 def _nothing(clip: Tensor, options: RasterOptions, backend: str) -> Fragments:
@@ -145,7 +216,7 @@ def _background(clip: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 
 @lru_cache(maxsize=256, typed=True)
-def _checked_options(
+def checked_options(
     resolution: tuple[int, int], occlusion_truncation: float, mode: str, tile_size: int, batch_size: int
 ) -> RasterOptions:
     return RasterOptions(

@@ -12,6 +12,8 @@ from ..cameras.projection import DIAMETER, normalization, to_camera
 from ..contract.checks import check_choice
 from ..pictures.colors import linear_to_srgb
 from ..pictures.sampling import sample_texture
+from ..runtime.memory import default_budget
+from ..runtime.policy import device_policy
 from ..runtime.progress import counted
 from ..runtime.threads import on_own_threads, share_rows
 from .raster import Raster
@@ -19,6 +21,8 @@ from .raster import Raster
 ATTRIBUTES = ("position", "normal", "uv", "vertex color", "texture", "depth", "barycentric", "face id")
 SHADINGS = ("smooth", "flat")
 ENCODINGS = ("hunyuan3d", "world", "camera", "raw")
+
+_PIXEL_BYTES = 100  # of what is made on the way to a pixel, where views are worked on together, which saves launches
 
 
 @on_own_threads
@@ -30,7 +34,7 @@ def attribute_image(
     background: tuple[float, float, float] = (1.0, 1.0, 1.0),
     on_progress: Callable[[float], None] | None = None,
 ) -> Tensor:
-    """One attribute as an image per view and layer, made view by view.
+    """One attribute as an image per view and layer, made view by view, or some at a time where that saves launches.
 
     Args:
         raster: what :func:`rasterizer.rendering.raster.rasterize_mesh` returned.
@@ -61,12 +65,13 @@ def attribute_image(
     images = torch.empty((*raster.findices.shape, 3), dtype=torch.float32, device=raster.findices.device)
 
     def draw(part: slice) -> None:
-        for number in range(part.start, part.stop):
-            images[number : number + 1] = _image(raster.view(number), attribute, shading, encoding, background)
+        images[part] = _image(raster.views(part), attribute, shading, encoding, background)
 
-    pixels = raster.findices[0].numel()
+    pixels, device = raster.findices[0].numel(), raster.findices.device
+    views_together = device_policy(device).views_together
+    together = max(1, default_budget(device) // (_PIXEL_BYTES * pixels)) if views_together else 1
     report = counted("view", len(images), on_progress or _ignore)
-    share_rows(draw, len(images), raster.findices.device, weight=pixels, chunk=1, report=report)
+    share_rows(draw, len(images), device, weight=pixels, chunk=together, report=report)
     return images
 
 
@@ -95,7 +100,9 @@ def _image(
         image = raster.barycentric
     else:
         image = _face_id(raster, encoding)
-    return torch.where((raster.findices > 0)[..., None], image, image.new_tensor(background))
+    # On a GPU, numbers that are brought there wait for it; those that are made there do not.
+    behind = torch.stack([image.new_full((), value) for value in background])
+    return torch.where((raster.findices > 0)[..., None], image, behind)
 
 
 def face_colors(findices: Tensor) -> Tensor:
@@ -140,7 +147,7 @@ def _normal(raster: Raster, shading: str, encoding: str) -> Tensor:
 def _position(raster: Raster, encoding: str) -> Tensor:
     if encoding == "raw":
         return raster.interpolate(raster.mesh.vertices)
-    centre, scale = normalization(raster.mesh.vertices)
+    centre, scale = raster.frame or normalization(raster.mesh.vertices)
     position = raster.interpolate((raster.mesh.vertices - centre) * scale)
     if encoding == "camera":
         position = to_camera(position, raster.cameras, vectors=True)

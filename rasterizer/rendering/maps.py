@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields, replace
 
+import torch
 from torch import Tensor
 
-from ..cameras.camera import Camera
-from ..contract.checks import check_choice
+from ..cameras.camera import Camera, orbit_camera
+from ..cameras.projection import Frame, normalization
+from ..contract.checks import check_choice, check_devices, check_resolution
 from ..meshes.mesh import Mesh
 from ..runtime.progress import stages
+from ..runtime.several import copies, over_devices, shares_of
 from ..runtime.threads import on_own_threads
 from .attributes import attribute_image
-from .raster import rasterize_mesh
+from .raster import check_drawable, drawing_waits, mesh_copies, rasterize_mesh
 
 STYLES = ("hunyuan3d-2", "hunyuan3d-2.1")
+
+_TOGETHER = 1 << 24  # pixels of a device that are made before another's turn is to launch its own
 
 _SHADING = {"hunyuan3d-2": "smooth", "hunyuan3d-2.1": "flat"}
 
@@ -43,6 +48,7 @@ def render_maps(
     resolution: tuple[int, int] = (1024, 1024),
     style: str = "hunyuan3d-2",
     on_progress: Callable[[float], None] | None = None,
+    devices: Iterable[torch.device | str] | None = None,
 ) -> Maps:
     """Normal, position and depth maps and masks of all views, drawn in one batch.
 
@@ -55,15 +61,44 @@ def render_maps(
             brings along are not used, because its model was not trained on such. ``hunyuan3d-2.1`` shows those of the
             faces.
         on_progress: called with the share done, 0..1; an exception it raises stops the call.
+        devices: share the views out among them, see :mod:`rasterizer.runtime.several`; None draws where the mesh is.
 
     Returns:
-        The maps, on the mesh's device.
+        The maps, on the mesh's device or the first of ``devices``.
     """
     check_choice(style, STYLES, "style")
-    draw, *color = stages(on_progress or (lambda share: None), "drawing", "normals", "positions", "depth")
+    check_drawable(mesh)
+    places = (mesh.vertices.device,) if devices is None else check_devices(devices)
+    views = tuple(cameras) if cameras else (orbit_camera(0, 0),)
+    shares = shares_of(len(views), places)
+    mesh = Mesh(mesh.vertices, mesh.faces).to(places[0])
     if style == "hunyuan3d-2":
         mesh = replace(mesh, normals=mesh.vertex_normals())
-    raster = rasterize_mesh(mesh, cameras, resolution, on_progress=draw)
+    frame = normalization(mesh.vertices)
+    if len(shares) == 1:
+        return _maps(mesh, views, resolution, style, frame, on_progress or (lambda share: None))
+    meshes, frames = mesh_copies(mesh, shares), copies(frame, shares)
+
+    def draw(number: int, part: slice, report: Callable[[float], None]) -> list[Tensor]:
+        drawn = _maps(meshes[number], views[part], resolution, style, frames[number], report)
+        return [getattr(drawn, each.name) for each in fields(Maps)]
+
+    height, width = check_resolution(resolution)
+    together = max(1, _TOGETHER // (height * width))
+    return Maps(*over_devices(shares, draw, on_progress, waits=drawing_waits(shares), together=together))
+
+
+def _maps(
+    mesh: Mesh,
+    cameras: Sequence[Camera],
+    resolution: tuple[int, int],
+    style: str,
+    frame: Frame,
+    report: Callable[[float], None],
+) -> Maps:
+    """Maps of some views, all on the mesh's device."""
+    draw, *color = stages(report, "drawing", "normals", "positions", "depth")
+    raster = rasterize_mesh(mesh, cameras, resolution, on_progress=draw, frame=frame)
     normal, position, depth = (
         attribute_image(raster, attribute, _SHADING[style], on_progress=report)[:, 0]
         for attribute, report in zip(("normal", "position", "depth"), color, strict=True)

@@ -47,6 +47,27 @@ def _one_thread(threads: int) -> Iterator[None]:
             torch.set_num_threads(before)
 
 
+@contextmanager
+def split_threads(parts: int) -> Iterator[Callable[[], None]]:
+    """Share out the threads that the caller may use: each of ``parts`` threads is to call what is given, first of all.
+
+    The caller has all of them again afterwards, when those threads have ended.
+    """
+    own, threads = getattr(_own, "threads", None), torch.get_num_threads()
+
+    def take() -> None:
+        if own is not None:
+            _own.threads = max(1, own // parts)
+        torch.set_num_threads(threads if own is not None else max(1, threads // parts))
+
+    try:
+        yield take
+    finally:
+        if parts:
+            _own.threads = own
+            torch.set_num_threads(threads)
+
+
 def on_own_threads(function: Callable[P, R]) -> Callable[P, R]:
     """Decorator: while the function runs, PyTorch splits no operator between threads; :func:`share` shares pieces.
 

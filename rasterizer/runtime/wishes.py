@@ -9,7 +9,7 @@ from typing import NamedTuple
 ENVIRONMENT = "TORCH_RASTERIZER_BACKEND"
 """``NAME`` makes ``auto`` mean that backend; ``-NAME`` forbids one. Several are separated by commas."""
 
-BACKEND_NAMES = ("kernels", "torch", "custom_rasterizer", "nvdiffrast")
+BACKEND_NAMES = ("kernels", "vulkan", "torch", "custom_rasterizer", "nvdiffrast")
 """What may be named there and in calls, in order of priority; :mod:`rasterizer.backends.registry` says what each is."""
 
 

@@ -22,8 +22,9 @@ from ..runtime.threads import threads_for
 _FIXED = 64 << 20  # working memory of the rasterizer and of libraries
 _RESERVE = 16  # a sixteenth more than the need: a machine whose last memory is taken raises no error, it kills
 _STEP = 16  # of texture sizes that are proposed
-_FILLED = {"dilate": (0, 0), "surface": (152, 20)}  # of a covered texel, and of each of its channels
-_FILLED_BY_VERTICES = (45, 28)
+_FILLED = {"dilate": (0, 0), "surface": (20, 0)}  # of a covered texel, and of each of its channels
+_FILLED_BY_VERTICES = (26, 10)
+_LOOKED_UP = 1 << 19, 100, 24  # texels that are looked up at once along the surface, and what each and a channel takes
 
 
 @dataclass(frozen=True)
@@ -103,8 +104,15 @@ class BakeNeed:
 def fill_bytes(texels: int, channels: int, method: str, share: float = 1.0) -> int:
     """What :func:`fill_texture` needs but for the texture itself; the layout covers a share of the texels."""
     texel, channel = _FILLED.get(method, _FILLED_BY_VERTICES)
-    spreading = 62 + 24 * channels
-    return _FIXED + int(texels * max(spreading, 30 + 4 * channels + share * (texel + channel * channels)))
+    most, at_once, of_channel = _LOOKED_UP if method == "surface" else (0, 0, 0)
+    covered = texels * share
+    looking = min(covered, most) * (at_once + of_channel * channels)
+    return _FIXED + int(
+        max(
+            texels * (38 + 8 * channels),
+            texels * (30 + 4 * channels) + covered * (texel + channel * channels) + looking,
+        )
+    )
 
 
 def carry_bytes(texels: int, old: int, chunk: int, share: float = 1.0) -> int:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..meshes.mesh import Mesh
 from ..rendering.face_ids import FaceIds
+from ..rendering.raster import Raster
 from ..runtime.policy import device_policy
 from ..runtime.threads import on_own_threads, share_rows
 
@@ -129,6 +130,14 @@ class Texels:
     def of(cls, mesh: Mesh, size: tuple[int, int], on_progress: Callable[[float], None] | None = None) -> Texels:
         """Of the UV layout at ``(height, width)``; where faces overlap there, the first one wins."""
         return Layout.of(mesh, size, on_progress).all()
+
+    @classmethod
+    def among(cls, layout: Raster, index: Tensor) -> Texels:
+        """Some texels ``[T]`` that are covered in a layout: a mesh rasterized in UV space."""
+        face = layout.findices.view(-1).index_select(0, index)
+        weights = layout.barycentric.view(-1, 3).index_select(0, index)
+        height, width = layout.findices.shape[2:]
+        return cls((height, width), index, face.long() - 1, weights, layout.mesh)
 
     def __len__(self) -> int:
         """How many texels there are."""

@@ -276,7 +276,7 @@ def test_a_budget_that_is_given_holds(monkeypatch: pytest.MonkeyPatch) -> None:
     launched = []
 
     def launch(plan, pos, tri, prior, options, results=None):
-        launched.append((len(pos), plan.memory + 8 * plan.pixels))
+        launched.append((len(pos.values), plan.memory + 8 * plan.pixels))
         return *(results or plan.results(options.barycentrics)), 0
 
     monkeypatch.setattr(kernels, "_launch", launch)
@@ -321,6 +321,7 @@ def test_the_hierarchy_launches_no_empty_grid(monkeypatch: pytest.MonkeyPatch) -
 def test_a_plan_of_no_real_memory_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     _silent(kernels.PROGRAM, monkeypatch)
     pos, tri = scenes.soup(5, 0.5)
+    call = kernels.PROGRAM, kernels.Vertices(pos), tri, RasterOptions((8, 8))
     with FakeTensorMode(), pytest.raises(RuntimeError, match="FakeTensor"):
-        kernels._plan_of(pos, tri, RasterOptions((8, 8)))
-    assert type(kernels._plan_of(pos, tri, RasterOptions((8, 8))).image) is torch.Tensor
+        kernels._plan_of(*call)
+    assert type(kernels._plan_of(*call).image) is torch.Tensor

@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from rasterizer.batch import local
+from rasterizer.batch import cluster, hardware, local, reading
+from rasterizer.batch.jobs import RECIPE_NAMES
+from rasterizer.batch.recipes import RECIPES
 from rasterizer.cli import main as cli
 from rasterizer.meshes.files import load_mesh, save_mesh
 from rasterizer.meshes.sample_meshes import sample_mesh
 from tests.support.batch import manifest_of
+from tests.support.paths import ROOT
 
 
 def batch(*words: object) -> int:
     return cli.main(["batch", *map(str, words)])
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have manifests read by this process: another takes seconds to start."""
+    monkeypatch.setattr(
+        reading, "_answers", lambda given: json.loads(json.dumps(list(reading.answers(json.loads(json.dumps(given))))))
+    )
 
 
 @pytest.mark.slow
@@ -53,6 +66,8 @@ def test_from_a_folder_of_meshes_to_textured_ones(tmp_path: Path, capsys: pytest
         (("m.jsonl", "-o", "out", "--recipe", "maps", "--set", "size=big"), "size: is 'big'"),
         (("m.jsonl", "-o", "out", "--recipe", "maps", "--device", "tpu9"), "--device: 'tpu9' cannot be used"),
         (("m.jsonl", "-o", "m.jsonl", "--recipe", "maps"), "m.jsonl"),
+        (("m.jsonl", "-o", "out", "--recipe", "maps", "--address", "auto"), "expected none without --engine ray"),
+        (("m.jsonl", "-o", "out", "--recipe", "maps", "--engine", "ray"), "pip install '.[ray]'"),
         (("bad.jsonl", "-o", "out", "--recipe", "maps"), "no line that can be used"),
         (("scan", "gone"), "gone: is no folder"),
         (("scan", "empty"), "empty: has no mesh file"),
@@ -60,6 +75,7 @@ def test_from_a_folder_of_meshes_to_textured_ones(tmp_path: Path, capsys: pytest
         (("report", "empty"), "--output: is needed"),
     ],
 )
+@pytest.mark.usefixtures("at_once")
 def test_wrong_use_is_one_line_and_exit_code_2(
     words: tuple[str, ...],
     said: str,
@@ -68,6 +84,7 @@ def test_wrong_use_is_one_line_and_exit_code_2(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cluster, "absent", lambda name: "not installed")
     monkeypatch.setattr(local.LocalEngine, "start", lambda self, place: pytest.fail("a worker was started"))
     manifest_of(tmp_path, {"id": "a", "mesh": "torus"}).rename("m.jsonl")
     manifest_of(tmp_path, {"id": "a", "mesh": "gone.glb"}).rename("bad.jsonl")
@@ -87,6 +104,27 @@ def test_usage_errors(options: tuple[str, ...], capsys: pytest.CaptureFixture[st
     assert stop.value.code == 2 and "usage" in capsys.readouterr().err
 
 
+def test_recipes_are_named() -> None:
+    assert tuple(RECIPES) == RECIPE_NAMES
+
+
+def test_what_lives_as_long_as_a_batch_has_no_pytorch() -> None:
+    words = ["batch", "m.jsonl", "-o", "out", "--recipe", "render"]
+    code = (
+        f"import sys; from rasterizer.cli import main; main._parser({words}).parse_args({words}); print(*sys.modules)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    modules = set(said.split())
+    assert "rasterizer.batch.driver" in modules and not {"torch", "numpy", "ray"} & modules
+
+
+def test_a_reader_that_fails_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "reader.py").write_text("import sys; sys.exit(3)")
+    monkeypatch.setattr(reading, "_READER", tmp_path / "reader.py")
+    with pytest.raises(RuntimeError, match="ended with code 3"):
+        reading.read_apart(tmp_path / "m.jsonl", "maps", {})
+
+
 def test_status_in_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / ".batch").mkdir()
     assert batch("status", tmp_path, "--json") == 0
@@ -95,17 +133,17 @@ def test_status_in_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
 
 def test_workers_are_shared_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     output = local.Output(tmp_path)
-    monkeypatch.setattr(local.os, "cpu_count", lambda: 8)
-    monkeypatch.setattr(local.torch.cuda, "device_count", lambda: 2)
-    assert local.devices(None) == local.devices("cuda") == ["cuda:0", "cuda:1"]
-    assert local.devices("cuda:1") == ["cuda:1"] and local.devices("cpu") == ["cpu"]
+    monkeypatch.setattr(local, "usable_cores", lambda: 8)
+    monkeypatch.setattr(hardware.torch.cuda, "device_count", lambda: 2)
+    assert hardware.devices(None) == hardware.devices("cuda") == ["cuda:0", "cuda:1"]
+    assert hardware.devices("cuda:1") == ["cuda:1"] and hardware.devices("cpu") == ["cpu"]
     with pytest.raises(ValueError, match="'cuda:2' cannot be used"):
-        local.devices("cuda:2")
+        hardware.devices("cuda:2")
     assert local.LocalEngine(output, ["cuda:0", "cuda:1"]).places == ("cuda:0", "cuda:1")
     two = local.LocalEngine(output, ["cuda:0", "cuda:1"], per_gpu=2)
     assert sorted(two.places) == ["cuda:0 (1)", "cuda:0 (2)", "cuda:1 (1)", "cuda:1 (2)"]
     assert len(local.LocalEngine(output, ["cpu"]).places) == 4
     assert local.LocalEngine(output, ["cpu"], workers=1).places == ("cpu",)
-    monkeypatch.setattr(local.torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(hardware.torch.cuda, "device_count", lambda: 0)
     with pytest.raises(ValueError, match="has no such device"):
-        local.devices("cuda")
+        hardware.devices("cuda")

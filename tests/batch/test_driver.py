@@ -16,6 +16,7 @@ from rasterizer.batch import driver, progress
 from rasterizer.batch.engine import Event
 from rasterizer.batch.jobs import Job
 from rasterizer.batch.ledger import History
+from rasterizer.batch.manifest import read_manifest
 from rasterizer.batch.output import Output
 from rasterizer.batch.progress import Progress
 from rasterizer.batch.recipes import RECIPES
@@ -48,7 +49,10 @@ class Runs:
             self.engine = InlineEngine(output, force=(settings or {}).get("force", False), **options)
             return self.engine
 
-        return run_batch(Settings(self.folder / "manifest.jsonl", self.out, "trial", **(settings or {})), engine_for)
+        manifest = read_manifest(self.folder / "manifest.jsonl", "trial")
+        return run_batch(
+            Settings(self.folder / "manifest.jsonl", self.out, "trial", **(settings or {})), manifest, engine_for
+        )
 
     @property
     def given(self) -> list[str]:
@@ -182,6 +186,13 @@ def test_ctrl_c_once_finishes_and_twice_stops(runs: Runs) -> None:
     assert runs.done == ["a", "b"] and runs.engine.ended == ["kill worker 1"]
     assert not runs.history.failed and runs() == 0
     assert signal.getsignal(signal.SIGINT) is usual
+
+
+def test_a_job_that_another_command_has_done_leads_another_way(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    met: list[int] = []
+    monkeypatch.setattr(State, "met", lambda state: met.append(state.left))
+    other = [Event("started", ""), Event("done", "", {"seconds": 0.0, "by_other": True})]
+    assert runs(on_give=on("b", other)) == 0 and met == [1]
 
 
 def test_faults_of_the_manifest_stop_nothing_else(runs: Runs, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,88 +7,17 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from rasterizer.batch.jobs import sha256_of
 from rasterizer.batch.ledger import History
-from rasterizer.batch.output import Output
-from tests.support import batch
 from tests.support.batch import DEATHS, manifest_of
+from tests.support.drivers import PATIENCE, Drivers
 from tests.support.paths import ROOT
 
 pytestmark = pytest.mark.slow
-
-PATIENCE = 120.0
-
-
-class Drivers:
-    """Drivers of one manifest, in processes of their own, which all write to one folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.output = folder, Output(folder / "out")
-        self._started: list[subprocess.Popen[str]] = []
-
-    def start(self, workers: int = 2, timeout: float = 60.0) -> subprocess.Popen[str]:
-        words = [str(self.folder / "manifest.jsonl"), str(self.output.folder), str(workers), str(timeout)]
-        process = subprocess.Popen(
-            [sys.executable, batch.__file__, *words],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
-        )
-        self._started.append(process)
-        return process
-
-    def finish(self, process: subprocess.Popen[str]) -> tuple[int, list[dict[str, object]]]:
-        """The exit code, and what was said."""
-        out, errors = process.communicate(timeout=PATIENCE)
-        assert "Traceback" not in errors, errors
-        return process.returncode, [json.loads(line) for line in out.splitlines()]
-
-    def end(self) -> None:
-        for process in self._started:
-            if process.poll() is None:
-                process.kill()
-                process.communicate()
-
-    def wait_for(self, condition: Callable[[], object]) -> None:
-        end = time.monotonic() + PATIENCE
-        while not condition():
-            assert time.monotonic() < end
-            time.sleep(0.02)
-
-    def done(self) -> list[str]:
-        return [name for name, _ in self.output.all_done()]
-
-    def check_whole(self, expected: list[str]) -> None:
-        """All of these are done, with the files that they say, and nothing else lies about."""
-        assert self.done() == expected
-        for name, done in self.output.all_done():
-            files = [path for path in (self.output.folder / name).rglob("*") if path.is_file()]
-            found = {path.relative_to(self.output.folder / name).as_posix(): sha256_of(path) for path in files}
-            assert len(found.pop("done.json")) == 64
-            assert found == {file: told["sha256"] for file, told in done["files"].items()}
-            if "sub/made.txt" in found:
-                assert (self.output.folder / name / "sub" / "made.txt").read_text() == f"{name}\n" * 100
-        assert not os.listdir(self.output.folder / ".batch" / "work")
-
-    def workers(self) -> list[int]:
-        """Processes of workers, by their ids."""
-        found = []
-        for place in Path("/proc").glob("[0-9]*"):
-            try:
-                words = (place / "cmdline").read_bytes().decode()
-            except OSError:
-                continue
-            if '"parent"' in words and str(self.output.folder) in words:
-                found.append(int(place.name))
-        return found
 
 
 @pytest.fixture
@@ -121,9 +50,7 @@ def test_workers_that_die_at_every_step_of_the_write_lose_nothing(drivers: Drive
     assert code == 1 and said[-1]["done"] == len(DEATHS) + 1
     assert ["--timeout 4 s" in str(event["error"]) for event in said if event["event"] == "failed"] == [True]
     assert {path.name for path in drivers.output.folder.glob(".died-*")} == {f".died-{step}" for step in DEATHS}
-    lines = [line for path in drivers.output.ledger.iterdir() for line in path.read_text().splitlines()]
-    blamed = [event["id"] for event in map(json.loads, lines) if event["what"] == "blamed"]
-    assert sorted(blamed) == sorted(DEATHS), "each has died, once"
+    assert sorted(event["id"] for event in drivers.events("blamed")) == sorted(DEATHS), "each has died, once"
     drivers.check_whole(sorted((*DEATHS, "write")))
 
 
@@ -144,14 +71,11 @@ def test_drivers_that_are_killed_or_stopped_and_two_at_once(drivers: Drivers) ->
     code, said = drivers.finish(stopped)
     assert code == 130 and said[-1]["left"] and said[-1]["done_before"] == before
     assert said[-1]["done"] == len(drivers.done()) - before, "what ran was finished"
-    times = {name: (drivers.output.folder / name / "done.json").stat().st_mtime_ns for name in drivers.done()}
+    times = drivers.times()
     both = [drivers.start(workers=1), drivers.start(workers=1)]
     assert [drivers.finish(each)[0] for each in both] == [0, 0]
     drivers.check_whole(names)
-    assert (
-        times.items()
-        <= {name: (drivers.output.folder / name / "done.json").stat().st_mtime_ns for name in names}.items()
-    ), "nothing was done twice"
+    assert times.items() <= drivers.times().items(), "nothing was done twice"
 
 
 @pytest.mark.parametrize("isolated", [False, True])

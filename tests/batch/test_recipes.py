@@ -14,15 +14,17 @@ from PIL import Image
 from rasterizer.batch import work
 from rasterizer.batch.jobs import Job
 from rasterizer.batch.output import Output
-from rasterizer.batch.recipes import complete
+from rasterizer.batch.recipes import RECIPES, complete, groups
 from rasterizer.batch.recipes.parameters import cameras_of, views_of
 from rasterizer.batch.work import check_device, do_job
 from rasterizer.cameras.camera import orbit_camera
 from rasterizer.meshes.files import load_mesh, save_mesh
 from rasterizer.meshes.sample_meshes import sample_mesh, trefoil_knot
 from rasterizer.pictures.files import to_pil
+from rasterizer.rendering import raster
 from rasterizer.rendering.lit import render_mesh
 from rasterizer.rendering.maps import render_maps
+from rasterizer.runtime.several import Share, over_devices
 from tests.support.needs import needs_simplification, needs_xatlas
 
 
@@ -60,6 +62,43 @@ def test_maps(tmp_path: Path) -> None:
     for name in ("normal", "position", "depth", "mask"):
         made = picture(tmp_path / "a" / f"{name}_02.png")
         assert (made == np.asarray(to_pil(getattr(wanted, name)[1]))).all()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "given"),
+    [("maps", {}), ("render", {"attribute": "normal", "transparent": True})],
+    ids=["maps", "render"],
+)
+def test_views_in_groups_and_over_devices_are_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe: str, given: dict[str, Any]
+) -> None:
+    parameters = complete(recipe, {"size": 32, "cameras": 5, **given})
+    job = Job("a", recipe, "torus", (), parameters, "key")
+    found, drawn = [], []
+
+    def noted(shares: list[Share], *given: Any, **how: Any) -> list[torch.Tensor]:
+        drawn.append(len(shares))
+        return over_devices(shares, *given, **how)
+
+    monkeypatch.setattr(raster, "over_devices", noted)
+    for place, free, devices in (("whole", 1 << 30, 1), ("one by one", 1, 1), ("in pairs", 1, 2), ("over", 1 << 30, 3)):
+        monkeypatch.setattr(groups, "free_memory", lambda device, free=free: free)
+        (tmp_path / place).mkdir()
+        RECIPES[recipe].run(job, tmp_path / place, [torch.device("cpu")] * devices)
+        found.append({path.name: path.read_bytes() for path in (tmp_path / place).iterdir()})
+    assert len(found[0]) == (20 if recipe == "maps" else 5) and all(files == found[0] for files in found)
+    if recipe == "render":
+        assert drawn == [2, 2, 3]
+
+
+def test_groups_follow_from_what_the_devices_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    cpu = torch.device("cpu")
+    monkeypatch.setattr(groups, "free_memory", lambda device: 4 * 100 * 1000)
+    # Of 1000 pixels a fragment of 16 bytes and two results of 4 are 24 000; a quarter of what is free is 100 000.
+    parts = list(groups.groups(10, 1000, 4, [cpu]))
+    assert parts == [(1, slice(0, 4)), (5, slice(4, 8)), (9, slice(8, 12))]
+    assert [part for _, part in groups.groups(10, 1000, 3, [cpu, cpu])] == [slice(0, 4), slice(4, 8), slice(8, 12)]
+    assert len(list(groups.groups(3, 10**9, 4, [cpu]))) == 3
 
 
 @pytest.fixture

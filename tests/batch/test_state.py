@@ -17,6 +17,15 @@ def test_large_meshes_go_first() -> None:
     assert state.left == state.running == 3
 
 
+def test_who_meets_somebody_goes_another_way() -> None:
+    state = State([job(str(number), number) for number in range(100)])
+    before = [state.next(f"w{number}").id for number in range(10)]
+    assert before == [str(number) for number in range(99, 89, -1)]
+    state.met()
+    after = [state.next(f"v{number}").id for number in range(90)]
+    assert sorted(map(int, after)) == list(range(90)) and after != [str(number) for number in reversed(range(90))]
+
+
 def test_jobs_are_over_once() -> None:
     state = State([job("a"), job("b")])
     for number, done in enumerate((True, False)):

@@ -62,6 +62,11 @@ def test_render_lit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (("render", "torus", "-o", "x.png", "--attribute", "vertex-color"), "'vertex color' but the mesh has none"),
         (("render", "torus", "-o", "x.abc"), "unknown file extension"),
         (("info", "--device", "tpu9"), "--device: 'tpu9' cannot be used"),
+        (("info", "--device", "cpu,cpu"), "--device: 'cpu,cpu' cannot be used"),
+        (
+            ("texture", "torus", "--views", ".", "-o", "x.glb", "--device", "cpu,tpu9"),
+            "--device: 'tpu9' cannot be used",
+        ),
         (("bench", "--repeats", "0", "--quick"), "--repeats: is 0"),
         (("bench", "--quick", "--save", "x.json"), "--save: goes with --diff"),
         (("bench", "--diff", "--case", speed.QUICK[0]), "goes without --diff"),
@@ -128,8 +133,22 @@ def test_texture_makes_one_from_pictures(
 @needs_simplification
 def test_texture_can_lie_on_fewer_faces(tmp_path: Path, pictures: Path) -> None:
     out = tmp_path / "out.glb"
-    assert _run("texture", "torus", "--views", pictures, "-o", out, "--size", 128, "--faces", 2000) == 0
+    assert (
+        _run("texture", "torus", "--views", pictures, "-o", out, "--size", 128, "--faces", 2000, "--device", "cpu,cpu")
+        == 0
+    )
     assert len(load_mesh(out).faces) == 2000
+
+
+def test_texture_can_be_written_with_integers(
+    tmp_path: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain, small = tmp_path / "plain.glb", tmp_path / "small.glb"
+    call = ("texture", "torus", "--views", pictures, "--size", 64, "-o")
+    assert _run(*call, plain) == 0 and _run(*call, small, "--quantize") == 0
+    assert small.stat().st_size < plain.stat().st_size - 12 * len(load_mesh(plain).vertices)
+    assert _run(*call, tmp_path / "out.obj", "--quantize") != 0
+    assert "--quantize" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("options", [("--no-match-colors", "--align-views", 0), ("--blend", "sharp")])
@@ -200,7 +219,7 @@ def test_bench_measures_every_mode_and_compares_results(capsys: pytest.CaptureFi
     assert [row["mode"] for row in rows] == ["auto", "batched", "tiled"]
     assert all(row["case"] == case and row["milliseconds"] > 0 and row["differing"] == 0 for row in rows)
     assert _run("bench", "--case", case, "--repeats", 1, "--markdown", "--device", "cpu") == 0
-    assert capsys.readouterr().out.startswith("| ms per call | torch auto | torch batched | torch tiled |")
+    assert "| torch auto | torch batched | torch tiled |" in capsys.readouterr().out.splitlines()[0]
 
 
 def test_bench_measures_differentiable_primitives(

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import io
-import time
-import urllib.parse
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 
 
-def test_a_grid_is_shown_cut_apart_and_gathered_again(server: Any, headless: ModuleType) -> None:
+def test_a_grid_is_shown_cut_apart_and_gathered_again(run: Any) -> None:
     lens = {"projection": "orthographic", "ortho_scale": 1.2, "distance": 1.45, "fov": 49.13}
     lists = {"azimuths": "0, 90", "elevations": "0", "weights": "1", "views": 2}
     prompt = {
@@ -47,20 +42,7 @@ def test_a_grid_is_shown_cut_apart_and_gathered_again(server: Any, headless: Mod
         "11": {"class_type": "PreviewImage", "inputs": {"images": ["3", 2]}},
         "12": {"class_type": "PreviewImage", "inputs": {"images": ["5", 0]}},
     }
-    comfy = headless.Comfy(server.url)  # a client that listens is one that looks
-    messages = comfy.listen()
-    number = comfy.submit(prompt)
-    list(comfy.follow(number, messages))
-    deadline = time.monotonic() + 10  # the last message comes before the history knows of it
-    while number not in (history := server.get(f"/history/{number}")) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    outputs = history[number]["outputs"]
-
-    def pictures(node: str) -> list[np.ndarray]:
-        entries = outputs[node]["images"]
-        files = [server.download(f"/view?{urllib.parse.urlencode(entry)}") for entry in entries]
-        return [np.asarray(Image.open(io.BytesIO(file)).convert("RGB")) for file in files]
-
+    pictures = run(prompt).pictures
     depth, cut, (grid,) = pictures("11"), pictures("6"), pictures("4")
     assert grid.shape == pictures("12")[0].shape == (80, 152, 3)
     assert (grid[:8] == (255, 0, 0)).all()
@@ -68,4 +50,4 @@ def test_a_grid_is_shown_cut_apart_and_gathered_again(server: Any, headless: Mod
     for number, gathered in enumerate(pictures("10")):
         assert (gathered == depth[number]).all()
         # ComfyUI cuts off what the nodes round.
-        assert np.isin(cut[number].astype(int) - depth[number], (0, 1)).all()
+        assert np.isin(cut[number] - depth[number], (0, 1)).all()

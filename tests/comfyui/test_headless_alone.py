@@ -41,7 +41,7 @@ class Run:
         run = self
 
         class Comfy(module.Comfy):
-            def request(self, path: str, body: bytes | None = None, kind: str = "") -> bytes:
+            def request(self, path: str, body: bytes | None = None, kind: str = "", seconds: float = 60) -> bytes:
                 return run.answer(path, body)
 
             def listen(self) -> Iterator[dict[str, Any]]:

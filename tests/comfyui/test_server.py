@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.server, pytest.mark.slow]
 
 # What saved workflows and headless runs rely on: never rename, never reorder.
 INPUTS = {
-    "TorchRasterLoadMesh": ["mesh_file", "model_3d"],
+    "TorchRasterLoadMesh": ["mesh_file", "model_3d", "folder", "index"],
     "TorchRasterRasterize": [
         *("mesh", "width", "height", "space", "mode", "tile_size", "batch_size", "backend", "layers", "cameras")
     ],
@@ -81,7 +81,9 @@ INPUTS = {
     "TorchRasterSaveMesh": ["mesh", "filename_prefix", "format"],
 }
 OUTPUTS = {
-    "TorchRasterLoadMesh": [("mesh", "MESH"), ("trimesh", "TRIMESH"), ("info", "STRING")],
+    "TorchRasterLoadMesh": [
+        *(("mesh", "MESH"), ("trimesh", "TRIMESH"), ("info", "STRING"), ("name", "STRING"), ("count", "INT"))
+    ],
     "TorchRasterRasterize": [("raster", "RASTER"), ("face_ids", "IMAGE"), ("mask", "MASK"), ("depth", "IMAGE")],
     "TorchRasterInterpolate": [("image", "IMAGE"), ("mask", "MASK")],
     "TorchRasterBakeViews": [

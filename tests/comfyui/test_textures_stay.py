@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import io
-import time
-import urllib.parse
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
 pytestmark = [pytest.mark.server, pytest.mark.slow]
 
@@ -62,21 +57,8 @@ PROMPT = {
 }
 
 
-def test_a_texture_is_unwrapped_painted_in_part_and_put_back(server: Any, headless: ModuleType) -> None:
-    comfy = headless.Comfy(server.url)  # a client that listens is one that looks
-    messages = comfy.listen()
-    number = comfy.submit(PROMPT)
-    list(comfy.follow(number, messages))
-    deadline = time.monotonic() + 10  # the last message comes before the history knows of it
-    while number not in (history := server.get(f"/history/{number}")) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    outputs = history[number]["outputs"]
-
-    def pictures(node: str) -> list[np.ndarray]:
-        entries = outputs[node]["images"]
-        files = [server.download(f"/view?{urllib.parse.urlencode(entry)}") for entry in entries]
-        return [np.asarray(Image.open(io.BytesIO(file)).convert("RGB")).astype(int) for file in files]
-
+def test_a_texture_is_unwrapped_painted_in_part_and_put_back(run: Any) -> None:
+    pictures = run(PROMPT).pictures
     (kept,), (painted,) = pictures("14"), pictures("11")
     red = (painted == (255, 0, 0)).all(axis=2)
     assert kept.shape == painted.shape == (256, 256, 3) and 0.1 < red.mean() < 0.8

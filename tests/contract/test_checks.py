@@ -12,6 +12,7 @@ import torch
 
 import rasterizer
 from rasterizer.cameras.camera import orbit_camera
+from rasterizer.contract.checks import check_devices
 from rasterizer.meshes.files import save_mesh
 from rasterizer.meshes.mesh import Mesh
 from rasterizer.texturing import apply_textures, bake_views, fill_texture
@@ -205,6 +206,21 @@ def test_a_mesh_without_values_is_not_worked_on(tmp_path: Path) -> None:
 def test_devices_that_are_not_here(device: object) -> None:
     with pytest.raises(ValueError, match="^device: is "):
         rasterizer.create_optimized_rasterizer(device=device)
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["cuda:0", torch.device("cpu"), 3, [], (), ["cpu", "gpu"], ["cuda:99"], ["cpu", "meta"], [None], ["vulkan"], [1.5]],
+)
+def test_lists_of_devices_that_cannot_be_used(given: object) -> None:
+    with pytest.raises(ValueError, match=r"^devices(\[[01]\])?: is .*(expected|'cpu' is always there)"):
+        check_devices(given)
+
+
+def test_lists_of_devices_that_are_here() -> None:
+    cpu = torch.device("cpu")
+    assert check_devices(["cpu", cpu, "cpu:0"]) == (cpu,) * 3
+    assert check_devices(name for name in ("cpu",)) == (cpu,)
 
 
 def test_what_is_no_number_or_name() -> None:

@@ -21,6 +21,9 @@ from PIL import Image
 from rasterizer.meshes.files import save_mesh, to_trimesh
 from rasterizer.meshes.mesh import Mesh
 from tests.fuzz.strategies import sheet
+from tests.support.golden import FOLDER
+
+_PACKED = ("quantized", "meshopt", "meshopt_khr", "meshopt_exponential")
 
 Files = dict[str, bytes]
 """Contents by name; the first is the mesh file."""
@@ -271,6 +274,7 @@ def seeds() -> dict[str, Files]:
         "ply textured": _textured_ply(),
         "ply big endian": _big_endian_ply(),
         "off": _exported("off"),
+        **{f"glb {name}": {"mesh.glb": (FOLDER / "meshes" / f"{name}.glb").read_bytes()} for name in _PACKED},
         "glb of trimesh": {
             "mesh.glb": trimesh.Scene([to_trimesh(_full()), trimesh.creation.box()]).export(file_type="glb")
         },

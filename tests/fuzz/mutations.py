@@ -244,6 +244,21 @@ def _mixed_colors(header: dict[str, Any], value: Any) -> None:
     header["meshes"][0]["primitives"][1]["attributes"]["COLOR_0"] = 1 if value else 4
 
 
+def _integers(header: dict[str, Any], value: Any) -> None:
+    header["accessors"][1].update(componentType=5123, normalized=value)
+
+
+def _moved(header: dict[str, Any], value: Any) -> None:
+    move = {"scale": [value, 2], "rotation": value}
+    base = header["materials"][0]["pbrMetallicRoughness"]["baseColorTexture"]
+    base["extensions"] = {"KHR_texture_transform": move}
+
+
+def _packed(header: dict[str, Any], value: Any) -> None:
+    how = {"buffer": 0, "byteLength": 108, "byteStride": 12, "count": value, "mode": "ATTRIBUTES"}
+    header["bufferViews"][0]["extensions"] = {"EXT_meshopt_compression": how}
+
+
 TRICKS: dict[str, Callable[[dict[str, Any], Any], None]] = {
     "accessors without view": _without_view,
     "no indices": _without_indices,
@@ -257,6 +272,9 @@ TRICKS: dict[str, Callable[[dict[str, Any], Any], None]] = {
     "positions of 2": _positions_of(1),
     "positions of 4": _positions_of(3),
     "colours of another width": _mixed_colors,
+    "UVs of integers": _integers,
+    "UVs moved": _moved,
+    "meshopt that is none": _packed,
 }
 
 

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from rasterizer.backends.kernels import interpolate, rasterize
+from rasterizer.backends.kernels import interpolate, quantized, rasterize
 from rasterizer.backends.kernels.diff import antialias, coverage, mipmaps, texture, topology
 from rasterizer.backends.kernels.diff import interpolate as diff_interpolate
 from rasterizer.backends.kernels.diff import rasterize as diff_rasterize
 from rasterizer.gpu import cache, platforms, program
-from rasterizer.hierarchy import kernels
+from rasterizer.hierarchy import kernels, surface_kernels
 from rasterizer.texturing.bake import kernels as baking
+from rasterizer.texturing.fill import kernels as filling
 
 PROGRAMS = [
     pytest.param(module.PROGRAM, id=f"{module.PROGRAM.source.parent.name}/{module.PROGRAM.source.stem}")
@@ -20,7 +21,9 @@ PROGRAMS = [
         rasterize,
         interpolate,
         kernels,
+        surface_kernels,
         baking,
+        filling,
         coverage,
         diff_rasterize,
         diff_interpolate,
@@ -29,9 +32,12 @@ PROGRAMS = [
         mipmaps,
     )
 ] + [
-    pytest.param(made, id=f"{made.source.stem}-{boundary}")
-    for programs in (texture.FORWARD, texture.BACKWARD)
-    for boundary, made in programs.items()
+    pytest.param(quantized.PROGRAM, id="kernels/rasterize-quantized"),
+    *(
+        pytest.param(made, id=f"{made.source.stem}-{boundary}")
+        for programs in (texture.FORWARD, texture.BACKWARD)
+        for boundary, made in programs.items()
+    ),
 ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -128,8 +129,8 @@ def test_memory_outside_a_tensor(program: Program, before: bool, count: int, shi
             launch("places", 1, count)(0, parameters_of(_Params(out.data_ptr() - shift, 0)))
 
 
+@pytest.mark.parametrize("module", [interpolate, rasterize], ids=lambda module: module.__name__.split(".")[-1])
 @pytest.mark.parametrize("backwards", [False, True])
-def test_kernels_of_this_library_pass_their_tests(backwards: bool) -> None:
-    with emulator.emulated(rasterize.PROGRAM, interpolate.PROGRAM, backwards=backwards), Guards(backwards):
-        interpolate._self_test(torch.device("cpu"))
-        rasterize._self_test(torch.device("cpu"))
+def test_kernels_of_this_library_pass_their_tests(backwards: bool, module: ModuleType) -> None:
+    with emulator.emulated(module.PROGRAM, backwards=backwards), Guards(backwards):
+        module._self_test(torch.device("cpu"))

@@ -212,6 +212,21 @@ def test_all_of_a_sample_hangs_together(name: str) -> None:
     torch.testing.assert_close(filled[grid.original], torch.full((int(grid.original.sum()), 3), 0.7))
 
 
+@pytest.mark.parametrize(("share", "most", "mean"), [(0.5, 0.03, 0.008), (0.1, 0.05, 0.02)])
+def test_what_is_filled_is_near_the_solution(
+    hierarchy: GridHierarchy, share: float, most: float, mean: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    along = hierarchy.positions[:, 0]
+    known = (along > along.quantile(1 - share)) & hierarchy.original
+    features = (hierarchy.positions * 3).sin()
+    filled, _ = fill_surface(features, known, hierarchy)
+    for level in ("FINEST", "COARSER"):
+        monkeypatch.setattr(f"rasterizer.hierarchy.fill.{level}", (500, 1e-4))
+    solution, _ = fill_surface(features, known, hierarchy)
+    error = (filled - solution)[hierarchy.original & ~known].abs()
+    assert error.max() < most and error.mean() < mean
+
+
 def test_filling_is_the_same_every_time(hierarchy: GridHierarchy, device: torch.device) -> None:
     there = hierarchy.to(device)
     features = (hierarchy.positions * 3).sin()

@@ -190,21 +190,6 @@ class TestGltf:
         colors = load_mesh(write_gltf(tmp_path / "square.gltf", primitive)).vertex_colors
         np.testing.assert_allclose(colors.numpy(), [[0.25, 0.5, 1]] * 4, atol=1e-6)
 
-    @pytest.mark.parametrize("name", ["KHR_draco_mesh_compression", "EXT_meshopt_compression", "KHR_mesh_quantization"])
-    def test_required_compression_is_refused_by_name(self, tmp_path, name):
-        path = write_gltf(tmp_path / "packed.gltf", extensionsRequired=[name], extensionsUsed=[name])
-        with pytest.raises(ValueError, match=f"packed.gltf.*{name}.*without mesh compression"):
-            load_mesh(path)
-
-    def test_integer_uvs_are_refused(self, tmp_path):
-        primitive = {"attributes": {"POSITION": 0, "TEXCOORD_0": 5}, "indices": 1, "material": 0}
-        with pytest.raises(ValueError, match="UVs are integers.*without quantization"):
-            load_mesh(write_gltf(tmp_path / "square.gltf", primitive))
-
-    def test_an_unapplied_texture_transform_is_reported(self, tmp_path, caplog):
-        load_mesh(write_gltf(tmp_path / "square.gltf", extensionsUsed=["KHR_texture_transform"]))
-        assert "KHR_texture_transform" in caplog.text
-
 
 class TestMaterials:
     def test_two_textures_share_an_atlas(self, tmp_path):

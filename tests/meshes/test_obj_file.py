@@ -261,3 +261,41 @@ class TestNames:
         for suffix in ("obj", "glb", "ply", "stl"):
             path = tmp_path / f"{'n' * 251}.{suffix}"
             assert save_mesh(A, path)[0] == path and path.is_file()
+
+
+def test_what_is_written_is_read_again(tmp_path: Path) -> None:
+    save_mesh(A, tmp_path / "a.obj")
+    found = load_mesh(tmp_path / "a.obj")
+    assert torch.equal(found.texture, A.texture) and torch.equal(found.normal_map, A.normal_map)
+    assert torch.equal(found.metallic_roughness[..., 1:], A.metallic_roughness[..., 1:])
+    assert not found.occlusion_in_mr
+
+
+def material(folder: Path, lines: str, warnings: list[str] | None = None) -> Mesh:
+    """The mesh A with another material."""
+    if not (folder / "a.obj").exists():
+        save_mesh(A, folder / "a.obj")
+    (folder / "a.mtl").write_text("newmtl other\nmap_Pr none.png\nnewmtl material\nKd 1 1 1\n" + lines)
+    return load_mesh(folder / "a.obj", (warnings if warnings is not None else []).append)
+
+
+def test_maps_of_an_obj_file(tmp_path: Path) -> None:
+    Image.new("L", (4, 4), 51).save(tmp_path / "grey one.png")
+    Image.new("RGB", (2, 8), (90, 120, 240)).save(tmp_path / "n.png")
+    rough = material(tmp_path, "\tmap_Pr  grey one.png\nPm 0.6\nPr 0.1\n").metallic_roughness
+    assert rough.shape == (4, 4, 3) and torch.allclose(rough[0, 0, 1:], torch.tensor([0.2, 0.6]), atol=1e-6)
+    metal = material(tmp_path, "map_pm grey one.png\nPr 7\nmap_Bump n.png\n")
+    assert torch.allclose(metal.metallic_roughness[0, 0, 1:], torch.tensor([1.0, 0.2])) and metal.normal_map is None
+    both = material(tmp_path, "map_Pr n.png\nmap_Pm grey one.png\nnorm n.png\n")
+    assert both.metallic_roughness.shape == (8, 4, 3) and both.normal_map.shape == (8, 2, 3)
+    assert torch.allclose(both.metallic_roughness[3, 2, 1:] * 255, torch.tensor([90.0, 51.0]))
+    numbers = material(tmp_path, "Pr 0.2\nPm 1\n")
+    assert numbers.metallic_roughness is None and numbers.normal_map is None
+
+
+def test_maps_that_are_not_there_are_named(tmp_path: Path) -> None:
+    warnings: list[str] = []
+    found = material(tmp_path, "norm ../secret.png\nmap_Pm a.mtl\n", warnings)
+    assert found.metallic_roughness is None and found.normal_map is None
+    assert len(warnings) == 3 and "'none.png', that is left out" in warnings[0]
+    assert any("'a.mtl', that is left out: is no picture" in text for text in warnings)

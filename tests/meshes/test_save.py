@@ -195,3 +195,35 @@ def test_a_face_of_no_vertex_is_not_saved(torus: Mesh, tmp_path: Path, suffix: s
     with pytest.raises(ValueError, match="mesh faces: face 3 is .* but the mesh has"):
         save_mesh(replace(torus, faces=wrong), tmp_path / f"mesh{suffix}")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_quantized_glb_takes_half_and_is_the_same_within_half_a_step(torus: Mesh, tmp_path: Path) -> None:
+    colors = torch.rand(len(torus.vertices), 4, generator=torch.Generator().manual_seed(1))
+    mesh = replace(torus, vertices=torus.vertices * 2.5 + 3, vertex_colors=colors, normal_map=torus.texture)
+    save_mesh(mesh, tmp_path / "plain.glb")
+    assert save_mesh(mesh, tmp_path / "small.glb", quantize=True) == [tmp_path / "small.glb"]
+    plain, found = load_mesh(tmp_path / "plain.glb"), load_mesh(tmp_path / "small.glb")
+    step = float((mesh.bounds()[1] - mesh.bounds()[0]).max()) / 65534
+    assert torch.equal(found.faces, plain.faces) and found.name == plain.name and found.material == plain.material
+    assert step * 0.3 < (found.vertices - mesh.vertices).abs().max() <= step * 0.51 + 5e-7
+    assert 0.3 / 65535 < (found.uvs - mesh.uvs).abs().max() <= 0.51 / 65535
+    assert (found.normals - mesh.normals).abs().max() < 1 / 32767
+    for name in ("vertex_colors", "texture", "metallic_roughness", "normal_map"):
+        assert torch.equal(getattr(found, name), getattr(plain, name)), name
+    sizes = [(tmp_path / name).stat().st_size for name in ("plain.glb", "small.glb")]
+    assert sizes[0] - sizes[1] == pytest.approx(len(mesh.vertices) * 12 + len(mesh.faces) * 6, abs=600)
+
+
+def test_quantized_where_integers_do_not_reach(torus: Mesh, tmp_path: Path) -> None:
+    mesh = Mesh(torus.vertices, torus.faces, torus.uvs * 3 - 1)
+    save_mesh(mesh, tmp_path / "wide.glb", quantize=True)
+    torch.testing.assert_close(load_mesh(tmp_path / "wide.glb").uvs, mesh.uvs, rtol=0, atol=1e-6)
+    many = Mesh(torch.rand(70_000, 3), torch.tensor([[0, 1, 69_999]], dtype=torch.int32))
+    save_mesh(many, tmp_path / "many.glb", quantize=True)
+    assert load_mesh(tmp_path / "many.glb").faces.tolist() == [[0, 1, 69_999]]
+    with pytest.raises(ValueError, match=r"quantize .*'.obj', expected .glb"):
+        save_mesh(mesh, tmp_path / "wide.obj", quantize=True)
+    broken = replace(mesh, vertices=mesh.vertices.clone().fill_(torch.nan))
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        save_mesh(broken, tmp_path / "broken.glb", quantize=True)
+    assert not (tmp_path / "broken.glb").exists()

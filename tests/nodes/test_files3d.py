@@ -52,7 +52,9 @@ def load(pack: SimpleNamespace, value: Any, mesh_file: str = "sample: torus") ->
 
 @pytest.mark.parametrize("in_memory", [False, True])
 def test_load_mesh_takes_it_instead_of_the_named_file(pack: SimpleNamespace, torus_file: Path, in_memory: bool) -> None:
-    mesh, trimesh_mesh, info = load(pack, File(torus_file.read_bytes(), "GLB") if in_memory else File(torus_file))
+    file = File(torus_file.read_bytes(), "GLB") if in_memory else File(torus_file)
+    mesh, trimesh_mesh, info, name, count = load(pack, file)
+    assert (name, count) == ("torus" if in_memory else torus_file.stem, 1)
     torch.testing.assert_close(mesh.vertices[0], sample_mesh("torus").vertices)
     assert len(trimesh_mesh.faces) == len(sample_mesh("torus").faces) and info.startswith("torus: ")
 
@@ -143,7 +145,7 @@ def test_save_mesh_gives_one_for_each_mesh(pack: SimpleNamespace, folders: Simpl
 def test_names_travel_from_file_to_file(pack: SimpleNamespace, torus_file: Path) -> None:
 
     save_mesh(replace(sample_mesh("torus"), name="Ring of gold", material="Gold"), torus_file)
-    mesh, trimesh_mesh, _ = load(pack, File(torus_file))
+    mesh, trimesh_mesh, *_ = load(pack, File(torus_file))
     for kind, value in enumerate((mesh, trimesh_mesh)):
         (path,), _ = run(pack, "SaveMesh", mesh=value, filename_prefix=f"again{kind}", format="glb")
         found = load_mesh(torus_file.parents[2] / "output" / path)

@@ -79,7 +79,7 @@ class TestLoadMesh:
     """Samples, files, and paths that must not be read."""
 
     def test_sample(self, pack: SimpleNamespace, folders: SimpleNamespace) -> None:
-        mesh, twin, info = run(pack, "LoadMesh", mesh_file="sample: trefoil knot")
+        mesh, twin, info, *_ = run(pack, "LoadMesh", mesh_file="sample: trefoil knot")
         assert mesh.vertices.shape[::2] == (1, 3)
         assert mesh.uvs.shape[:2] == mesh.vertices.shape[:2]
         assert isinstance(twin, trimesh.Trimesh)
@@ -99,7 +99,7 @@ class TestLoadMesh:
         choice, *_ = pack.nodes["LoadMesh"].define_schema().inputs
         assert [option for option in choice.options if not option.startswith("sample: ")] == [name]
         assert pack.nodes["LoadMesh"].validate_inputs(name) is True
-        mesh, _, info = run(pack, "LoadMesh", mesh_file=name)
+        mesh, _, info, *_ = run(pack, "LoadMesh", mesh_file=name)
         assert mesh.faces.shape == (1, 12, 3)
         assert "12 faces, size 1 x 2 x 3, no UVs, no vertex colours, no texture" in info
 
@@ -115,7 +115,7 @@ class TestLoadMesh:
         (folders.input / "a.obj").write_text(rows)
         shown = []
         monkeypatch.setattr(pack.compat, "show_text", lambda text, node_id: shown.append(text))
-        *_, info = run(pack, "LoadMesh", mesh_file="a.obj")
+        _, _, info, *_ = run(pack, "LoadMesh", mesh_file="a.obj")
         (text,) = shown
         assert text.startswith(
             "a.obj refers to a file that is left out: 'gone.png' is not there; only files in the mesh's"
@@ -252,7 +252,7 @@ class TestRasterize:
         assert interpolate(pack, raster)[0].shape == (4, SIZE, SIZE, 3)
 
     def test_trimesh_gives_the_same(self, pack: SimpleNamespace, folders: SimpleNamespace) -> None:
-        mesh, twin, _ = run(pack, "LoadMesh", mesh_file="sample: torus")
+        mesh, twin, *_ = run(pack, "LoadMesh", mesh_file="sample: torus")
         assert torch.equal(rasterize(pack, twin)[1], rasterize(pack, mesh)[1])
 
     def test_mesh_is_left_as_it_is(self, pack: SimpleNamespace, torus: Any) -> None:

@@ -17,8 +17,8 @@ class Watch:
     def __init__(self) -> None:
         self.now, self.shown = 100.0, []
 
-    def send(self, text: str, node: str, passing: bool) -> None:
-        self.shown.append((text, node, passing))
+    def send(self, text: str, node: str) -> None:
+        self.shown.append((text, node))
 
     def texts(self) -> list[str]:
         texts = [text for text, *_ in self.shown]
@@ -52,7 +52,7 @@ def test_a_short_run_says_nothing(board: Any, watch: Watch) -> None:
 
 def test_a_long_one_says_what_it_is_at_and_how_long_it_took(board: Any, watch: Watch) -> None:
     work(board, watch, 20)
-    assert watch.shown[0] == ("View 3 of 6, 10 %, 2 s, about 18 s left", "5", True)
+    assert watch.shown[0] == ("View 3 of 6, 10 %, 2 s, about 18 s left", "5")
     texts = watch.texts()
     assert texts[4] == "View 3 of 6, 50 %, 10 s, about 10 s left" and texts[9] == "View 3 of 6, 100 %, 20 s"
     board.end("5", "Took")
@@ -116,16 +116,15 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
 
 
 def test_only_who_asked_for_the_run_is_told(pack: SimpleNamespace, server: SimpleNamespace) -> None:
-    pack.compat._send_text("a\nb", "5", True)
+    pack.compat._send_text("a\nb", "5")
     server.instance.client_id = None
-    pack.compat._send_text("of the time", "5", True)
-    pack.compat._send_text("found", "5", False)
-    assert server.sent == [("a  \nb", "5", "me"), ("found", "5", None)]
+    pack.compat._send_text("found", "5")
+    assert server.sent == [("a  \nb", "5", "me")]
 
 
 def test_what_a_file_says_is_no_html(pack: SimpleNamespace, server: SimpleNamespace) -> None:
     said = "has a texture, image '<img src=x onerror=alert(1)>', </b><!-- that is left out; 3 < 4"
-    pack.compat._send_text(said, "5", False)
+    pack.compat._send_text(said, "5")
     ((text, *_),) = server.sent
     parser = HTMLParser()
     parser.handle_starttag = parser.handle_endtag = parser.handle_comment = pytest.fail

@@ -14,6 +14,7 @@ from rasterizer.meshes.sample_meshes import sample_mesh
 from rasterizer.pictures.colors import linear_to_srgb
 from rasterizer.rendering.attributes import ATTRIBUTES, attribute_image, face_colors
 from rasterizer.rendering.raster import Raster, rasterize_mesh
+from rasterizer.runtime.policy import GPU, force_policy
 from tests.support.golden import load_golden
 
 
@@ -113,3 +114,16 @@ def test_colours() -> None:
     assert len(colors.unique(dim=0)) > 990
     torch.testing.assert_close(linear_to_srgb(torch.tensor([0.0, 0.0031308, 0.2140411, 1.0, 2.0])),
                                torch.tensor([0.0, 0.04045, 0.5, 1.0, 1.0]), rtol=0, atol=1e-4)  # fmt: skip
+
+
+@pytest.mark.parametrize("attribute", ["position", "normal", "depth", "texture", "face id"])
+def test_views_that_are_worked_on_together_are_as_each_alone(attribute: str) -> None:
+    mesh = sample_mesh("torus")
+    cameras = [orbit_camera(angle, 20, ortho_scale=scale) for angle, scale in ((0, 1.2), (50, 1.0), (200, None))]
+    raster = rasterize_mesh(mesh, cameras, (40, 50), layers=2)
+    for encoding in ("hunyuan3d", "camera"):
+        with force_policy(GPU):
+            together = attribute_image(raster, attribute, encoding=encoding)
+        alone = [attribute_image(raster.view(number), attribute, encoding=encoding) for number in range(3)]
+        torch.testing.assert_close(together, torch.cat(alone), rtol=0, atol=1e-6)
+        assert together.std() > 0.05

@@ -1,4 +1,4 @@
-"""An engine in this process, and recipes for tests, which workers know that are started by this file's path."""
+"""An engine in this process, and a recipe for tests, which workers and readers know that are started by this file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,9 @@ import torch
 from rasterizer.batch import output, recipes
 from rasterizer.batch.engine import Event
 from rasterizer.batch.jobs import Job
-from rasterizer.batch.local import LocalEngine
+from rasterizer.batch.reading import answer
 from rasterizer.batch.recipes import Recipe, render
 from rasterizer.batch.recipes.parameters import Parameter, choice, whole
-from rasterizer.batch.run import Settings, run_batch
 from rasterizer.batch.serve import serve
 from rasterizer.batch.work import do_job
 
@@ -29,7 +28,7 @@ DEATHS = ("made", "hashed", "flushed", "described", "renamed")
 """Steps of writing a job's folder, after which a worker can be made to die once."""
 
 
-def _trial(job: Job, folder: Path, device: torch.device) -> Mapping[str, Any]:
+def _trial(job: Job, folder: Path, devices: Sequence[torch.device]) -> Mapping[str, Any]:
     """Write a small file, after what the job's parameters say."""
     do = job.parameters["do"]
     time.sleep(job.parameters["milliseconds"] / 1000)
@@ -40,8 +39,9 @@ def _trial(job: Job, folder: Path, device: torch.device) -> Mapping[str, Any]:
     if do == "full":
         raise OSError(28, "No space left on device")
     if do == "render":
-        given = {name: parameter.default for name, parameter in render.PARAMETERS.items()} | {"size": 48, "samples": 1}
-        return render.run(Job(job.id, "render", job.mesh, (), given), folder, device)
+        given = {name: parameter.default for name, parameter in render.PARAMETERS.items()} | {"samples": 1}
+        given["size"] = job.parameters["size"]
+        return render.run(Job(job.id, "render", job.mesh, (), given), folder, devices)
     (folder / "sub").mkdir()
     (folder / "sub" / "made.txt").write_text(f"{job.id}\n" * 100)
     if do in DEATHS:
@@ -69,6 +69,7 @@ def add_recipe() -> None:
     """Have a recipe ``trial``."""
     parameters = {
         "do": Parameter("write", choice("write", "render", "fail", "full", "die", *DEATHS)),
+        "size": Parameter(48, whole(1, 1024)),
         "milliseconds": Parameter(0, whole(0, 600_000)),
     }
     recipes.RECIPES["trial"] = Recipe(parameters, _trial)
@@ -133,15 +134,10 @@ def manifest_of(folder: Path, *rows: Mapping[str, Any]) -> Path:
     return path
 
 
-def main(manifest: str, out: str, workers: str, timeout: str) -> int:
-    """A driver of the recipe ``trial`` whose workers are this file."""
-    settings = Settings(Path(manifest), Path(out), "trial", timeout=float(timeout), progress="json")
-    return run_batch(settings, lambda to: LocalEngine(to, ["cpu"], int(workers), program=Path(__file__)))
-
-
 if __name__ == "__main__":
     add_recipe()
-    if len(sys.argv) == 2:
-        serve(**json.loads(sys.argv[1]))
+    words = json.loads(sys.argv[1])
+    if "path" in words:
+        answer(words)
     else:
-        sys.exit(main(*sys.argv[1:]))
+        serve(**words)

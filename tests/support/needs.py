@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 
 import pytest
 
@@ -11,3 +12,7 @@ needs_opencv = pytest.mark.skipif(importlib.util.find_spec("cv2") is None, reaso
 needs_simplification = pytest.mark.skipif(
     importlib.util.find_spec("fast_simplification") is None, reason="fast-simplification is not installed"
 )
+needs_ray = pytest.mark.skipif(
+    sys.platform == "win32" or importlib.util.find_spec("ray") is None, reason="no Ray, or one without its Cluster"
+)
+needs_pyarrow = pytest.mark.skipif(importlib.util.find_spec("pyarrow") is None, reason="pyarrow is not installed")

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 NEEDS = {
     "a GPU": r"no CUDA or ROCm device|no Apple GPU|no Intel GPU|no NVRTC|no hipRTC|no run-time compiler",
+    "Vulkan": r"no Vulkan|no glslangValidator",
     "a C++ compiler": r"no g\+\+",
     "a native module": r"native module",
     "Node.js": r"Node\.js",

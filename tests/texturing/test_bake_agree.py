@@ -262,3 +262,13 @@ def test_gains_are_the_same_by_pairs_and_at_once(monkeypatch: pytest.MonkeyPatch
         gains.append(find_gains(colors, trust, [1.0, 0.1, 0.5, 0.1, 0.05]))
     assert torch.equal(gains[0], gains[1]) and torch.equal(gains[0], gains[2])
     assert (gains[0] != 1).any()
+
+
+def test_a_handful_of_texels_is_no_overlap() -> None:
+    colors, trust = torch.full((2, 10_000, 3), 0.4), torch.zeros(2, 10_000)
+    colors[1] *= 0.7
+    trust[:, :7] = 1e-2  # they agree to the bit about how far views differ, as neighbours of one colour do
+    assert (find_gains(colors, trust, [1.0, 1.0]) - 1).abs().max() < 0.001
+    trust[:, :700] = 1.0
+    gains = find_gains(colors, trust, [1.0, 1.0])
+    assert float((gains[0] / gains[1]).sub(0.7).abs().max()) < 0.01

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from rasterizer.cameras.camera import Camera, orbit_camera
-from rasterizer.cameras.views import PRESETS
+from rasterizer.cameras.views import PRESETS, turntable
 from rasterizer.gpu.program import Program
 from rasterizer.meshes.mesh import Mesh
 from rasterizer.meshes.sample_meshes import trefoil_knot
@@ -131,10 +131,12 @@ def test_what_parameters_have_no_room_for_is_left_to_operators(way: Way) -> None
     with working(), mock.patch.object(kernels, "blend", side_effect=AssertionError):
         baked = bake_views(mesh, torch.rand(1, 32, 32, few, device=device), [orbit_camera(0, 0)], 32)
     assert baked.painted.any()
-    many = [orbit_camera(0, 0)] * (kernels.VIEWS + 1)
-    with working(), mock.patch.object(kernels, "_launcher", side_effect=AssertionError):
-        baked = bake_views(mesh, torch.rand(len(many), 32, 32, 1, device=device), many, 32)
-    assert baked.painted.any()
+
+
+def test_any_number_of_views(way: Way) -> None:
+    many = [view.camera() for view in turntable(40)]
+    ours, theirs = _both(way, trefoil_knot(30, 8, radius=0.25), torch.rand(len(many), 32, 32, 3), many, 32)
+    assert len(ours.heaviest.unique()) > 20 and (ours.heaviest == theirs.heaviest).float().mean() > 0.95
 
 
 @pytest.mark.parametrize("radii", [RADII[:1], RADII[:4], RADII])

@@ -13,6 +13,7 @@ from torch import Tensor
 from rasterizer.meshes.mesh import Mesh
 from rasterizer.meshes.sample_meshes import sample_mesh
 from rasterizer.texturing import METHODS, Texels, fill_texture, spread
+from rasterizer.texturing.fill.surface import _spots
 
 SIZE = 192
 
@@ -80,6 +81,20 @@ def test_a_part_on_which_nothing_is_painted_is_said(torus: Mesh, caplog: pytest.
     assert "where nothing is painted" in caplog.text
     torch.testing.assert_close(texture, torch.full_like(texture, 0.4), rtol=0, atol=1e-5)
     assert filled.sum() == len(texels) - painted.sum()
+
+
+@pytest.mark.parametrize("side", [0, 1, 4, 16])
+def test_spots_stand_for_all_known_texels(side: int) -> None:
+    known = torch.zeros(50, 70, dtype=torch.bool)
+    known[3:40, 5:66] = True
+    known[45, 68] = known[47, 1] = True  # alone, and where no whole square fits
+    spots = _spots(known, side)
+    taken = torch.zeros_like(known)
+    taken.view(-1)[spots] = True
+    assert (taken <= known).all() and taken[45, 68] and taken[47, 1]
+    assert len(spots) == known.sum() if side < 2 else len(spots) < known.sum() / 3
+    near = torch.nn.functional.max_pool2d(taken[None].float(), 2 * max(side, 1) - 1, 1, max(side, 1) - 1)[0] > 0
+    assert near[known].all()
 
 
 def test_gutters_continue_colors_across_the_border() -> None:

@@ -15,6 +15,9 @@ declare namespace Comfy {
     label?: string;
     serialize?: boolean;
     disabled?: boolean;
+    linkedWidgets?: Widget[];
+    beforeQueued?: (this: Widget, ...values: unknown[]) => void;
+    afterQueued?: (this: Widget, ...values: unknown[]) => void;
     callback?: (this: Widget, ...values: unknown[]) => unknown;
     options: {
       values?: string[] | (() => string[]);

@@ -3,6 +3,7 @@ import { api } from "../../../scripts/api.js";
 import { applies } from "../lib/applies.js";
 import { cameraPicture } from "../lib/camera_picture.js";
 import { addPanel, element, scrolling } from "../lib/dom.js";
+import { greyOut, isLinked } from "../lib/grey_out.js";
 import { onOutput } from "../lib/output.js";
 import { anglesOf, sideOf } from "../lib/sides.js";
 import { text } from "../lib/text.js";
@@ -38,7 +39,7 @@ export function addCameraPicture(node, changed) {
   const { root, grow } = addPanel(node, "picture", () => HEIGHT + thumbnailsHeight(pictures.length, node.size[0]));
   root.classList.add("camera-views");
   const draw = () => {
-    greyOut(node);
+    greyOutIdle(node);
     const run = ran && isOf(node, ran.settings) ? ran : null;
     const list = run?.views ?? cameras(node);
     const more = run && pictures.length !== run.pictures.length;
@@ -103,36 +104,12 @@ function numbers(list) {
   return words.map((word) => (word.trim() ? Number(word) : NaN));
 }
 
-/**
- * @param {Comfy.Node} node
- * @param {string} name of an input
- */
-function isLinked(node, name) {
-  return node.inputs?.some((input) => input.name === name && input.link != null) ?? false;
-}
-
-/**
- * Widgets that the others make idle look so, and cannot be changed; their values stay.
- * @param {Comfy.Node} node
- */
-function greyOut(node) {
+/** @param {Comfy.Node} node */
+function greyOutIdle(node) {
   /** @param {string} name */
   const value = (name) => (isLinked(node, name) ? undefined : node.widgets?.find((w) => w.name === name)?.value);
   const mesh = isLinked(node, "mesh");
-  /** @type {Comfy.Widget | undefined} */
-  let unseen;
-  for (const widget of node.widgets ?? []) {
-    const idle = !applies(widget.name, value, mesh);
-    if (idle === Boolean(widget.disabled)) continue;
-    widget.disabled = idle;
-    // Nodes 2.0 read the option at first. Later ones follow the widget, whose class has it as an accessor, and keep
-    // what the option was when they first saw it.
-    if (!Object.hasOwn(widget, "disabled")) continue;
-    widget.options.disabled = idle;
-    unseen = widget;
-  }
-  // The first ones look at all of a node's widgets again when one of them is set, though to what it is.
-  if (globalThis.LiteGraph?.vueNodesMode) unseen?.callback?.(unseen.value);
+  greyOut(node, (name) => !applies(name, value, mesh));
 }
 
 /**

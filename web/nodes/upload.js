@@ -7,7 +7,7 @@ import { text } from "../lib/text.js";
 const MESHES = [".glb", ".gltf", ".obj", ".stl", ".ply", ".off"];
 const COMPANIONS = [".bin", ".mtl", ".png", ".jpg", ".jpeg", ".webp"]; // which GLTF and OBJ refer to
 // 3D files that are not read: ComfyUI would lay a Load 3D on top of the node, and nothing would say why.
-const SPLATS = [".splat", ".spz", ".ksplat"];
+const SPLATS = [".splat", ".spz", ".ksplat", ".sog"];
 const OTHERS = [
   ...[".fbx", ".blend", ".dae", ".usd", ".usda", ".usdc", ".usdz", ".abc", ".3ds", ".x3d", ".3mf", ".max", ".ma", ".mb"],
   ...[".step", ".stp", ".iges", ".igs"],

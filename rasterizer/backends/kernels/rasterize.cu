@@ -61,10 +61,26 @@ __device__ inline void corners(const Params& p, u32 face, u32 index[3]) {
     for (int k = 0; k < 3; k++) index[k] = index[k] < p.vertices ? index[k] : p.vertices - 1;
 }
 
-__device__ inline float4 vertex(const Params& p, u32 view, u32 index) {
-    u64 place = (u64)view * p.vertices + index;
-    return to_screen(p, p.pos[place]);
+#if QUANTIZED
+// contract/quantized.py: what the rows of a view's matrix make of three integers, one rounding per operation.
+__device__ inline float row(const float* m, float x, float y, float z) { return ((m[0] * x + m[1] * y) + m[2] * z) + m[3]; }
+
+__device__ inline float4 clip(const Params& p, u32 view, u32 index) {
+    const short* q = (const short*)p.pos + (u64)index * 3;
+    const float* m = p.matrices + (u64)view * 16;
+    float x = (float)q[0], y = (float)q[1], z = (float)q[2], zero = 0.0f;
+    float4 v;
+    v.x = row(m, x, y, z), v.y = row(m + 4, x, y, z), v.z = row(m + 8, x, y, z), v.w = row(m + 12, x, y, z);
+    if (!(v.z >= -v.w)) v.w = zero / zero;  // before the near plane
+    return v;
 }
+#else
+__device__ inline float4 clip(const Params& p, u32 view, u32 index) {
+    return ((const float4*)p.pos)[(u64)view * p.vertices + index];
+}
+#endif
+
+__device__ inline float4 vertex(const Params& p, u32 view, u32 index) { return to_screen(p, clip(p, view, index)); }
 
 // First pixel and one past the last whose centre [low, high] may cover; see backends/eager/boxes.py for the slack.
 __device__ inline void pixel_range(float low, float high, float slack, float size, u16& first, u16& stop) {
@@ -332,19 +348,18 @@ extern "C" __global__ void __launch_bounds__(THREADS BLOCKS(5)) draw_dense(Param
     if (threadIdx.x == 0) count = 0;
     __syncthreads();
     u32 start = blockIdx.x * (THREADS * DENSE_EACH) + threadIdx.x;
-    u64 first[DENSE_EACH];
-    u32 index[DENSE_EACH][3];
+    u32 views[DENSE_EACH], index[DENSE_EACH][3];
     float4 v[DENSE_EACH][3];
     bool keep[DENSE_EACH];
     #pragma unroll  // all that is read is asked for before the first of it is used
     for (int k = 0; k < DENSE_EACH; k++) {
-        u32 flat = min(start + k * THREADS, p.total - 1), view = p.total == p.faces ? 0 : flat / p.faces;
-        first[k] = (u64)view * p.vertices;
-        corners(p, flat - view * p.faces, index[k]);
+        u32 flat = min(start + k * THREADS, p.total - 1);
+        views[k] = p.total == p.faces ? 0 : flat / p.faces;
+        corners(p, flat - views[k] * p.faces, index[k]);
     }
     #pragma unroll
     for (int k = 0; k < DENSE_EACH; k++)
-        for (int j = 0; j < 3; j++) v[k][j] = p.pos[first[k] + index[k][j]];
+        for (int j = 0; j < 3; j++) v[k][j] = clip(p, views[k], index[k][j]);
     #pragma unroll
     for (int k = 0; k < DENSE_EACH; k++) keep[k] = start + k * THREADS < p.total && !misses(p, v[k]);
     #pragma unroll

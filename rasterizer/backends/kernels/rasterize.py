@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import SupportsInt
+from typing import NamedTuple, SupportsInt
 
 import torch
 from torch import Tensor
@@ -21,7 +21,7 @@ from ...contract import scenes
 from ...contract.rule import DEPTH_SCALE, DEPTH_STEPS, MAX_DEPTH
 from ...contract.types import RasterInfo, RasterOptions
 from ...gpu.platforms import Launch
-from ...gpu.program import Loaded, Program, current_stream, parameters_of
+from ...gpu.program import Loaded, Program, SelfTest, current_stream, parameters_of
 from ...gpu.structs import struct
 from ...runtime.devices import elsewhere
 from ...runtime.memory import call_when_memory_is_short, default_budget
@@ -59,7 +59,8 @@ _Record = struct(
 
 _Params = struct(
     "Params",
-    ("const float4*", "pos", "[views * vertices] clip space"),
+    ("const void*", "pos", "[views * vertices, 4] clip space; or [vertices, 3] int16, QUANTIZED"),
+    ("const float*", "matrices", "[views, 4, 4] from these to clip space"),
     ("const void*", "tri", "[faces, 3] int32 or int64"),
     ("const float*", "prior", "[views * height * width] NDC depth, or null"),
     ("u64*", "words", "[views * height * width], after COUNTER_WORDS that hold the counters"),
@@ -115,26 +116,32 @@ def _self_test(device: torch.device) -> None:
             )
 
 
-PROGRAM = Program(
-    Path(__file__).with_name("rasterize.cu"),
-    ("draw", "draw_shared", "draw_dense", "regions", "resolve", "weigh"),
-    "rasterizing",
-    structs=(_Record, _Params),
-    defines={
-        "THREADS": _THREADS,
-        "DENSE_EACH": _DENSE_EACH,
-        "TILE": _TILE,
-        "RUN": _RUN,
-        "PARTS": _PARTS,
-        "COUNTER_WORDS": _COUNTERS,
-        "DEPTH_STEPS": DEPTH_STEPS,
-        "DEPTH_SCALE": DEPTH_SCALE,
-        "MAX_DEPTH": MAX_DEPTH,
-        "EDGE_SLACK": EDGE_SLACK,
-        "LEAST_WEIGHT": LEAST_WEIGHT,
-    },
-    self_test=lambda device: _self_test(device),
-)
+def program_for(quantized: bool, self_test: SelfTest) -> Program:
+    """The kernels, for vertices in clip space or for integers (:mod:`.quantized`)."""
+    return Program(
+        Path(__file__).with_name("rasterize.cu"),
+        ("draw", "draw_shared", "draw_dense", "regions", "resolve", "weigh"),
+        "rasterizing quantized meshes" if quantized else "rasterizing",
+        structs=(_Record, _Params),
+        defines={**_DEFINES, "QUANTIZED": int(quantized)},
+        self_test=self_test,
+    )
+
+
+_DEFINES = {
+    "THREADS": _THREADS,
+    "DENSE_EACH": _DENSE_EACH,
+    "TILE": _TILE,
+    "RUN": _RUN,
+    "PARTS": _PARTS,
+    "COUNTER_WORDS": _COUNTERS,
+    "DEPTH_STEPS": DEPTH_STEPS,
+    "DEPTH_SCALE": DEPTH_SCALE,
+    "MAX_DEPTH": MAX_DEPTH,
+    "EDGE_SLACK": EDGE_SLACK,
+    "LEAST_WEIGHT": LEAST_WEIGHT,
+}
+PROGRAM = program_for(False, lambda device: _self_test(device))
 """The rasterizer's kernels; of the first three one runs, and the last for what was drawn without barycentrics."""
 
 reason_against = PROGRAM.reason_against
@@ -146,29 +153,54 @@ def rasterize(pos: Tensor, tri: Tensor, options: RasterOptions) -> tuple[Tensor,
 
 
 def _run(pos: Tensor, tri: Tensor, options: RasterOptions) -> tuple[Tensor, Tensor, RasterInfo]:
+    return draw(PROGRAM, Vertices(_aligned(pos)), tri, options)
+
+
+class Vertices(NamedTuple):
+    """Where vertices are: ``values [(B,) N, 4]`` float32 in clip space, or ``values [N, 3]`` int16 and ``matrices [B,
+    4, 4]`` float32 that bring them there. All contiguous."""
+
+    values: Tensor
+    matrices: Tensor | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``(B,) N, C``."""
+        return tuple(self.values.shape) if self.matrices is None else (len(self.matrices), *self.values.shape)
+
+    def part(self, views: slice) -> Vertices:
+        """Those of some of the views."""
+        if self.matrices is not None:
+            return Vertices(self.values, self.matrices[views])
+        return Vertices(self.values[views]) if self.values.ndim == 3 else self
+
+
+def draw(
+    program: Program, vertices: Vertices, tri: Tensor, options: RasterOptions
+) -> tuple[Tensor, Tensor, RasterInfo]:
     """Rasterize views in groups whose z-buffers fit the budget; usually that is all of them at once. A budget that is
     given holds the queues, too: it is so when memory has run out without."""
-    pos, tri = _aligned(pos), _faces(tri)
+    tri = _faces(tri)
     prior = None if options.depth_prior is None else options.depth_prior.contiguous()
-    plan = _plan_of(pos, tri, options)
+    plan = _plan_of(program, vertices, tri, options)
     options.on_progress(0.0)
     if plan.together and (not options.budget or plan.memory + 8 * plan.pixels <= options.budget):
-        findices, barycentric, invalid = _launch(plan, pos, tri, prior, options)
+        findices, barycentric, invalid = _launch(plan, vertices, tri, prior, options)
         return findices, barycentric, plan.info(invalid)
     findices, barycentric = plan.results(options.barycentrics)
-    views, height, width = findices.shape if pos.ndim == 3 else (1, *findices.shape)
+    views, height, width = findices.shape if findices.ndim == 3 else (1, *findices.shape)
     group = max(1, min(65535, (2**31 - 1) // max(height * width, len(tri))))
-    words = options.budget // 2 or default_budget(pos.device)
+    words = options.budget // 2 or default_budget(vertices.values.device)
     group = max(1, min(group, views, words // (height * width * 8)))
     counts = []
     for start in range(0, views, group):
         options.on_progress(start / views)
-        some, results = pos, (findices, barycentric)
-        if pos.ndim == 3:
-            part = slice(start, start + group)
-            some, results = pos[part], (findices[part], barycentric[part])
+        part, results = slice(start, start + group), (findices, barycentric)
+        some = vertices.part(part)
+        if findices.ndim == 3:
+            results = findices[part], barycentric[part]
         part_prior = None if prior is None else prior[start : start + group]
-        counts.append(_launch(_plan_of(some, tri, options), some, tri, part_prior, options, results)[2])
+        counts.append(_launch(_plan_of(program, some, tri, options), some, tri, part_prior, options, results)[2])
     return findices, barycentric, plan.info(_Sum(counts))
 
 
@@ -253,10 +285,10 @@ class _Plan:
         return RasterInfo("kernels", "", "", self.device, invalid)
 
 
-def _plan_of(pos: Tensor, tri: Tensor, options: RasterOptions) -> _Plan:
-    program = PROGRAM.on(pos.device.index)
-    sizes = pos.shape, tri.shape[0], options.resolution
-    return _plan(program, pos.device, *sizes, tri.dtype == torch.int64, options.budget)
+def _plan_of(program: Program, vertices: Vertices, tri: Tensor, options: RasterOptions) -> _Plan:
+    device = vertices.values.device
+    sizes = vertices.shape, tri.shape[0], options.resolution
+    return _plan(program.on(device.index), device, *sizes, tri.dtype == torch.int64, options.budget)
 
 
 @lru_cache(maxsize=64)
@@ -320,18 +352,20 @@ def _plan(
 
 def _launch(
     plan: _Plan,
-    pos: Tensor,
+    vertices: Vertices,
     tri: Tensor,
     prior: Tensor | None,
     options: RasterOptions,
     results: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[Tensor, Tensor, _Count]:
     """Rasterize views together; returns face indices, barycentrics (``results``, if given), and invalid faces."""
-    number = pos.device.index
+    device = vertices.values.device
+    number = device.index
     stream = current_stream(number)
-    buffers, kept = _buffers((number, stream), plan, pos.device)
+    buffers, kept = _buffers((number, stream), plan, device)
     params, arguments, place = buffers.params, buffers.arguments, buffers.epoch
-    params.pos, params.tri = pos.data_ptr(), tri.data_ptr()
+    params.pos, params.tri = vertices.values.data_ptr(), tri.data_ptr()
+    params.matrices = None if vertices.matrices is None else vertices.matrices.data_ptr()
     params.prior = None if prior is None else prior.data_ptr()
     params.epoch_high, params.invalid = place << (buffers.face_bits - 1), buffers.first_invalid + 4 * place
     params.truncation = options.occlusion_truncation

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,14 @@ class Recipe:
 
     Attributes:
         parameters: by their names.
-        run: makes a job's files in a folder, with the device given, and returns what else ``done.json`` is to say of
-            them. It raises a ValueError, OSError, RuntimeError or MemoryError where that cannot be done.
+        run: makes a job's files in a folder on the first of the devices given, and shares its views out among them
+            (:mod:`rasterizer.runtime.several`); returns what else ``done.json`` is to say of the files. It raises a
+            ValueError, OSError, RuntimeError or MemoryError where that cannot be done.
         views: whether it takes pictures, at least one.
     """
 
     parameters: Mapping[str, Parameter]
-    run: Callable[[Job, Path, torch.device], Mapping[str, Any]]
+    run: Callable[[Job, Path, Sequence[torch.device]], Mapping[str, Any]]
     views: bool = False
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,12 @@ from .meshes import mesh_of
 PARAMETERS = baking.PARAMETERS
 
 
-def run(job: Job, folder: Path, device: torch.device) -> Mapping[str, Any]:
+def run(job: Job, folder: Path, devices: Sequence[torch.device]) -> Mapping[str, Any]:
     """Bake, and write the texture and which of its texels are painted."""
-    mesh = mesh_of(job.mesh, device)
+    mesh = mesh_of(job.mesh, devices[0])
     if mesh.uvs is None:
         raise ValueError("mesh: has no UVs, which recipe bake needs; recipe texture makes them and writes the mesh")
-    made, images, _ = baking.baked(job, mesh)
+    made, images, _ = baking.baked(job, mesh, devices)
     save_image(made.texture, folder / "texture.png")
     save_image((made.painted > 0).to(made.texture.dtype), folder / "painted.png")
     return {"faces": len(mesh.faces), "views": len(images), "painted": baking.share(made.painted, made.covered)}

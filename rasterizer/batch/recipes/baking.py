@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -25,8 +27,8 @@ PARAMETERS = {
 _PREVIEW = 256
 
 
-def baked(job: Job, mesh: Mesh) -> tuple[Baked, Tensor, list[Camera]]:
-    """The job's pictures on its mesh, which has UVs; the pictures, and the cameras they were taken from."""
+def baked(job: Job, mesh: Mesh, devices: Sequence[torch.device]) -> tuple[Baked, Tensor, list[Camera]]:
+    """The job's pictures on its mesh, which has UVs, by devices; the pictures, and the cameras they were taken from."""
     given, views = job.parameters, cameras_of(job.parameters, len(job.views))
     images = load_images(job.views).to(mesh.vertices.device)
     made = bake_views(
@@ -37,6 +39,7 @@ def baked(job: Job, mesh: Mesh) -> tuple[Baked, Tensor, list[Camera]]:
         match_colors=given["match_colors"],
         align_views=given["align_views"],
         blend=given["blend"],
+        devices=devices,
     )
     return made, images, views
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import torch
 from ...pictures.files import save_image
 from ...rendering.maps import STYLES, render_maps
 from ..jobs import Job
+from .groups import groups
 from .meshes import mesh_of
 from .parameters import Parameter, cameras_alone, cameras_of, choice, lens, whole
 
@@ -21,13 +22,16 @@ PARAMETERS = {
     "style": Parameter(STYLES[0], choice(*STYLES)),
 }
 
+_RESULT = 40  # bytes of a pixel of all maps
 
-def run(job: Job, folder: Path, device: torch.device) -> Mapping[str, Any]:
+
+def run(job: Job, folder: Path, devices: Sequence[torch.device]) -> Mapping[str, Any]:
     """Draw the maps of all views."""
-    mesh, views = mesh_of(job.mesh, device), cameras_of(job.parameters)
+    mesh, views = mesh_of(job.mesh, devices[0]), cameras_of(job.parameters)
     size = job.parameters["size"]
-    maps = render_maps(mesh, views, (size, size), job.parameters["style"])
-    for name in ("normal", "position", "depth", "mask"):
-        for number, image in enumerate(getattr(maps, name), 1):
-            save_image(image, folder / f"{name}_{number:02}.png")
+    for first, part in groups(len(views), size * size, _RESULT, devices):
+        maps = render_maps(mesh, views[part], (size, size), job.parameters["style"], devices=devices)
+        for name in ("normal", "position", "depth", "mask"):
+            for number, image in enumerate(getattr(maps, name), first):
+                save_image(image, folder / f"{name}_{number:02}.png")
     return {"faces": len(mesh.faces), "views": len(views)}

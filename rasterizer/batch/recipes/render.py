@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ...pictures.colors import parse_color
 from ...pictures.files import save_image
@@ -14,6 +15,7 @@ from ...rendering.attributes import ATTRIBUTES, ENCODINGS, SHADINGS, attribute_i
 from ...rendering.lit import LIGHTS, MOST_SAMPLES, render_mesh
 from ...rendering.raster import rasterize_mesh
 from ..jobs import Job
+from .groups import groups
 from .meshes import mesh_of
 from .parameters import Parameter, cameras_alone, cameras_of, choice, color, flag, lens, whole
 
@@ -32,16 +34,19 @@ PARAMETERS = {
     "samples": Parameter(8, whole(1, MOST_SAMPLES)),
 }
 
+_RESULT = 32  # bytes of a pixel of an attribute: its fragment, colour and mask
 
-def run(job: Job, folder: Path, device: torch.device) -> Mapping[str, Any]:
+
+def run(job: Job, folder: Path, devices: Sequence[torch.device]) -> Mapping[str, Any]:
     """Draw every view into a file of its own."""
     given = job.parameters
-    mesh, views, size = mesh_of(job.mesh, device), cameras_of(given), (given["size"], given["size"])
+    mesh, views, size = mesh_of(job.mesh, devices[0]), cameras_of(given), (given["size"], given["size"])
     background = parse_color(given["background"])
     if given["attribute"] != LIT:
-        raster = rasterize_mesh(mesh, views, size)
-        pictures = attribute_image(raster, given["attribute"], given["shading"], given["encoding"], background)[:, 0]
-        alpha = raster.mask[:, 0].to(pictures.dtype)
+        for first, part in groups(len(views), size[0] * size[1], _RESULT, devices):
+            raster = rasterize_mesh(mesh, views[part], size, devices=devices)
+            image = attribute_image(raster, given["attribute"], given["shading"], given["encoding"], background)
+            _save(image[:, 0], raster.mask[:, 0], first, given["transparent"], folder)
     else:
         drawn = render_mesh(
             mesh,
@@ -54,8 +59,11 @@ def run(job: Job, folder: Path, device: torch.device) -> Mapping[str, Any]:
             samples=given["samples"],
             keep_on=torch.device("cpu"),
         )
-        pictures, alpha = drawn.color, drawn.alpha
-    for number, (picture, cover) in enumerate(zip(pictures, alpha, strict=True), 1):
-        image = torch.cat((picture, cover[..., None]), dim=-1) if given["transparent"] else picture
-        save_image(image, folder / f"view_{number:02}.png")
+        _save(drawn.color, drawn.alpha, 1, given["transparent"], folder)
     return {"faces": len(mesh.faces), "views": len(views)}
+
+
+def _save(pictures: Tensor, alpha: Tensor, first: int, transparent: bool, folder: Path) -> None:
+    for number, (picture, cover) in enumerate(zip(pictures, alpha, strict=True), first):
+        image = torch.cat((picture, cover[..., None]), dim=-1) if transparent else picture
+        save_image(image, folder / f"view_{number:02}.png")

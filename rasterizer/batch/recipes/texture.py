@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +26,14 @@ PARAMETERS = {
 }
 
 
-def run(job: Job, folder: Path, device: torch.device) -> Mapping[str, Any]:
+def run(job: Job, folder: Path, devices: Sequence[torch.device]) -> Mapping[str, Any]:
     """Simplify if asked to, unwrap if needed, bake, refine if asked to, fill, and write the mesh."""
-    given, mesh = job.parameters, mesh_of(job.mesh, device)
+    given, mesh = job.parameters, mesh_of(job.mesh, devices[0])
     if given["faces"] is not None:
         mesh = simplify_mesh(mesh, given["faces"])
     if mesh.uvs is None:
         mesh = unwrap_uv(mesh, given["size"])
-    made, images, views = baking.baked(job, mesh)
+    made, images, views = baking.baked(job, mesh, devices)
     texture = made.texture
     if given["refine"]:
         agreed = images if made.agreement is None else made.agreement.apply(images)

@@ -29,6 +29,7 @@ _ROUGHNESS = (0.0, 0.1, 0.25, 0.5, 1.0)  # of the levels, each half the size of 
 _SAMPLES = (0, 16, 48, 96, 128)  # of their texels
 _SCATTERED = 32  # texels that irradiance is high
 _AT_ONCE = 1 << 16  # samples
+_CODES_AT_ONCE = 1 << 22  # a tenth of a second of a CPU
 _CODES = 1.05  # the most that codes may be, which filters of pictures overshoot
 _BRIGHTEST = 65504.0  # the largest number of a half-precision HDR file: infinite suns are cut off there
 
@@ -74,13 +75,14 @@ def rotated(degrees: float) -> tuple[tuple[float, float, float], ...]:
     return (cos, 0.0, -sin), (0.0, 1.0, 0.0), (sin, 0.0, cos)
 
 
-def radiance(picture: Tensor, encoding: str = "auto") -> Tensor:
+def radiance(picture: Tensor, encoding: str = "auto", on_progress: Callable[[float], None] | None = None) -> Tensor:
     """Linear light ``[H, W, 3]`` from a picture of that shape.
 
     Args:
         picture: float32, of any range.
         encoding: one of :data:`ENCODINGS`. ``auto`` takes a picture with values clearly above 1 for linear, as files
             of high dynamic range are, and any other for sRGB codes.
+        on_progress: called with the share done, 0..1; an exception it raises stops the work.
 
     Raises:
         ValueError: another shape or encoding.
@@ -90,7 +92,14 @@ def radiance(picture: Tensor, encoding: str = "auto") -> Tensor:
         raise ValueError(f"environment: found {list(picture.shape)}, expected [H, W, 3]")
     if encoding == "linear" or (encoding == "auto" and bool((picture > _CODES).any())):
         return picture
-    return srgb_to_linear(picture)
+    made = torch.empty_like(picture)
+    parts = max(1, picture.numel() // _CODES_AT_ONCE)
+    rows = zip(made.chunk(parts), picture.chunk(parts), strict=True)
+    for number, (target, codes) in enumerate(rows):
+        if on_progress:
+            on_progress(number / parts)
+        target.copy_(srgb_to_linear(codes))
+    return made
 
 
 def prefilter(

@@ -13,7 +13,7 @@ from ...cameras.camera import Camera, orbit_camera
 from ...contract.checks import check_choice, check_integer, check_resolution, is_finite
 from ...meshes.mesh import Mesh
 from ...pictures.colors import linear_to_srgb, srgb_to_linear
-from ...runtime.progress import shares
+from ...runtime.progress import shares, staged
 from ...runtime.threads import on_own_threads, share_rows
 from ..attributes import SHADINGS
 from .environment import Environment, rotated
@@ -121,7 +121,8 @@ def render_mesh(
     views = tuple(cameras) if cameras else (orbit_camera(0, 0),)
     report = on_progress or (lambda share: None)
     surface = Surface.of(mesh, shading == "flat", metallic, roughness, lambda: report(0.0))
-    around = environment or (studio() if light == "studio" else None)
+    lighting = staged("studio light", lambda share: report(0.0))
+    around = environment or (studio(lighting) if light == "studio" else None)
     around = None if around is None else around.to(home)
     color = torch.empty(len(views), height * width, 3, dtype=torch.float32, device=keep_on)
     alpha = torch.empty(len(views), height * width, dtype=torch.float32, device=keep_on)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from functools import lru_cache
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -24,14 +24,25 @@ _COARSE = 64  # texels that suffice for a mean
 _FACING = 0.9  # what a white matt surface that faces the camera reflects
 
 
-@lru_cache(maxsize=1)
-def studio() -> Environment:
-    """The studio on the CPU, in the camera's axes: right, up, and toward the camera, in the place of X, Y and Z."""
+_made: list[Environment] = []
+
+
+def studio(on_progress: Callable[[float], None] | None = None) -> Environment:
+    """The studio on the CPU, in the camera's axes: right, up, and toward the camera, in the place of X, Y and Z.
+
+    It is made once, which takes a second or two; ``on_progress`` is called with the share done, 0..1, and may stop it.
+    """
+    if not _made:
+        _made.append(_make(on_progress))
+    return _made[0]
+
+
+def _make(on_progress: Callable[[float], None] | None) -> Environment:
     around = directions(_COARSE)
     cosine = around[2].clamp(min=0.0) * torch.sqrt(1.0 - around[1] ** 2)
     facing = (_radiance(around)[0] * cosine).sum() / cosine.sum()
     light = _radiance(directions(HEIGHT)).reshape(HEIGHT, 2 * HEIGHT, 1) * (_FACING / facing)
-    return prefilter(light.expand(-1, -1, 3))
+    return prefilter(light.expand(-1, -1, 3), on_progress)
 
 
 def _radiance(direction: Tensor) -> Tensor:

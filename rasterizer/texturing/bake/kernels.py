@@ -10,7 +10,7 @@ import ctypes
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -18,6 +18,7 @@ from torch import Tensor
 from ...gpu.program import Program
 from ...gpu.structs import struct
 from ...pictures.stored import STORED
+from ...runtime.devices import sent
 from . import breaks, corners, cubic, operators, view
 from . import filter as filtering
 from .breaks import Breaks
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
     from ...rendering.face_ids import FaceIds
     from ..texels import Layout
 
-VIEWS = 32
-"""At most; parameters of a kernel have room for no more."""
+VIEWS = 2**15 - 1
+"""At most: which one weighs most is told in 16 bits."""
 
 CHANNELS = 7
 """At most."""
@@ -57,7 +58,7 @@ _Pixels = struct(
     ("unsigned char*", "found", "[V, H, W] EDGE and ROUGH"),
     ("unsigned char*", "edge, rough", "[V, H, W] 0 or 1"),
     ("const float*", "masks", "[V, H, W] or null"),
-    (_View, f"view[{VIEWS}]", ""),
+    ("const View*", "view", "[V]"),
     ("u32", "height, width", ""),
     ("u32", "faces, vertices", ""),
 )
@@ -113,7 +114,7 @@ _Texels = struct(
         f"level_first[{view.LEVELS}], level_size[{view.LEVELS}], level_width[{view.LEVELS}]",
         "as in Levels",
     ),
-    (_View, f"view[{VIEWS}]", ""),
+    ("const View*", "view", "[V]"),
     ("u32", "texels, faces, vertices, views", ""),
     ("u32", "height, width", "of the pictures"),
     ("u32", "texture_height, texture_width", ""),
@@ -162,12 +163,15 @@ def suit(pixels: int, views: int, channels: int = 0, texels: int = 1) -> bool:
     return views <= VIEWS and channels <= CHANNELS and 0 < pixels < 2**31 and 0 < texels < 2**31
 
 
-def _describe(lens: Lens, row: Any, weight: float = 1.0) -> None:
-    """Fill in a ``View`` of view.cu."""
-    for name, values in zip(("right", "up", "toward"), lens.axes, strict=True):
-        getattr(row, name)[:] = values
-    row.offset[:], row.stands[:], row.facing[:] = lens.offset, lens.stands, lens.facing
-    row.pixels, row.near, row.weight, row.perspective = lens.pixels, lens.near, weight, lens.perspective
+def _described(lenses: Sequence[Lens], device: torch.device, weights: Sequence[float] = ()) -> Tensor:
+    """A ``View`` of view.cu for each lens, as bytes; they are as many as parameters of a kernel have no room for."""
+    rows = (_View * len(lenses))()
+    for lens, weight, row in zip(lenses, weights or [1.0] * len(lenses), rows, strict=True):
+        for name, values in zip(("right", "up", "toward"), lens.axes, strict=True):
+            getattr(row, name)[:] = values
+        row.offset[:], row.stands[:], row.facing[:] = lens.offset, lens.stands, lens.facing
+        row.pixels, row.near, row.weight, row.perspective = lens.pixels, lens.near, weight, lens.perspective
+    return sent(torch.frombuffer(bytearray(rows), dtype=torch.uint8), device)
 
 
 def find_breaks(shown: FaceIds, lenses: Sequence[Lens], masks: Tensor | None, border: int) -> Breaks:
@@ -186,9 +190,9 @@ def find_breaks(shown: FaceIds, lenses: Sequence[Lens], masks: Tensor | None, bo
         "masks": masks,
     }
     params.point(device, **given, drawn=drawn, depth=depth, found=found, edge=edge, rough=rough)
-    _measure(shown, lenses, drawn, params)
-    for lens, row in zip(lenses, params.view, strict=False):
-        _describe(lens, row)
+    views_there = _described(lenses, device)
+    params.view = views_there.data_ptr()
+    _measure(shown, drawn, params)
     launch = _launcher(device, params)
     launch("edges", height * width, views)
     launch("join", height * width, views)
@@ -201,7 +205,7 @@ def find_breaks(shown: FaceIds, lenses: Sequence[Lens], masks: Tensor | None, bo
     return Breaks(depth, rough.view(torch.bool), fading)
 
 
-def _measure(shown: FaceIds, lenses: Sequence[Lens], drawn: Tensor, params: ctypes.Structure) -> None:
+def _measure(shown: FaceIds, drawn: Tensor, params: ctypes.Structure) -> None:
     """Distances of all views into ``drawn [V, H, W]``, with barycentrics of some views at a time."""
     views, height, width = drawn.shape
     together = max(1, _AT_ONCE // (height * width))
@@ -210,8 +214,7 @@ def _measure(shown: FaceIds, lenses: Sequence[Lens], drawn: Tensor, params: ctyp
         part = slice(first, min(first + together, views))
         findices, weights = shown.findices[part].contiguous(), shown.barycentric(part).contiguous()
         some.point(drawn.device, findices=findices, barycentric=weights, drawn=drawn[part])
-        for lens, row in zip(lenses[part], some.view, strict=False):
-            _describe(lens, row)
+        some.view = params.view + first * ctypes.sizeof(_View)
         _launcher(drawn.device, some)("measure", height * width, part.stop - first)
 
 
@@ -251,8 +254,8 @@ def blend(
         sharp=sharp,
     )
     params.point(device, **given, prints=prints, largest=largest.view(torch.int32))
-    for (lens, weight), row in zip(views, params.view, strict=False):
-        _describe(lens, row, weight)
+    views_there = _described(lenses, device, [weight for _, weight in views])
+    params.view = views_there.data_ptr()
     launch = _launcher(device, params)
     launch("prints", len(mesh.faces), len(views))
     longest, broadest = largest.tolist()

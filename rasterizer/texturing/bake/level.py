@@ -22,7 +22,7 @@ LEAST, MOST = 0.7, 1.4
 
 _DARK, _BRIGHT = 0.03, 0.98  # colours between which a ratio says something
 _TRUST = 1e-4  # a texel must be seen at least so well by both views
-_ENOUGH = 0.0015  # share of the texels that two views must share for their ratio to count half
+_ENOUGH = 0.0003  # share of the texels that two views must share for their ratio to count an eighth
 _SPREAD = 0.005  # deviation of log ratios that is as good as none
 _UNITS = 1 << 20  # steps between no weight and the greatest
 _PRIOR = 0.05  # deviation of a gain from 1 that is likely without any evidence
@@ -54,7 +54,8 @@ def find_gains(colors: Tensor, trust: Tensor, weights: Sequence[float]) -> Tenso
         middle = weighted_median(ratio, weight)
         spread = weighted_median((ratio - middle[:, None]).abs(), weight)
         share = weight.sum(1) / count
-        certainty = share / (share + _ENOUGH) / (spread.square() + _SPREAD**2)
+        # Cubed, since a handful of texels next to each other has no spread and still says nothing.
+        certainty = (share / (share + _ENOUGH)) ** 3 / (spread.square() + _SPREAD**2)
         rows.append(torch.stack((middle, certainty)).view(2, -1, channels).transpose(0, 1))
     found = torch.cat(rows).cpu().double() if rows else torch.zeros(0, 2, channels, dtype=torch.float64)
     return _solve(found, [weight / most + 0.2 for weight in weights]).exp().to(colors)

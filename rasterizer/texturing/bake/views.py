@@ -7,7 +7,7 @@ only from views in which its own surface is the visible one, and no texel betwee
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from numbers import Real
 
@@ -16,12 +16,13 @@ from torch import Tensor
 
 from ...cameras.camera import Camera
 from ...cameras.projection import normalization
-from ...contract.checks import as_tensor, check_choice, check_integer, check_resolution
+from ...contract.checks import as_tensor, check_choice, check_devices, check_integer, check_resolution
 from ...meshes.mesh import Mesh
 from ...pictures.stored import STORED
 from ...rendering.face_ids import FaceIds
 from ...rendering.raster import check_drawable
 from ...runtime.progress import stages
+from ...runtime.several import shares_of
 from ...runtime.threads import on_own_threads
 from ..need import BakeNeed, check_memory
 from ..scale import LARGEST, SMALLEST, largest_coordinate, within_float32
@@ -34,6 +35,7 @@ from .choice import takes_kernels
 from .filter import filter_bytes
 from .operators import CHUNK
 from .pictures import prepare_pictures
+from .shared import see_views
 from .view import Lens
 
 BLENDS = ("weighted", "sharp")
@@ -55,6 +57,7 @@ def bake_views(
     align_views: int = 0,
     blend: str = "weighted",
     on_progress: Callable[[float], None] | None = None,
+    devices: Iterable[torch.device | str] | None = None,
 ) -> Baked:
     """Make a texture from images of a mesh.
 
@@ -88,6 +91,11 @@ def bake_views(
         blend: ``weighted`` takes the mean of the views by their weights; ``sharp`` keeps near the one that weighs most
             (weights to the fourth power), for painters whose details differ so that nothing can align them.
         on_progress: called with the share done, 0..1; an exception it raises stops the work.
+        devices: share the views out among them where these are drawn and their pixels are weighed, see
+            :mod:`rasterizer.runtime.several`; texels are blended on the first. None does all where the mesh is.
+
+    Returns:
+        What was baked, on the mesh's device or the first of ``devices``.
 
     Raises:
         ValueError: an argument is unusable, or there is not enough memory for it; the text names it.
@@ -102,7 +110,9 @@ def bake_views(
     check_drawable(mesh)
     as_tensor(mesh.vertices, "mesh vertices")
     mesh = _within_float32(mesh, cameras)
-    device = mesh.vertices.device
+    places = (mesh.vertices.device,) if devices is None else check_devices(devices)
+    device, shares = places[0], shares_of(len(cameras), places)
+    mesh = mesh.to(device)
     agreeing = match_colors or align_views > 0
     need = bake_need(images, device, agreeing).bytes
     check_memory("texture_size", size, mesh, need, "use fewer or smaller images")
@@ -119,8 +129,12 @@ def bake_views(
     # On the host lenses need what is computed on the device: asked for while there is nothing else to wait for.
     frame = normalization(mesh.vertices)
     lenses = Lens.of_each(cameras, mesh, width, height, frame)
-    shown = FaceIds.of_views(mesh, cameras, (height, width), next(steps), frame)
-    pictures = prepare_pictures(shown, lenses, images, masks, border, next(steps))
+    if len(shares) > 1:
+        given = mesh, cameras, frame, lenses, images, masks, border
+        shown, pictures = see_views(shares, *given, next(steps), next(steps))
+    else:
+        shown = FaceIds.of_views(mesh, cameras, (height, width), next(steps), frame)
+        pictures = prepare_pictures(shown, lenses, images, masks, border, next(steps))
     normals = mesh.vertex_normals(faces=lenses[0].flat)
     layout = Layout.of(mesh, size, next(steps))
     views = [(lens, float(camera.weight)) for lens, camera in zip(lenses, cameras, strict=True)]
