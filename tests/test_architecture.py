@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "ops": {"backends", "pictures"},
     "diff": {"ops"},
     "meshes": {"pictures"},
-    "rendering": {"ops", "meshes", "cameras", "pictures"},
+    "rendering": {"ops", "meshes", "cameras", "pictures", "gpu"},
     "hierarchy": {"ops", "meshes", "gpu", "cameras"},
     "texturing": {"rendering", "hierarchy", "meshes", "cameras", "pictures", "gpu"},
     "dropin": {"ops", "diff", "hierarchy", "texturing"},

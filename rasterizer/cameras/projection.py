@@ -92,17 +92,7 @@ def to_clip(vertices: Tensor, cameras: Sequence[Camera], width: int, height: int
 
     ``frame`` is the vertices' :func:`normalization`, where that is known.
     """
-    # NDC -1 and +1 are the centres of the outermost pixels, so square pixels need the ratio of the gaps between pixels.
-    aspect = max(width - 1, 1) / max(height - 1, 1)
-    # All that is of cameras travels to a GPU at once.
-    rows = [
-        (camera.near, camera.far, not camera.normalized, camera.half_height is not None, 1 / camera.half_extent)
-        for camera in cameras
-    ]
-    near, far, fitted, flat, scale = torch.tensor(rows, dtype=vertices.dtype, device="cpu").unbind(1)
-    numbers = (near, far, *_depth_terms(near, far, flat), fitted, flat, scale / aspect, -scale)
-    poses = _poses(cameras, vertices.dtype)
-    table = sent(torch.cat((poses.flatten(1), torch.stack(numbers, dim=1)), dim=1), vertices.device)
+    table = sent(camera_table(cameras, width, height, vertices.dtype), vertices.device)
     poses = table[:, :12].unflatten(1, (4, 3))
     near, far, slope, shift, fitted, flat, across, down = table[:, 12:, None].unbind(1)
     x, y, toward = _turned(look_frame(vertices, cameras, frame) - poses[:, 3:], poses).unbind(1)
@@ -114,6 +104,24 @@ def to_clip(vertices: Tensor, cameras: Sequence[Camera], width: int, height: int
     w = torch.where(flat, 1.0, distance)
     w = torch.where(seen, w, torch.nan)
     return torch.stack((x * across, y * down, distance * slope - shift, w), dim=-1).to(torch.float32)
+
+
+def camera_table(cameras: Sequence[Camera], width: int, height: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    """``[B, 20]`` on the CPU, all that :func:`to_clip` knows of cameras, to travel to a GPU at once.
+
+    Each row is the axes and the position (12 numbers), near, far, slope and shift of depth, whether near and far are to
+    be fitted, which is so where the mesh is not normalised, whether the view is orthographic, and what x and y are
+    multiplied by.
+    """
+    # NDC -1 and +1 are the centres of the outermost pixels, so square pixels need the ratio of the gaps between pixels.
+    aspect = max(width - 1, 1) / max(height - 1, 1)
+    rows = [
+        (camera.near, camera.far, not camera.normalized, camera.half_height is not None, 1 / camera.half_extent)
+        for camera in cameras
+    ]
+    near, far, fitted, flat, scale = torch.tensor(rows, dtype=dtype, device="cpu").unbind(1)
+    numbers = (near, far, *_depth_terms(near, far, flat), fitted, flat, scale / aspect, -scale)
+    return torch.cat((_poses(cameras, dtype).flatten(1), torch.stack(numbers, dim=1)), dim=1)
 
 
 def _fitted(distance: Tensor, seen: Tensor, fitted: Tensor, near: Tensor, far: Tensor) -> tuple[Tensor, Tensor]:

@@ -39,6 +39,9 @@ T = TypeVar("T")
 SelfTest = Callable[[torch.device], None]
 """Compares kernels with PyTorch operators on a device; raises RuntimeError where they differ."""
 
+SCREEN = Path(__file__).with_name("screen.cu")
+"""What programs share that compute barycentrics as the rasterizer does; it wants the constant ``DEPTH_SCALE``."""
+
 failures = 0
 """How often a launch or a preparation has failed in this process."""
 

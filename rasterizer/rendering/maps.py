@@ -15,14 +15,13 @@ from ..meshes.mesh import Mesh
 from ..runtime.progress import stages
 from ..runtime.several import copies, over_devices, shares_of
 from ..runtime.threads import on_own_threads
-from .attributes import attribute_image
-from .raster import check_drawable, drawing_waits, mesh_copies, rasterize_mesh
+from . import map_operators
+from .map_choice import with_kernels
+from .raster import check_drawable, drawing_waits, mesh_copies
 
 STYLES = ("hunyuan3d-2", "hunyuan3d-2.1")
 
 _TOGETHER = 1 << 24  # pixels of a device that are made before another's turn is to launch its own
-
-_SHADING = {"hunyuan3d-2": "smooth", "hunyuan3d-2.1": "flat"}
 
 
 @dataclass(frozen=True)
@@ -71,16 +70,16 @@ def render_maps(
     places = (mesh.vertices.device,) if devices is None else check_devices(devices)
     views = tuple(cameras) if cameras else (orbit_camera(0, 0),)
     shares = shares_of(len(views), places)
-    mesh = Mesh(mesh.vertices, mesh.faces).to(places[0])
+    mesh = Mesh(mesh.vertices.to(places[0]), mesh.faces.to(places[0]))
     if style == "hunyuan3d-2":
-        mesh = replace(mesh, normals=mesh.vertex_normals())
+        mesh = replace(mesh, normals=_vertex_normals(mesh))
     frame = normalization(mesh.vertices)
     if len(shares) == 1:
-        return _maps(mesh, views, resolution, style, frame, on_progress or (lambda share: None))
+        return _maps(mesh, views, resolution, frame, on_progress or (lambda share: None))
     meshes, frames = mesh_copies(mesh, shares), copies(frame, shares)
 
     def draw(number: int, part: slice, report: Callable[[float], None]) -> list[Tensor]:
-        drawn = _maps(meshes[number], views[part], resolution, style, frames[number], report)
+        drawn = _maps(meshes[number], views[part], resolution, frames[number], report)
         return [getattr(drawn, each.name) for each in fields(Maps)]
 
     height, width = check_resolution(resolution)
@@ -88,19 +87,20 @@ def render_maps(
     return Maps(*over_devices(shares, draw, on_progress, waits=drawing_waits(shares), together=together))
 
 
+def _vertex_normals(mesh: Mesh) -> Tensor:
+    made = with_kernels(mesh.vertices, lambda kernels: kernels.vertex_normals(mesh))
+    return mesh.vertex_normals() if made is None else made
+
+
 def _maps(
     mesh: Mesh,
     cameras: Sequence[Camera],
     resolution: tuple[int, int],
-    style: str,
     frame: Frame,
     report: Callable[[float], None],
 ) -> Maps:
     """Maps of some views, all on the mesh's device."""
     draw, *color = stages(report, "drawing", "normals", "positions", "depth")
-    raster = rasterize_mesh(mesh, cameras, resolution, on_progress=draw, frame=frame)
-    normal, position, depth = (
-        attribute_image(raster, attribute, _SHADING[style], on_progress=report)[:, 0]
-        for attribute, report in zip(("normal", "position", "depth"), color, strict=True)
-    )
-    return Maps(normal, position, depth, raster.mask[:, 0])
+    asked = mesh, cameras, resolution, frame, draw, color
+    made = with_kernels(mesh.vertices, lambda kernels: kernels.maps(*asked) if len(cameras) <= kernels.VIEWS else None)
+    return Maps(*(map_operators.maps(*asked) if made is None else made))

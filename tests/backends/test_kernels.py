@@ -142,7 +142,9 @@ def test_without_fast_doubles(scene: str, monkeypatch: pytest.MonkeyPatch) -> No
     """What cards run whose float64 is slow; an H100 would never take it."""
     ours = kernels.PROGRAM
     defines = {**ours.defines, "FAST_DOUBLE": 0}
-    slow = program.Program(ours.source, ours.kernels, "a test", structs=ours.structs, defines=defines)
+    slow = program.Program(
+        ours.source, ours.kernels, "a test", structs=ours.structs, defines=defines, shared=ours.shared
+    )
     assert slow.reason_against(CUDA) == ""
     monkeypatch.setattr(kernels, "PROGRAM", slow)
     (pos, tri), height, width = SCENES[scene]

@@ -12,6 +12,7 @@ from rasterizer.backends.kernels.diff import interpolate as diff_interpolate
 from rasterizer.backends.kernels.diff import rasterize as diff_rasterize
 from rasterizer.gpu import cache, platforms, program
 from rasterizer.hierarchy import kernels, surface_kernels
+from rasterizer.rendering import map_kernels
 from rasterizer.texturing.bake import kernels as baking
 from rasterizer.texturing.fill import kernels as filling
 
@@ -22,6 +23,7 @@ PROGRAMS = [
         interpolate,
         kernels,
         surface_kernels,
+        map_kernels,
         baking,
         filling,
         coverage,

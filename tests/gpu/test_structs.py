@@ -14,12 +14,13 @@ from rasterizer.gpu.program import Program
 from rasterizer.gpu.structs import Struct, c_text, struct
 from rasterizer.hierarchy import kernels as hierarchy
 from rasterizer.hierarchy import surface_kernels as surface
+from rasterizer.rendering import map_kernels as maps
 from rasterizer.texturing.bake import kernels as bake
 from rasterizer.texturing.fill import kernels as filling
 
 PROGRAMS = [
     pytest.param(one.PROGRAM, id=f"{one.PROGRAM.source.parent.name}/{one.PROGRAM.source.stem}")
-    for one in (rasterize, interpolate, hierarchy, surface, bake, filling)
+    for one in (rasterize, interpolate, hierarchy, surface, maps, bake, filling)
 ]  # each struct is in one of them
 Target = tuple[platforms.Platform, str]
 

@@ -21,7 +21,7 @@ from ...contract import scenes
 from ...contract.rule import DEPTH_SCALE, DEPTH_STEPS, MAX_DEPTH
 from ...contract.types import RasterInfo, RasterOptions
 from ...gpu.platforms import Launch
-from ...gpu.program import Loaded, Program, SelfTest, current_stream, parameters_of
+from ...gpu.program import SCREEN, Loaded, Program, SelfTest, current_stream, parameters_of
 from ...gpu.structs import struct
 from ...runtime.devices import elsewhere
 from ...runtime.memory import call_when_memory_is_short, default_budget
@@ -123,6 +123,7 @@ def program_for(quantized: bool, self_test: SelfTest) -> Program:
         ("draw", "draw_shared", "draw_dense", "regions", "resolve", "weigh"),
         "rasterizing quantized meshes" if quantized else "rasterizing",
         structs=(_Record, _Params),
+        shared=(SCREEN,),
         defines={**_DEFINES, "QUANTIZED": int(quantized)},
         self_test=self_test,
     )
