@@ -7,6 +7,7 @@ for normals: those are summed in integers, so that they do not depend on the ord
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -99,6 +100,20 @@ def vertex_normals(mesh: Mesh) -> Tensor:
     return normals
 
 
+def _table(cameras: tuple[Camera, ...], width: int, height: int, device: torch.device) -> Tensor:
+    """The cameras as the kernels want them, on the CPU, where they wait for the next call with the same ones."""
+    try:
+        return _kept_table(cameras, width, height, device.type)
+    except TypeError:  # one has no hash: its position is a list
+        return _kept_table.__wrapped__(cameras, width, height, device.type)
+
+
+@lru_cache(maxsize=64)
+def _kept_table(cameras: tuple[Camera, ...], width: int, height: int, kind: str) -> Tensor:
+    table = camera_table(cameras, width, height)
+    return table.pin_memory() if kind == "cuda" else table
+
+
 def maps(
     mesh: Mesh,
     cameras: Sequence[Camera],
@@ -109,7 +124,7 @@ def maps(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """As :func:`.map_operators.maps`."""
     (height, width), device, views = check_resolution(resolution), mesh.vertices.device, len(cameras)
-    table = sent(camera_table(cameras, width, height), device)
+    table = sent(_table(tuple(cameras), width, height, device), device)
     params = _Pictures(
         vertices=len(mesh.vertices),
         faces=len(mesh.faces),

@@ -83,9 +83,8 @@ def test_agrees_with_operators(cameras: list[Camera], size: tuple[int, int], sty
     _compare(ours, _operators(mesh, cameras, size, style))
 
 
-def test_what_is_no_sum_of_normals_has_the_bits_of_operators() -> None:
-    device = torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
-    working = nullcontext if device.type == "cuda" else _emulating
+def test_what_is_no_sum_of_normals_has_the_bits_of_operators(way: Way) -> None:
+    device, working = way
     mesh = trefoil_knot(60, 12, radius=0.25).to(device)
     with working():
         ours = render_maps(mesh, [*SIX, *PERSPECTIVE], (64, 64))
@@ -103,6 +102,15 @@ def test_clip_space_has_the_bits_of_operators(way: Way) -> None:
         render_maps(mesh, cameras, (40, 30))
     want = to_clip(mesh.vertices, cameras, 30, 40, frame)
     assert want.isnan().any() and torch.equal(drawing.call_args.args[0].nan_to_num(7.0), want.nan_to_num(7.0))
+
+
+def test_cameras_without_a_hash(way: Way) -> None:
+    device, working = way
+    mesh = trefoil_knot(30, 8, radius=0.25).to(device)
+    cameras = [replace(camera, position=list(camera.position)) for camera in SIX]
+    with working():
+        ours, want = (render_maps(mesh, some, (24, 24)) for some in (cameras, SIX))
+    assert all(torch.equal(image, getattr(want, name)) for name, image in vars(ours).items())
 
 
 def test_normals_do_not_depend_on_the_order_of_threads() -> None:
