@@ -1,4 +1,4 @@
-"""Conditioning maps as GPU kernels: six launches beside the drawing, where PyTorch's operators take hundreds.
+"""Conditioning maps as GPU kernels: six launches beside the drawing, where PyTorch's take some 150.
 
 ``map_kernels.cu`` has the kernels. They do what :mod:`.map_operators` does, with the bits of operators on a GPU, but
 for normals: those are summed in integers, so that they do not depend on the order of threads.

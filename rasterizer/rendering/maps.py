@@ -70,7 +70,7 @@ def render_maps(
     places = (mesh.vertices.device,) if devices is None else check_devices(devices)
     views = tuple(cameras) if cameras else (orbit_camera(0, 0),)
     shares = shares_of(len(views), places)
-    mesh = Mesh(mesh.vertices.to(places[0]), mesh.faces.to(places[0]))
+    mesh = Mesh(mesh.vertices, mesh.faces).to(places[0])
     if style == "hunyuan3d-2":
         mesh = replace(mesh, normals=_vertex_normals(mesh))
     frame = normalization(mesh.vertices)
