@@ -28,6 +28,7 @@ from .kernels import rasterize as kernel_rasterize
 from .others import custom_rasterizer as native
 from .others import nvdiffrast
 from .vulkan import interpolate as vulkan_interpolate
+from .vulkan import quantized as vulkan_quantized
 from .vulkan import rasterize as vulkan_rasterize
 
 # In order of priority.
@@ -58,6 +59,9 @@ IMPLEMENTATIONS: dict[str, dict[str, Implementation]] = {
     },
     "rasterize_quantized": {
         "kernels": Implementation(kernel_quantized.rasterize_quantized, kernel_quantized.reason_against),
+        "vulkan": Implementation(
+            vulkan_quantized.rasterize_quantized, vulkan_quantized.reason_against, vulkan_quantized.reason_to_pass_over
+        ),
         "torch": Implementation(eager_quantized.rasterize_quantized, nothing_against),
     },
     "interpolate": {

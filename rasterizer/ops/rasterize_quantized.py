@@ -35,7 +35,7 @@ def rasterize_quantized(
 
     The bits are those of ``rasterize(rasterizer.contract.quantized.to_clip(positions, matrices), ...)``, where that
     function is stated. GPU kernels bring a vertex to clip space where they need it, and PyTorch operators do so for one
-    view after another, or on GPUs for all: the former never hold ``[B, N, 4]`` floats.
+    view after another, or on GPUs for all, as is done for Vulkan: the former never hold ``[B, N, 4]`` floats.
 
     Args:
         positions: ``[N, 3]`` int16.
@@ -43,7 +43,7 @@ def rasterize_quantized(
             clip space, what undoes the quantization and the camera in one. A vertex before the near plane, ``z < -w``,
             has its faces draw nothing.
         tri, resolution, depth_prior, occlusion_truncation, mode, tile_size, batch_size, on_progress: as there.
-        backend: ``auto``, ``kernels`` or ``torch``.
+        backend: ``auto``, ``kernels``, ``vulkan`` or ``torch``.
 
     Returns:
         As there, with a leading ``[B]`` if ``matrices`` has one; without gradients.

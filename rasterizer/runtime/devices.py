@@ -23,7 +23,8 @@ def working_device(device: torch.device) -> torch.device:
     if kind == "privateuseone":
         _say_once(
             "DirectML is not supported (torch-directml stops at PyTorch 2.4 and some operators return nothing): "
-            "rasterizing on the CPU. On an AMD card, PyTorch for ROCm is the cure."
+            "working on the CPU, and rasterizing by the card's Vulkan driver where that is faster (see Backend Info). "
+            "On an AMD card that PyTorch for ROCm knows, that is the cure."
         )
         return torch.device("cpu")
     if kind == "mps" and not torch.backends.mps.is_macos_or_newer(15, 0):

@@ -35,9 +35,10 @@ def self_test(rasterizer: Rasterizer, interpolator: Interpolator) -> None:
             raise RuntimeError(f"self-test '{name}': {wrong} of {want.numel()} pixels show another face")
     random = torch.Generator().manual_seed(0)
     col = torch.randn(2, 9, 5, generator=random) * 2.0 ** torch.randint(-149, 100, (2, 9, 5), generator=random)
+    col = col.float()  # the user's default may be another, here and below
     tri = torch.randint(9, (7, 3), generator=random)
     findices = torch.randint(8, (2, 6, 11), generator=random, dtype=torch.int32)
-    weights = torch.rand(2, 6, 11, 3, generator=random) * (findices > 0)[..., None]
+    weights = torch.rand(2, 6, 11, 3, generator=random, dtype=torch.float32) * (findices > 0)[..., None]
     if not same(interpolator.interpolate(col, findices, weights, tri), by_operators(col, findices, weights, tri)):
         raise RuntimeError("self-test: interpolated values differ")
 
@@ -58,6 +59,7 @@ def _scenes() -> list[tuple[str, Tensor, Tensor]]:
     extreme[::50] = torch.nan
     grid = scenes.soup(200, 0.5, seed=4)[0]
     grid[:, :2] = (grid[:, :2] * 16).round() / 16  # corners on pixel centres, edges through them
+    extreme = extreme.float()
     faces = torch.arange(900, dtype=torch.int32).view(300, 3)
     return [
         ("small", *scenes.soup(2_000, 0.05, seed=1, behind=0.1)),
@@ -71,7 +73,7 @@ def _scenes() -> list[tuple[str, Tensor, Tensor]]:
 
 def _prior() -> Tensor:
     random = torch.Generator().manual_seed(1)
-    prior = torch.rand(1, 95, 117, generator=random) * 3 - 2
+    prior = torch.rand(1, 95, 117, generator=random, dtype=torch.float32) * 3 - 2
     prior[prior > 0.8] = torch.nan
     return prior
 

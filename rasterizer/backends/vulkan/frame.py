@@ -179,5 +179,6 @@ class _Call:
         weights.copy_(data[first:last].view(torch.float32))
         self.invalid += invalid
         if regions > self.owner.capacity:
-            self.owner.capacity = min(_MOST, 1 << regions.bit_length())
+            # Shaders see no more of a queue than the driver binds.
+            self.owner.capacity = min(_MOST, self.owner.gpu.most_bound // 8, 1 << regions.bit_length())
         return not large or self.exact

@@ -69,8 +69,13 @@ class Gpu:
         info = api.CommandPoolCreateInfo(flags=api.RESET_POOL, queueFamilyIndex=family)
         self._pool = self.make("CommandPool", info)
 
+    def idle(self) -> None:
+        """Wait until it is at nothing, whatever was left behind by what was interrupted."""
+        self.call("DeviceWaitIdle")
+
     def close(self) -> None:
         """Give back everything; nothing can be done with it afterwards."""
+        self.idle()
         self.vk.DestroyDevice(self._device, None)
         self.vk.DestroyInstance(self._instance, None)
 
@@ -118,9 +123,10 @@ class Gpu:
     def _open(self, family: int, version: int) -> tuple[int, bool]:
         """The logical device, and whether it can be told to round to nearest even."""
         found = self._extensions(lambda *to: self.vk.EnumerateDeviceExtensionProperties(self._card, None, *to))
-        extensions = [name for name in (_SUBSET, _FLOAT_CONTROLS) if name in found]
+        extensions = [_SUBSET] if _SUBSET in found else []
         floats = api.PhysicalDeviceFloatControlsProperties()
-        if version >= _version(1, 1) and _FLOAT_CONTROLS in found:
+        if version >= _version(1, 1) and _FLOAT_CONTROLS in found:  # which needs what 1.1 brought
+            extensions.append(_FLOAT_CONTROLS)
             both = api.PhysicalDeviceProperties2(pNext=ctypes.addressof(floats))
             self.vk.GetPhysicalDeviceProperties2(self._card, ctypes.byref(both))
         priority = ctypes.c_float(1.0)
@@ -263,13 +269,15 @@ class Commands:
         vk.CmdDispatch(buffer, across, down, 1)
 
     def submit(self) -> None:
-        """Run them; :meth:`wait` before anything else."""
+        """Run them; :meth:`wait` before anything else, or have the card :meth:`Gpu.idle`."""
         if not self._stamped:
             self.stamp()
         self._wait_for_those_before()
         if self._stamps:
             self.gpu.vk.CmdWriteTimestamp(self._buffer, api.STAGE_BOTTOM, self._stamps, 2)
         self.gpu.vk.EndCommandBuffer(self._buffer)
+        # Here, not where it is waited for: that may have been interrupted.
+        self.gpu.call("ResetFences", 1, (ctypes.c_uint64 * 1)(self._fence))
         lists = (ctypes.c_void_p * 1)(self._buffer)
         info = api.SubmitInfo(commandBufferCount=1, pCommandBuffers=ctypes.addressof(lists))
         self.gpu.vk.QueueSubmit(self._queue, 1, ctypes.byref(info), self._fence)
@@ -280,8 +288,8 @@ class Commands:
             VulkanError: the device is lost.
         """
         fences = (ctypes.c_uint64 * 1)(self._fence)
-        self.gpu.call("WaitForFences", 1, fences, 1, api.FOREVER)
-        self.gpu.call("ResetFences", 1, fences)
+        while self.gpu.call("WaitForFences", 1, fences, 1, api.SECOND) == api.TIMEOUT:
+            pass  # Python attends to interruptions here
 
     def milliseconds(self) -> tuple[float, float]:
         """What the card took before and after the :meth:`stamp` of what was run last; 0 where it cannot tell."""

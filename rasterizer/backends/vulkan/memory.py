@@ -23,6 +23,7 @@ _MOST_KEPT, _MOST_TENSORS = 1 << 30, 256
 class _Kept:
     tensor: weakref.ref[Tensor]
     version: int
+    address: int
     buffer: Buffer
 
 
@@ -74,13 +75,19 @@ class Memory:
         version = tensor._version if counted else -1
         kept = self._kept.get(id(tensor))
         if kept is not None:
-            if kept.tensor() is tensor and kept.version == version >= 0:
+            same = kept.tensor() is tensor and kept.address == tensor.data_ptr()  # `tensor.data = other` changes that
+            if same and kept.version == version >= 0:
                 return kept.buffer
             self.gpu.free(self._kept.pop(id(tensor)).buffer)
         data = tensor.detach().to("cpu", dtype).contiguous()
         buffer = self.gpu.allocate(data.nbytes, api.DEVICE_LOCAL)
-        self._kept[id(tensor)] = _Kept(weakref.ref(tensor), version, buffer)
-        self.send(data, buffer)
+        try:
+            self.send(data, buffer)
+        except BaseException:
+            self.gpu.idle()
+            self.gpu.free(buffer)
+            raise
+        self._kept[id(tensor)] = _Kept(weakref.ref(tensor), version, tensor.data_ptr(), buffer)
         return buffer
 
     def _forget(self, needed: set[int], size: int) -> None:
@@ -93,8 +100,10 @@ class Memory:
                 self.gpu.free(self._kept.pop(key).buffer)
 
     def send(self, data: Tensor, to: Buffer) -> None:
-        """The bytes of a contiguous tensor of the host."""
+        """The bytes of a contiguous tensor of the host, which are at most those of ``to``."""
         source = data.view(-1).view(torch.uint8)
+        if len(source) > to.size:
+            raise ValueError(f"data: has {len(source)} bytes, expected at most {to.size}")
         for start in range(0, len(source), _STAGING):
             part = source[start : start + _STAGING]
             staging, view = self.staging("up", len(part), read=False)

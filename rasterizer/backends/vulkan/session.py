@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 import torch
@@ -24,6 +25,7 @@ from .pixels import Interpolator
 
 T = TypeVar("T")
 
+_FORKED = "this process was forked from one that has the driver open; start processes by 'spawn' to use it there"
 _REFUSED = {
     "cuda": "for devices that PyTorch has no kernels of ours for, not cuda",
     "meta": "for devices that hold numbers, not meta",
@@ -39,17 +41,23 @@ class Card:
         process: the one that opened it.
         reason: why it cannot be used: no driver, or what failed; None until it was tested.
         gpu: the device, where there is one.
+
+    Args:
+        reason: why none is opened; None opens the best.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, reason: str | None = None) -> None:
         self.lock, self.process = threading.Lock(), os.getpid()
         self.user = 0
-        self.reason: str | None = None
+        self.reason = reason
         self.slower: dict[tuple[str, torch.device], str] = {}
+        self.gpu: Gpu | None = None
+        if reason:
+            return
         try:
-            self.gpu: Gpu | None = Gpu()
+            self.gpu = Gpu()
         except Exception as error:  # drivers fail in their own ways; none may cost the user the result
-            self.gpu, self.reason = None, _said(error)
+            self.reason = _said(error)
 
     def test(self) -> str:
         """:attr:`reason`, once its shaders were made and their results compared, which is remembered."""
@@ -65,7 +73,24 @@ class Card:
                 except Exception as error:
                     self.reason = f"{self.gpu.name}: {_said(error)}"
                     log.warning("Torch Rasterizer: Vulkan is not used on %s", self.reason)
+                    with suppress(VulkanError):  # of a device that is lost
+                        self.gpu.close()
             return self.reason or ""
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """By this thread alone. Whatever interrupts it, the card is at nothing afterwards."""
+        with self.lock:
+            self.user = threading.get_ident()
+            try:
+                yield
+            except BaseException:
+                if self.gpu is not None:
+                    with suppress(VulkanError):  # of a device that is lost
+                        self.gpu.idle()
+                raise
+            finally:
+                self.user = 0
 
     def release(self) -> None:
         """Give up what is held for later calls, unless it is in use."""
@@ -92,11 +117,13 @@ _finding = threading.Lock()
 
 
 def card() -> Card:
-    """That of this process; what a fork left belongs to its parent."""
+    """That of this process. A driver that was open when it was forked may hang in it, as may PyTorch's own threads."""
     global _found
     with _finding:
-        if _found is None or _found.process != os.getpid():
+        if _found is None:
             _found = Card()
+        elif _found.process != os.getpid():
+            _found = Card(_FORKED if _found.gpu is not None else _found.reason)
         return _found
 
 
@@ -125,6 +152,8 @@ def reason_to_pass_over(operation: str, device: torch.device) -> str:
 def _slower(found: Card, operation: str, device: torch.device) -> str:
     """Why PyTorch operators are taken on ``device``, by times that are measured once and remembered."""
     key = operation, device
+    if found.user == threading.get_ident():
+        return "at work for this thread already"  # whose callback asks
     if key not in found.slower:
 
         def measure() -> str:
@@ -133,11 +162,12 @@ def _slower(found: Card, operation: str, device: torch.device) -> str:
 
         assert found.gpu is not None
         try:
-            with found.lock:
+            with found.in_use():
                 parts = [*found.identity(), "times", operation, str(device), str(torch.get_num_threads())]
                 ours, theirs = map(float, cached(parts, lambda: measure().encode()).split())
-        except VulkanError as error:
-            return _said(error)
+        except Exception as error:  # as in :class:`Card`
+            found.slower[key] = f"while it was timed: {_said(error)}"
+            return found.slower[key]
         text = f"measured: {ours:.1f} ms on {found.gpu.name}, {theirs:.1f} ms by PyTorch operators"
         found.slower[key] = text if ours >= theirs else ""
     return found.slower[key]
@@ -152,13 +182,9 @@ def attempt(call: Callable[[Card], T], instead: Callable[[], T]) -> T:
     try:
         if found.reason is None:
             found.test()
-        with found.lock:
+        with found.in_use():
             if not found.reason:
-                found.user = threading.get_ident()
-                try:
-                    return call(found)
-                finally:
-                    found.user = 0
+                return call(found)
     except UnsuitedError:
         pass
     except VulkanError as error:

@@ -105,6 +105,17 @@ def test_views_bands_and_full_queues(card: Card, monkeypatch: pytest.MonkeyPatch
     assert_same(card, views, tri.to(torch.int16), RasterOptions(size, depth_prior=prior))
 
 
+def test_a_queue_is_no_larger_than_what_shaders_see(card: Card, monkeypatch: pytest.MonkeyPatch) -> None:
+    (pos, tri), size = SCENES["screen-sized"]
+    tri = tri.repeat(300, 1)
+    monkeypatch.setattr(frame, "BAND", 37 * size[1])
+    monkeypatch.setattr(card.rasterizer, "capacity", 30)
+    monkeypatch.setattr(card.gpu, "most_bound", 4 * size[0] * size[1])  # its regions would need more
+    for _ in range(2):
+        assert_same(card, pos, tri, RasterOptions(size))
+        assert card.rasterizer.capacity == card.gpu.most_bound // 8
+
+
 def test_modes_and_tensors_are_taken_as_they_come(card: Card) -> None:
     (pos, tri), size = SCENES["screen-sized"]
     want = rasterizer.rasterize(pos, tri, size, backend="torch")
@@ -115,6 +126,21 @@ def test_modes_and_tensors_are_taken_as_they_come(card: Card) -> None:
     leaf = pos.clone().requires_grad_()
     rasterizer.rasterize(leaf, tri, size, backend="vulkan").barycentric[..., 0].sum().backward()
     assert leaf.grad is not None and leaf.grad.abs().sum() > 0
+
+
+def test_vertices_of_integers(card: Card, monkeypatch: pytest.MonkeyPatch) -> None:
+    (pos, tri), size = SCENES["medium"]
+    integers = (pos[:, :3] * 2**13).round().clamp(-32768, 32767).to(torch.int16)
+    matrices = torch.diag(torch.tensor([2.0**-13, 2.0**-13, 2.0**-13, 1.0])).expand(2, 4, 4) * torch.tensor(
+        [[[1.0]], [[0.5]]]
+    )
+    matrices[1, 3, 3] = 1.0
+    prior = torch.rand(2, *size, generator=torch.Generator().manual_seed(0)) - 0.5
+    want = rasterizer.rasterize_quantized(integers, matrices, tri, size, depth_prior=prior, backend="torch")
+    monkeypatch.setenv("TORCH_RASTERIZER_BACKEND", "vulkan")
+    got = rasterizer.rasterize_quantized(integers, matrices, tri, size, depth_prior=prior)
+    assert got.info.backend == "vulkan" and torch.equal(got.findices, want.findices) and want.findices.any()
+    assert check.same(got.barycentric, want.barycentric)
 
 
 @pytest.mark.parametrize(("tables", "channels"), [(1, 3), (3, 1), (3, 17)])
@@ -137,6 +163,11 @@ def test_interpolation(card: Card, tables: int, channels: int, monkeypatch: pyte
 
 def test_self_test_finds_what_is_wrong(card: Card, monkeypatch: pytest.MonkeyPatch) -> None:
     check.self_test(card.rasterizer, card.interpolator)
+    torch.set_default_dtype(torch.float64)  # as a user may
+    try:
+        check.self_test(card.rasterizer, card.interpolator)
+    finally:
+        torch.set_default_dtype(torch.float32)
     real = card.interpolator.interpolate
     monkeypatch.setattr(card.interpolator, "interpolate", lambda *arguments: real(*arguments) * (1 + 2**-23))
     with pytest.raises(RuntimeError, match="interpolated values"):

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
 from concurrent.futures import ThreadPoolExecutor
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,7 +12,7 @@ import rasterizer
 from rasterizer.backends import registry
 from rasterizer.backends.interface import BackendStatus
 from rasterizer.backends.vulkan import api, session
-from rasterizer.backends.vulkan.gpu import Gpu
+from rasterizer.backends.vulkan.gpu import Commands, Gpu
 from rasterizer.backends.vulkan.memory import Memory
 from rasterizer.contract import scenes
 from rasterizer.runtime.memory import forget
@@ -124,6 +122,8 @@ def test_tensors_stay_on_the_card(card: session.Card, monkeypatch: pytest.Monkey
     assert draw() == [pos.shape] and draw() == []
     pos = pos.clone()
     assert draw() == [pos.shape]
+    pos.data = POS * 0.25
+    assert draw() == [pos.shape]
     tri = torch.from_numpy(tri.numpy().copy())  # may change behind PyTorch's back
     assert draw() == draw() == [tri.shape]
     with torch.inference_mode():
@@ -195,13 +195,14 @@ def test_a_card_that_draws_wrongly_is_not_used(
     def wrong(*_: object) -> None:
         raise RuntimeError("self-test 'small': 3 of 11115 pixels show another face")
 
-    monkeypatch.setattr(card, "reason", None)
+    closed, real = [], Gpu.close
+    monkeypatch.setattr(session, "_found", session.Card())
     monkeypatch.setattr(session, "once", lambda parts, work: work())
     monkeypatch.setattr(session.check, "self_test", wrong)
-    for name in ("memory", "rasterizer", "interpolator"):
-        monkeypatch.setattr(card, name, getattr(card, name))  # restored afterwards
+    monkeypatch.setattr(Gpu, "close", lambda self: closed.append(self) or real(self))
     assert _row().reason.endswith("RuntimeError: self-test 'small': 3 of 11115 pixels show another face")
     assert "Vulkan is not used" in caplog.text and _draw("auto").info.backend == "torch"
+    assert len(closed) == 1 and card.gpu not in closed
 
 
 def test_a_stop_leaves_the_card_in_order(card: session.Card, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,6 +245,68 @@ def test_a_callback_may_draw_and_free_memory(card: session.Card) -> None:
     assert _draw().info.backend == "vulkan"
 
 
+def test_a_callback_may_ask_what_is_faster(card: session.Card, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(card.gpu, "kind", api.INTEGRATED)
+    monkeypatch.setattr(session, "cached", lambda *_: pytest.fail("timed while the card is at work"))
+    asked = []
+    rasterizer.rasterize(
+        POS,
+        TRI,
+        (40, 50),
+        backend="vulkan",
+        on_progress=lambda share: asked.append(session.reason_to_pass_over("interpolate", CPU)),
+    )
+    assert set(asked) == {"at work for this thread already"} and not card.slower
+
+
+def test_a_measurement_that_fails_is_a_reason(card: session.Card, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise RuntimeError("not enough memory")
+
+    monkeypatch.setattr(card.gpu, "kind", api.INTEGRATED)
+    monkeypatch.setattr(session, "cached", lambda parts, make: make())
+    monkeypatch.setitem(session.check.TIMES, "rasterize", fails)
+    assert _draw("auto").info.backend == "torch"
+    assert _row().reason == "while it was timed: RuntimeError: not enough memory"
+
+
+@pytest.mark.parametrize("place", ["wait", "submit"])
+def test_an_interruption_leaves_the_card_in_order(
+    card: session.Card, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """At any command, before it is waited for or just after; Python raises such where it likes."""
+    real = getattr(Commands, place)
+    pos, tri = POS.clone(), TRI.clone()
+    want = _draw("torch").findices
+    for number in range(4):
+        left = [number]
+
+        def interrupted(self: Commands, left: list[int] = left) -> None:
+            left[0] -= 1
+            if place == "submit":
+                real(self)
+            if left[0] == -1:
+                raise KeyboardInterrupt
+            if place == "wait":
+                real(self)
+
+        card.memory.release()
+        with monkeypatch.context() as patch:
+            patch.setattr(Commands, place, interrupted)
+            try:
+                rasterizer.rasterize(pos, tri, (40, 50), backend="vulkan")
+            except KeyboardInterrupt:
+                assert left[0] < 0
+        assert (left[0] < 0) == (number < 3)  # vertices, faces, a band
+        got = rasterizer.rasterize(pos, tri, (40, 50), backend="vulkan")
+        assert got.info.backend == "vulkan" and torch.equal(got.findices, want)
+
+
+def test_nothing_is_sent_beyond_a_buffer(card: session.Card) -> None:
+    with pytest.raises(ValueError, match="data: has 20 bytes, expected at most 16"):
+        card.memory.send(torch.zeros(5), card.memory.working("small", 16))
+
+
 def test_threads_take_turns(card: session.Card) -> None:
     views = [POS * torch.tensor([1.0, scale, 1.0, 1.0]) for scale in (1.0, 0.7, -0.4)]
     want = [rasterizer.rasterize(view, TRI, (60, 70), backend="torch") for view in views]
@@ -256,10 +319,12 @@ def test_threads_take_turns(card: session.Card) -> None:
         assert all(pool.map(work, range(3)))
 
 
-def test_what_a_fork_left_is_opened_anew(card: session.Card, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = []
-    monkeypatch.setattr(session, "Card", lambda: made.append(1) or SimpleNamespace(process=os.getpid()))
+def test_what_a_fork_left_is_left_alone(card: session.Card, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session, "_found", card)
     assert session.card() is card
     monkeypatch.setattr(card, "process", -1)
-    assert session.card() is not card and session.card() and len(made) == 1
+    assert "forked from one that has the driver open" in session.reason_against(CPU)
+    assert session.card() is not card and session.card() is session.card()
+    assert _draw("auto").info.backend == "torch"
+    with pytest.raises(ValueError, match="start processes by 'spawn'"):
+        _draw()
