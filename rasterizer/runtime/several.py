@@ -10,7 +10,7 @@ What every ``devices`` argument means, wherever it is taken:
   views as the others is waited for.
 * Each view is drawn by one device as it would be alone. On equal devices results are therefore those of the first one
   alone, to the bit; a CPU beside a GPU draws the same faces, and differs where the two do on their own (see
-  ``docs/exactness.md``).
+  ``docs/exactness.md``). Gradients agree to rounding: of fewer views at a time they are summed in another order.
 * Devices work at the same time: work that only launches is launched on one after the other, piece by piece, and work
   that waits for its device has a thread for each share, in the caller's modes. All of it is on the caller's streams.
 * Progress is that of all shares, told on the caller's thread, where an exception stops every share at its next step.

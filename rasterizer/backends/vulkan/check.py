@@ -33,6 +33,7 @@ def self_test(rasterizer: Rasterizer, interpolator: Interpolator) -> None:
         wrong = int((found != want).sum())
         if wrong or not same(got, weights) or int(info.invalid) != int(told.invalid):
             raise RuntimeError(f"self-test '{name}': {wrong} of {want.numel()} pixels show another face")
+    _test_pieces(rasterizer)
     random = torch.Generator().manual_seed(0)
     col = torch.randn(2, 9, 5, generator=random) * 2.0 ** torch.randint(-149, 100, (2, 9, 5), generator=random)
     col = col.float()  # the user's default may be another, here and below
@@ -41,6 +42,22 @@ def self_test(rasterizer: Rasterizer, interpolator: Interpolator) -> None:
     weights = torch.rand(2, 6, 11, 3, generator=random, dtype=torch.float32) * (findices > 0)[..., None]
     if not same(interpolator.interpolate(col, findices, weights, tri), by_operators(col, findices, weights, tri)):
         raise RuntimeError("self-test: interpolated values differ")
+
+
+def _test_pieces(rasterizer: Rasterizer) -> None:
+    """The same of views that are drawn in bands, by a queue that is too short for them."""
+    pos, tri = scenes.soup(100, 0.6, seed=2)
+    views, options = torch.stack((pos, pos * pos.new_tensor([1.0, -0.7, 1.0, 1.0]))), RasterOptions((95, 117))
+    usual = rasterizer.capacity, rasterizer.band
+    rasterizer.capacity, rasterizer.band = 30, 37 * 117
+    try:
+        found, got, _ = rasterizer.draw(views, tri, options)
+    finally:
+        rasterizer.capacity, rasterizer.band = usual
+    want, weights, _ = eager.rasterize(views, tri, options)
+    wrong = int((found != want).sum())
+    if wrong or not same(got, weights):
+        raise RuntimeError(f"self-test 'pieces': {wrong} of {want.numel()} pixels show another face")
 
 
 def same(one: Tensor, other: Tensor) -> bool:

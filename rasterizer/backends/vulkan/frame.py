@@ -20,7 +20,7 @@ PARAMS = "<12I"  # as in scene.glsl
 BINDINGS = 9
 DEPTH_SCALE = 2.0**60  # as in draw.glsl, for thresholds that would be denormal
 BAND = 1 << 22
-"""Pixels of a band, unless a row has more."""
+"""Pixels that are drawn, or looked up, at once."""
 
 _CAPACITY, _MOST = 1 << 18, 1 << 25  # regions that wait to be drawn: at first, and where a mesh has wanted more
 _GROUPS = 1024  # that draw them
@@ -48,6 +48,7 @@ class Rasterizer:
         milliseconds: what the card took to draw in the last call; 0 where it cannot tell.
         copying: what it took to copy the images into memory of the host, likewise.
         capacity: of the queue of regions. A full one costs time, not pixels.
+        band: pixels that are drawn at once, unless a row has more.
     """
 
     def __init__(self, memory: Memory) -> None:
@@ -55,7 +56,7 @@ class Rasterizer:
         self.shaders = Shaders(memory.gpu, BINDINGS, PARAMS)
         self.lanes = [memory.gpu.commands() for _ in range(2)]
         self.milliseconds = self.copying = 0.0
-        self.capacity = _CAPACITY
+        self.capacity, self.band = _CAPACITY, BAND
 
     def draw(self, pos: Tensor, tri: Tensor, options: RasterOptions) -> tuple[Tensor, Tensor, RasterInfo]:
         """``pos [B, N, 4]`` or ``[N, 4]`` and ``tri [M, 3]`` on any device; the results have a B, and are on the host.
@@ -78,7 +79,7 @@ class _Call:
         self.owner, self.options, self.exact = owner, options, exact
         (self.height, self.width), self.faces = options.resolution, len(tri)
         self.views, self.vertices = pos.shape[0] if pos.ndim == 3 else 1, pos.shape[-2]
-        self.rows = max(1, min(self.height, BAND // self.width))
+        self.rows = max(1, min(self.height, owner.band // self.width))
         image, band = self.height * self.width, self.rows * self.width
         if max(pos.nbytes, 12 * self.faces, 12 * band, 4 * image) > owner.gpu.most_bound:
             raise UnsuitedError

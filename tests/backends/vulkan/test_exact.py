@@ -9,7 +9,7 @@ from torch import Tensor
 
 import rasterizer
 from rasterizer.backends.eager import rasterize as eager
-from rasterizer.backends.vulkan import check, frame
+from rasterizer.backends.vulkan import check
 from rasterizer.backends.vulkan.session import Card
 from rasterizer.contract import scenes
 from rasterizer.contract.types import RasterOptions
@@ -97,7 +97,7 @@ def test_views_bands_and_full_queues(card: Card, monkeypatch: pytest.MonkeyPatch
     (pos, tri), size = SCENES["medium"]
     views = torch.stack([pos * torch.tensor([1.0, s, 1.0, 1.0]) for s in (1.0, 0.5, -0.7)])
     prior = torch.rand(3, *size, generator=torch.Generator().manual_seed(0)) - 0.5
-    monkeypatch.setattr(frame, "BAND", 37 * size[1])
+    monkeypatch.setattr(card.rasterizer, "band", 37 * size[1])
     monkeypatch.setattr(card.rasterizer, "capacity", 30)
     assert_same(card, views, tri, RasterOptions(size))
     assert card.rasterizer.capacity > 30  # from the next call on, this mesh's regions have room
@@ -108,7 +108,7 @@ def test_views_bands_and_full_queues(card: Card, monkeypatch: pytest.MonkeyPatch
 def test_a_queue_is_no_larger_than_what_shaders_see(card: Card, monkeypatch: pytest.MonkeyPatch) -> None:
     (pos, tri), size = SCENES["screen-sized"]
     tri = tri.repeat(300, 1)
-    monkeypatch.setattr(frame, "BAND", 37 * size[1])
+    monkeypatch.setattr(card.rasterizer, "band", 37 * size[1])
     monkeypatch.setattr(card.rasterizer, "capacity", 30)
     monkeypatch.setattr(card.gpu, "most_bound", 4 * size[0] * size[1])  # its regions would need more
     for _ in range(2):
@@ -178,6 +178,17 @@ def test_self_test_finds_what_is_wrong(card: Card, monkeypatch: pytest.MonkeyPat
         findices, weights, info = drawn(*arguments)
         return findices.roll(1), weights, info
 
+    def wrong_in_the_second_view(*arguments):
+        findices, weights, info = drawn(*arguments)
+        findices[1:] = findices[1:].flip(1)
+        return findices, weights, info
+
+    monkeypatch.setattr(card.interpolator, "interpolate", real)
+    monkeypatch.setattr(card.rasterizer, "draw", wrong_in_the_second_view)
+    capacity, band = card.rasterizer.capacity, card.rasterizer.band
+    with pytest.raises(RuntimeError, match="'pieces'.*another face"):
+        check.self_test(card.rasterizer, card.interpolator)
+    assert (card.rasterizer.capacity, card.rasterizer.band) == (capacity, band)
     monkeypatch.setattr(card.rasterizer, "draw", wrong)
     with pytest.raises(RuntimeError, match="'small'.*another face"):
         check.self_test(card.rasterizer, card.interpolator)

@@ -206,7 +206,7 @@ def test_a_card_that_draws_wrongly_is_not_used(
 
 
 def test_a_stop_leaves_the_card_in_order(card: session.Card, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rasterizer.backends.vulkan.frame.BAND", 5 * 50)
+    monkeypatch.setattr(card.rasterizer, "band", 5 * 50)
     shares = []
 
     def stop(share: float) -> None:
