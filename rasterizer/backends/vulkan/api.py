@@ -35,7 +35,6 @@ _KINDS: dict[str, Any] = {
 FUNCTIONS = {
     "vkCreateInstance": "i ppp",
     "vkEnumerateInstanceExtensionProperties": "i ppp",
-    "vkDestroyInstance": "- pp",
     "vkEnumeratePhysicalDevices": "i ppp",
     "vkGetPhysicalDeviceProperties": "- pp",
     "vkGetPhysicalDeviceProperties2": "- pp",
@@ -43,7 +42,6 @@ FUNCTIONS = {
     "vkGetPhysicalDeviceMemoryProperties": "- pp",
     "vkEnumerateDeviceExtensionProperties": "i pppp",
     "vkCreateDevice": "i pppp",
-    "vkDestroyDevice": "- pp",
     "vkGetDeviceQueue": "- puup",
     "vkCreateBuffer": "i pppp",
     "vkDestroyBuffer": "- php",

@@ -73,12 +73,6 @@ class Gpu:
         """Wait until it is at nothing, whatever was left behind by what was interrupted."""
         self.call("DeviceWaitIdle")
 
-    def close(self) -> None:
-        """Give back everything; nothing can be done with it afterwards."""
-        self.idle()
-        self.vk.DestroyDevice(self._device, None)
-        self.vk.DestroyInstance(self._instance, None)
-
     def _make_instance(self) -> int:
         found = self._extensions(lambda *to: self.vk.EnumerateInstanceExtensionProperties(None, *to))
         extensions = [_PORTABILITY] if _PORTABILITY in found else []

@@ -73,8 +73,10 @@ class Card:
                 except Exception as error:
                     self.reason = f"{self.gpu.name}: {_said(error)}"
                     log.warning("Torch Rasterizer: Vulkan is not used on %s", self.reason)
-                    with suppress(VulkanError):  # of a device that is lost
-                        self.gpu.close()
+                    if hasattr(self, "memory"):
+                        with suppress(VulkanError):  # of a device that is lost
+                            self.gpu.idle()
+                            self.memory.release()
             return self.reason or ""
 
     @contextmanager

@@ -12,9 +12,11 @@ import rasterizer
 from rasterizer.backends import registry
 from rasterizer.backends.interface import BackendStatus
 from rasterizer.backends.vulkan import api, session
+from rasterizer.backends.vulkan.frame import Rasterizer
 from rasterizer.backends.vulkan.gpu import Commands, Gpu
 from rasterizer.backends.vulkan.memory import Memory
 from rasterizer.contract import scenes
+from rasterizer.contract.types import RasterOptions
 from rasterizer.runtime.memory import forget
 
 CPU = torch.device("cpu")
@@ -192,17 +194,17 @@ def test_what_the_driver_cannot_bind(card: session.Card, monkeypatch: pytest.Mon
 def test_a_card_that_draws_wrongly_is_not_used(
     card: session.Card, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def wrong(*_: object) -> None:
+    def wrong(rasterizer: Rasterizer, _: object) -> None:
+        rasterizer.draw(POS, TRI, RasterOptions((40, 50)))
         raise RuntimeError("self-test 'small': 3 of 11115 pixels show another face")
 
-    closed, real = [], Gpu.close
-    monkeypatch.setattr(session, "_found", session.Card())
+    own = session.Card()
+    monkeypatch.setattr(session, "_found", own)
     monkeypatch.setattr(session, "once", lambda parts, work: work())
     monkeypatch.setattr(session.check, "self_test", wrong)
-    monkeypatch.setattr(Gpu, "close", lambda self: closed.append(self) or real(self))
     assert _row().reason.endswith("RuntimeError: self-test 'small': 3 of 11115 pixels show another face")
     assert "Vulkan is not used" in caplog.text and _draw("auto").info.backend == "torch"
-    assert len(closed) == 1 and card.gpu not in closed
+    assert not own.memory._named and not own.memory._kept
 
 
 def test_a_stop_leaves_the_card_in_order(card: session.Card, monkeypatch: pytest.MonkeyPatch) -> None:
