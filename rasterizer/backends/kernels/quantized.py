@@ -44,9 +44,10 @@ def _self_test(device: torch.device) -> None:
 
 def _views() -> Tensor:
     """``[2, 4, 4]``: one straight, one in perspective with part of the scene before its near plane."""
-    straight = torch.eye(4)
+    straight = torch.eye(4, dtype=torch.float32)
     straight[:3, :3] /= _STEPS
-    turned = torch.tensor([[0.8, 0.1, 0.5, 0.0], [-0.2, 0.9, 0.1, 0.1], [-0.4, -0.2, 0.8, -0.3], [0.3, 0.2, 0.7, 0.9]])
+    rows = [0.8, 0.1, 0.5, 0.0], [-0.2, 0.9, 0.1, 0.1], [-0.4, -0.2, 0.8, -0.3], [0.3, 0.2, 0.7, 0.9]
+    turned = torch.tensor(rows, dtype=torch.float32)
     turned[:, :3] /= _STEPS
     return torch.stack((straight, turned))
 

@@ -50,11 +50,13 @@ def fill_from_surface(
         return hierarchy.find(texels.interpolate(mesh.vertices), facets.index_select(0, texels.face))
 
     spots = _spots(painted & (layout.findices.view(height, width) > 0), max(height, width) // (2 * resolution))
-    count, total = hierarchy.count(), torch.zeros((), device=gap.device)
+    count, total = hierarchy.count(), torch.zeros((), dtype=torch.float32, device=gap.device)
     for start in range(0, len(spots), _CHUNK):
         part = spots[start : start + _CHUNK]
-        cell = under(Texels.among(layout, part))
-        colors = torch.cat((flat.index_select(0, part), torch.ones_like(cell, dtype=flat.dtype)[:, None]), dim=1)
+        colors, cell = flat.index_select(0, part), under(Texels.among(layout, part))
+        sound = torch.isfinite(colors).all(dim=1)  # in a running sum, one that is not spoils all that follow
+        cell = torch.where(sound, cell, -1)
+        colors = torch.cat((colors.masked_fill(~sound[:, None], 0), torch.ones_like(colors[:, :1])), dim=1)
         total = total + group_sum(colors, torch.where(cell >= 0, cell, count), count + 1)[:count]
     if not bool(total.any()):  # a mask that belongs to another mesh or layout
         return torch.zeros_like(gap, dtype=torch.bool)
