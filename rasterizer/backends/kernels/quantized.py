@@ -31,6 +31,7 @@ def _self_test(device: torch.device) -> None:
         "large": (scenes.soup(12, 1.5, seed=3), (150, 170)),
         "many": (scenes.soup(MANY, 0.05, seed=4), (350, 370)),
         "dense": (scenes.soup(MANY, 0.02, seed=5), (30, 40)),
+        "dense, several rounds": (scenes.soup(1300, 0.6, seed=6), (5, 6)),
     }.items():
         positions = (pos[:, :3] * _STEPS).round().clamp(-32768, 32767).to(torch.int16)
         options = RasterOptions(resolution)
