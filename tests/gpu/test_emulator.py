@@ -9,7 +9,7 @@ from types import ModuleType
 import pytest
 import torch
 
-from rasterizer.backends.kernels import interpolate, rasterize
+from rasterizer.backends.kernels import interpolate, quantized, rasterize
 from rasterizer.backends.kernels.workload import is_dense
 from rasterizer.contract import scenes
 from rasterizer.contract.types import RasterOptions
@@ -132,7 +132,9 @@ def test_memory_outside_a_tensor(program: Program, before: bool, count: int, shi
             launch("places", 1, count)(0, parameters_of(_Params(out.data_ptr() - shift, 0)))
 
 
-@pytest.mark.parametrize("module", [interpolate, rasterize], ids=lambda module: module.__name__.split(".")[-1])
+@pytest.mark.parametrize(
+    "module", [interpolate, rasterize, quantized], ids=lambda module: module.__name__.split(".")[-1]
+)
 @pytest.mark.parametrize("backwards", [False, True])
 def test_kernels_of_this_library_pass_their_tests(backwards: bool, module: ModuleType) -> None:
     with emulator.emulated(module.PROGRAM, backwards=backwards), Guards(backwards):
