@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 import rasterizer
+from rasterizer.backends.kernels import quantized as quantized_kernels
 from rasterizer.cameras.camera import orbit_camera, orbit_quaternion, turned
 from rasterizer.cameras.views import turntable
 from rasterizer.contract import scenes
@@ -18,11 +19,13 @@ from rasterizer.diagnostics import selftest
 from rasterizer.diagnostics.fields import FIELDS
 from rasterizer.hierarchy import COLORINGS, GridHierarchy, fill_surface, voxel_mesh
 from rasterizer.meshes.mesh import Mesh
+from rasterizer.meshes.quantized import quantize
 from rasterizer.meshes.sample_meshes import SAMPLES, sample_mesh, trefoil_knot
 from rasterizer.rendering.attributes import ATTRIBUTES, attribute_image
 from rasterizer.rendering.choose_views import add_views
 from rasterizer.rendering.lit import brdf, prefilter, render_mesh, studio
 from rasterizer.rendering.maps import render_maps
+from rasterizer.rendering.quantized import rasterize_quantized_mesh
 from rasterizer.rendering.raster import rasterize_mesh
 from rasterizer.texturing import METHODS, bake_views, fill_texture
 
@@ -92,6 +95,15 @@ def test_interpolating_and_gradients(channels: int, policy: str, set_default) ->
         return rasterizer.interpolate(col, found, weights, tri), leaf.grad, rasterizer.barycentrics(pos, tri, found)
 
     same(run, set_default)
+
+
+def test_meshes_of_integers(set_default) -> None:
+    def draw() -> object:
+        small = quantize(KNOT)
+        views = rasterize_quantized_mesh(small, VIEWS, (40, 50)), rasterize_quantized_mesh(small, space="uv")
+        return small.positions, small.uvs, *map(tuple, views), quantized_kernels._views()
+
+    same(draw, set_default)
 
 
 def test_lists_of_numbers(set_default) -> None:

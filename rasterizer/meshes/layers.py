@@ -10,7 +10,7 @@ import numpy as np
 from ..pictures.colors import array_to_bytes, array_to_linear, array_to_srgb
 from ..pictures.untrusted import TextureFile, pixels
 from .parts import WHITE
-from .textures import Apart
+from .textures import Apart, joint_size
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -79,9 +79,8 @@ class Surface:
 
     @property
     def size(self) -> tuple[int, int]:
-        """``(width, height)``, the larger of the two."""
-        (width, height), (other_width, other_height) = _size(self.orm), _size(self.occlusion)
-        return max(width, other_width), max(height, other_height)
+        """``(width, height)``, see :func:`.textures.joint_size`."""
+        return joint_size(_size(self.orm), _size(self.occlusion))
 
     def pixels(self) -> np.ndarray:
         """``[H, W, 3]`` uint8, linear."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +32,14 @@ class Note:
     occlusion_strength: float = 1.0
 
 
+def joint_size(*sizes: tuple[int, int]) -> tuple[int, int]:
+    """``(width, height)`` of a picture with channels of several: the larger of each, or those of the picture with most
+    texels where that would be more texels than all have, as of a row and a column."""
+    wide, high = (max(sides) for sides in zip(*sizes, strict=True))
+    areas = [math.prod(size) for size in sizes]
+    return (wide, high) if wide * high <= sum(areas) else sizes[areas.index(max(areas))]
+
+
 @dataclass(frozen=True)
 class Apart:
     """Roughness and metallic that are a grey picture each, of which one may be missing and is white.
@@ -44,9 +53,8 @@ class Apart:
 
     @property
     def size(self) -> tuple[int, int]:
-        """``(width, height)``, the larger of the two."""
-        sizes = [each.size for each in (self.roughness, self.metallic) if each is not None]
-        return max(width for width, _ in sizes), max(height for _, height in sizes)
+        """``(width, height)``, see :func:`joint_size`."""
+        return joint_size(*(each.size for each in (self.roughness, self.metallic) if each is not None))
 
     def pixels(self) -> np.ndarray:
         """``[H, W, 3]`` uint8: roughness in green, metallic in blue.

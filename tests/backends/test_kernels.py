@@ -24,6 +24,7 @@ SCENES = {
     "sub-pixel": (scenes.sphere(200_000), 100, 120),
     "dense": (scenes.sphere(200_000), 50, 60),
     "dense, behind the camera, with slivers": (scenes.soup(120_000, 0.05, seed=8, behind=0.3), 60, 60),
+    "dense, large": (scenes.soup(20_000, 0.5, seed=9, behind=0.1), 20, 25),
     "small": (scenes.soup(20_000, 0.03, seed=1), 300, 200),
     "medium": (scenes.soup(3_000, 0.3, seed=2, behind=0.1), 500, 400),
     "screen-sized": (scenes.soup(60, 2.5, seed=3), 700, 900),

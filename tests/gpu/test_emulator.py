@@ -9,7 +9,10 @@ from types import ModuleType
 import pytest
 import torch
 
-from rasterizer.backends.kernels import interpolate, rasterize
+from rasterizer.backends.kernels import interpolate, quantized, rasterize
+from rasterizer.backends.kernels.workload import is_dense
+from rasterizer.contract import scenes
+from rasterizer.contract.types import RasterOptions
 from rasterizer.gpu.program import Program, parameters_of
 from rasterizer.gpu.structs import struct
 from tests.support import emulator
@@ -129,8 +132,24 @@ def test_memory_outside_a_tensor(program: Program, before: bool, count: int, shi
             launch("places", 1, count)(0, parameters_of(_Params(out.data_ptr() - shift, 0)))
 
 
-@pytest.mark.parametrize("module", [interpolate, rasterize], ids=lambda module: module.__name__.split(".")[-1])
+@pytest.mark.parametrize(
+    "module", [interpolate, rasterize, quantized], ids=lambda module: module.__name__.split(".")[-1]
+)
 @pytest.mark.parametrize("backwards", [False, True])
 def test_kernels_of_this_library_pass_their_tests(backwards: bool, module: ModuleType) -> None:
     with emulator.emulated(module.PROGRAM, backwards=backwards), Guards(backwards):
         module._self_test(torch.device("cpu"))
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize("size", [0.1, 3.0])
+def test_dense_triangles_that_are_handed_over_in_several_rounds(backwards: bool, size: float) -> None:
+    # More of a block's triangles than it has threads are kept, and most of these are larger than a thread draws itself.
+    pos, tri = scenes.soup(1_300, size, seed=3, behind=0.1)
+    options = RasterOptions((6, 6))
+    assert is_dense(len(tri), 36)
+    want, weights, info = rasterize.eager.rasterize(pos[None], tri, options)
+    with emulator.emulated(rasterize.PROGRAM, backwards=backwards):
+        found, got, account = rasterize._run(pos[None], tri, options)
+    assert torch.equal(found, want) and int(account.invalid) == int(info.invalid)
+    torch.testing.assert_close(got, weights, rtol=0, atol=2e-7, equal_nan=True)

@@ -131,6 +131,16 @@ def test_streams_that_are_none(mode, stride, filter, data):
         decompress(data, 3, stride, mode, filter)
 
 
+@pytest.mark.parametrize("filter", ["OCTAHEDRAL", "QUATERNION", "EXPONENTIAL", "COLOR"])
+def test_filters_take_some_elements_at_a_time(filter, monkeypatch):
+    row = next(row for row in VECTORS if row["filter"] == filter)
+    given = base64.b64decode(row["packed"]), row["count"], row["stride"], row["mode"], filter
+    whole = decompress(*given)
+    monkeypatch.setattr("rasterizer.meshes.gltf.meshopt._ROWS", 7)
+    assert decompress(*given) == whole
+    assert decompress(b"\xa1" + bytes(24), 0, 8 if filter == "QUATERNION" else 4, "ATTRIBUTES", filter) == b""
+
+
 INTEGERS = [("i1", 5120), ("u1", 5121), ("<i2", 5122), ("<u2", 5123)]
 
 
@@ -201,6 +211,58 @@ def test_a_transform_without_numbers_is_refused(value):
 
     with pytest.raises(ValueError, match="KHR_texture_transform is .*expected numbers"):
         load_mesh_data(changed("plain", spoil), ".glb")
+
+
+def test_attributes_that_are_not_as_many_as_positions_are_refused():
+    def promise_more(header):
+        slot = header["materials"][0]["pbrMetallicRoughness"]["baseColorTexture"]
+        slot["extensions"] = {"KHR_texture_transform": {"scale": [2, 2]}}
+        header["accessors"].append({"componentType": 5121, "count": 60_000_000, "type": "VEC2"})
+        header["meshes"][0]["primitives"][0]["attributes"]["TEXCOORD_0"] = len(header["accessors"]) - 1
+
+    with pytest.raises(ValueError, match="POSITION and 60000000 TEXCOORD_0, expected as many"):
+        load_mesh_data(changed("plain", promise_more), ".glb")
+
+
+def test_elements_that_are_replaced_one_by_one():
+    def replace(header):
+        places, values = np.array([1, 4], "<u2"), np.array([[7, 8, 9], [-7, 0, 1]], "<f4")
+        data = places.tobytes() + values.tobytes()
+        uri = "data:;base64," + base64.b64encode(data).decode()
+        header["buffers"].append({"uri": uri, "byteLength": len(data)})
+        first = len(header["bufferViews"])
+        header["bufferViews"] += [{"buffer": 1, "byteLength": 4}, {"buffer": 1, "byteOffset": 4, "byteLength": 24}]
+        place = header["meshes"][0]["primitives"][0]["attributes"]["POSITION"]
+        indices = {"bufferView": first, "componentType": 5123}
+        header["accessors"][place]["sparse"] = {"count": 2, "indices": indices, "values": {"bufferView": first + 1}}
+
+    want = load_mesh(FILES / "plain.glb").vertices.clone()
+    want[[1, 4]] = torch.tensor([[7.0, 8, 9], [-7, 0, 1]])
+    assert torch.equal(load_mesh_data(changed("plain", replace), ".glb").vertices, want)
+
+    def spoiled(**more):
+        def change(header):
+            replace(header)
+            sparse = next(a["sparse"] for a in header["accessors"] if "sparse" in a)
+            sparse.update(more)
+
+        return changed("plain", change)
+
+    wrong = {"bufferView": 0, "componentType": 5123, "byteOffset": 0}  # floats are no places
+    for data in (spoiled(count=1 << 40), spoiled(indices=wrong), spoiled(indices={"componentType": 5123})):
+        with pytest.raises(ValueError, match=r"its accessor \d+ (of|replaces|reaches)"):
+            load_mesh_data(data, ".glb")
+
+
+def test_a_buffer_in_the_header_is_decoded_once(monkeypatch):
+    header, rest = header_of((FILES / "normalized.glb").read_bytes())
+    header["buffers"][0]["uri"] = "data:;base64," + base64.b64encode(rest[8:]).decode()
+    taken = []
+    decode = base64.b64decode
+    monkeypatch.setattr(base64, "b64decode", lambda text: taken.append(len(text)) or decode(text))
+    mesh = load_mesh_data(json.dumps(header).encode(), ".gltf")
+    assert torch.equal(mesh.vertices, load_mesh(FILES / "normalized.glb").vertices)
+    assert len([length for length in taken if length > len(rest)]) == 1
 
 
 def test_without_dracopy_the_message_says_how_to_get_it(monkeypatch):

@@ -81,6 +81,14 @@ def overlapping(document):
     document["accessors"] += [{"bufferView": 0, "componentType": 5126, "count": 50_000_000, "type": "MAT4"}]
 
 
+def unplaced(document):
+    integers = [{"componentType": 5121, "count": 2_000_000, "type": kind} for kind in ("VEC3", "VEC4")]
+    corners = {"componentType": 5121, "count": 3, "type": "SCALAR"}
+    document["accessors"] += [*integers, corners]
+    attributes = {"POSITION": 1, "NORMAL": 1, "COLOR_0": 2}
+    document["meshes"].append({"primitives": [{"attributes": attributes, "indices": 3}]})
+
+
 BOMBS = [
     (zeros, limits.MEMORY),
     (no_indices, limits.MEMORY),
@@ -90,6 +98,7 @@ BOMBS = [
     (many_images, limits.PARTS),
     (nested, limits.NESTING),
     (overlapping, limits.MEMORY),
+    (unplaced, limits.MEMORY),
 ]
 
 

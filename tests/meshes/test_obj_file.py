@@ -289,6 +289,10 @@ def test_maps_of_an_obj_file(tmp_path: Path) -> None:
     both = material(tmp_path, "map_Pr n.png\nmap_Pm grey one.png\nnorm n.png\n")
     assert both.metallic_roughness.shape == (8, 4, 3) and both.normal_map.shape == (8, 2, 3)
     assert torch.allclose(both.metallic_roughness[3, 2, 1:] * 255, torch.tensor([90.0, 51.0]))
+    Image.new("L", (9, 1), 51).save(tmp_path / "row.png")
+    Image.new("L", (1, 8), 102).save(tmp_path / "column.png")
+    thin = material(tmp_path, "map_Pr row.png\nmap_Pm column.png\n").metallic_roughness
+    assert thin.shape == (1, 9, 3) and torch.allclose(thin[0, 4, 1:], torch.tensor([0.2, 0.4]))
     numbers = material(tmp_path, "Pr 0.2\nPm 1\n")
     assert numbers.metallic_roughness is None and numbers.normal_map is None
 

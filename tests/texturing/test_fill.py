@@ -213,3 +213,30 @@ def test_a_vertex_that_is_nan_leaves_the_texture_finite() -> None:
         assert torch.isfinite(texture).all(), method
     with pytest.raises(ValueError, match="expected finite positions"):  # it has no place in a grid
         fill_texture(colors, painted, replace(mesh, vertices=vertices), METHODS[0])
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_texel_that_is_no_number_costs_only_itself(torus: Mesh, texels: Texels, value: float) -> None:
+    wanted, painted = smooth_field(texels), unseen_patch(texels)
+    painted &= torch.rand(painted.shape, generator=torch.Generator().manual_seed(0)) < 0.7
+    place = tuple(painted.nonzero()[len(painted)].tolist())
+    want, filled = fill_texture(wanted, painted, torus)
+    wanted[place] = value
+    got, _ = fill_texture(wanted, painted, torus)
+    apart = (got - want)[filled].abs().amax(dim=1)
+    assert (apart < 0.2).all() and (apart > 0).float().mean() < 0.01
+
+
+def test_progress_is_told_of_every_chunk_of_texels(torus: Mesh, texels: Texels, monkeypatch) -> None:
+    painted, chunk = unseen_patch(texels), 1000
+
+    def told() -> tuple[list[float], int]:
+        shares: list[float] = []
+        _, filled = fill_texture(smooth_field(texels), painted, torus, on_progress=shares.append)
+        assert shares == sorted(shares) and shares[-1] == 1
+        return shares, int(filled.sum())
+
+    few, texels_in_gaps = told()
+    monkeypatch.setattr("rasterizer.texturing.fill.surface._CHUNK", chunk)
+    more = len(told()[0]) - len(few)
+    assert texels_in_gaps > chunk and more >= 2 * (texels_in_gaps // chunk)  # looked up, and painted

@@ -31,6 +31,7 @@ def _self_test(device: torch.device) -> None:
         "large": (scenes.soup(12, 1.5, seed=3), (150, 170)),
         "many": (scenes.soup(MANY, 0.05, seed=4), (350, 370)),
         "dense": (scenes.soup(MANY, 0.02, seed=5), (30, 40)),
+        "dense, several rounds": (scenes.soup(1300, 0.6, seed=6), (5, 6)),
     }.items():
         positions = (pos[:, :3] * _STEPS).round().clamp(-32768, 32767).to(torch.int16)
         options = RasterOptions(resolution)
@@ -44,9 +45,10 @@ def _self_test(device: torch.device) -> None:
 
 def _views() -> Tensor:
     """``[2, 4, 4]``: one straight, one in perspective with part of the scene before its near plane."""
-    straight = torch.eye(4)
+    straight = torch.eye(4, dtype=torch.float32)
     straight[:3, :3] /= _STEPS
-    turned = torch.tensor([[0.8, 0.1, 0.5, 0.0], [-0.2, 0.9, 0.1, 0.1], [-0.4, -0.2, 0.8, -0.3], [0.3, 0.2, 0.7, 0.9]])
+    rows = [0.8, 0.1, 0.5, 0.0], [-0.2, 0.9, 0.1, 0.1], [-0.4, -0.2, 0.8, -0.3], [0.3, 0.2, 0.7, 0.9]
+    turned = torch.tensor(rows, dtype=torch.float32)
     turned[:, :3] /= _STEPS
     return torch.stack((straight, turned))
 

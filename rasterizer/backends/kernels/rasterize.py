@@ -102,6 +102,7 @@ def _self_test(device: torch.device) -> None:
         "large": (scenes.soup(12, 2.5, seed=3), (150, 170)),
         "many": (scenes.soup(MANY, 0.05, seed=4), (350, 370)),
         "dense": (scenes.soup(MANY, 0.02, seed=5, behind=0.1), (30, 40)),
+        "dense, several rounds": (scenes.soup(1300, 0.6, seed=6, behind=0.1), (6, 6)),
     }.items():
         options = RasterOptions(resolution)
         want, weights, _ = eager.rasterize(pos[None], tri, options)

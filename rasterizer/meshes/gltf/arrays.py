@@ -68,6 +68,8 @@ def trimesh_reads(header: dict[str, Any], moves: list[Move | None]) -> bool:
     accessors = header.get("accessors", ())
     if any(moves) or any(packed(view) is not None for view in header.get("bufferViews", ())):
         return False
+    if any("sparse" in accessor for accessor in accessors):  # its older versions leave it out
+        return False
     for primitive in _primitives(header):
         attributes = primitive["attributes"]
         kinds = {accessors[attributes[name]]["componentType"] for name in _NUMBERS if name in attributes}
@@ -80,8 +82,8 @@ def _primitives(header: dict[str, Any]) -> list[dict[str, Any]]:
     return [primitive for mesh in header.get("meshes", ()) for primitive in mesh["primitives"]]
 
 
-def rewrite(header: dict[str, Any], buffers: Buffers, moves: list[Move | None]) -> bytes:
-    """Change a header so that it has nothing but plain arrays; these, as the one buffer that it names.
+def rewrite(header: dict[str, Any], buffers: Buffers, moves: list[Move | None]) -> list[bytes | memoryview]:
+    """Change a header so that it has nothing but plain arrays; these, as the parts of the one buffer that it names.
 
     Args:
         header: is changed.
@@ -97,7 +99,10 @@ def rewrite(header: dict[str, Any], buffers: Buffers, moves: list[Move | None]) 
     for number, (primitive, move) in enumerate(zip(primitives, moves, strict=True)):
         given, own = primitive["attributes"], unpacked.get(number, {})
         attributes = primitive["attributes"] = {}
+        vertices = reader.count(given["POSITION"])
         for name in filter(given.__contains__, _KEPT):
+            if (count := reader.count(given[name])) != vertices:  # what it costs is counted by its positions
+                raise ValueError(f"a primitive has {vertices} POSITION and {count} {name}, expected as many")
             moved = move if name == "TEXCOORD_0" else None
             key = (name, whole(given[name], name), moved, number if name in own else None)
             attributes[name] = made.add(key, partial(_plain, reader, name, given[name], own.get(name), moved))
@@ -127,7 +132,7 @@ def _plain(reader: _Reader, name: str, place: int, unpacked: np.ndarray | None, 
 def _decompressed(reader: _Reader, primitives: list[dict[str, Any]]) -> dict[int, dict[str, np.ndarray]]:
     """What Draco has of those primitives that it has compressed, by their number and by name."""
     blobs: dict[int, Blob] = {}
-    ids: dict[int, dict[str, Any]] = {}
+    ids: dict[int, dict[str, int]] = {}
     for number, primitive in enumerate(primitives):
         how = primitive.get("extensions", {}).get(DRACO)
         if how is None or reader.is_there(primitive) and not draco_is_there():
@@ -137,19 +142,19 @@ def _decompressed(reader: _Reader, primitives: list[dict[str, Any]]) -> dict[int
         vertices, corners = (
             reader.count(place) for place in (primitive["attributes"]["POSITION"], primitive["indices"])
         )
-        blobs[number] = Blob(reader.view(whole(how["bufferView"], "bufferView")), vertices, corners // 3)
-        ids[number] = how["attributes"]
+        wanted = [name for name in _KEPT if name in how["attributes"] and name in primitive["attributes"]]
+        ids[number] = {name: whole(how["attributes"][name], name) for name in wanted}
+        data = reader.view(whole(how["bufferView"], "bufferView"))
+        blobs[number] = Blob(data, vertices, corners // 3, tuple(ids[number].values()))
     found = undraco(list(blobs.values())) if blobs else []
-    return {number: _named(drawn, ids[number], primitives[number]) for number, drawn in zip(blobs, found, strict=True)}
+    return {number: _named(drawn, ids[number]) for number, drawn in zip(blobs, found, strict=True)}
 
 
-def _named(drawn: Drawn, ids: dict[str, Any], primitive: dict[str, Any]) -> dict[str, np.ndarray]:
-    missing = [
-        name for name in _KEPT if name in ids and name in primitive["attributes"] and ids[name] not in drawn.attributes
-    ]
+def _named(drawn: Drawn, ids: dict[str, int]) -> dict[str, np.ndarray]:
+    missing = [name for name in ids if ids[name] not in drawn.attributes]
     if missing:
         raise ValueError(f"its {DRACO} does not hold the {missing[0]} that it names")
-    arrays = {name: drawn.attributes[ids[name]] for name in _KEPT if name in ids and name in primitive["attributes"]}
+    arrays = {name: drawn.attributes[ids[name]] for name in ids}
     return {**arrays, "indices": drawn.faces.reshape(-1)}
 
 
@@ -187,19 +192,35 @@ class _Reader:
             ValueError: they reach beyond what there is.
         """
         how = self._accessors[whole(place, "accessor")]
-        kind, columns = np.dtype(_DTYPES[how["componentType"]]), NUMBERS[how["type"]]
-        count, row = self.count(place), kind.itemsize * columns
-        shape = (count,) if columns == 1 else (count, columns)
+        kind, columns, count = np.dtype(_DTYPES[how["componentType"]]), NUMBERS[how["type"]], self.count(place)
+        values = self._rows(how, kind, columns, count, place)
+        if "sparse" in how:
+            self._replace(values, how["sparse"], place)
+        return values[:, 0] if columns == 1 else values
+
+    def _rows(self, how: dict[str, Any], kind: np.dtype, columns: int, count: int, place: int) -> np.ndarray:
+        """``[count, columns]`` numbers, its own, of what says where they are: an accessor, or a part of one."""
         if "bufferView" not in how or not count:
-            return np.zeros(shape, kind)
-        number = whole(how["bufferView"], "bufferView")
+            return np.zeros((count, columns), kind)
+        number, row = whole(how["bufferView"], "bufferView"), kind.itemsize * columns
         data, view = self.view(number), self._views[number]
         stride = whole(view.get("byteStride") or row, "byteStride")
         start = whole(how.get("byteOffset", 0), "byteOffset")
         if stride < row or start + (count - 1) * stride + row > len(data):
             raise ValueError(f"its accessor {place} reaches beyond its buffer view {number}")
         places = np.ndarray((count, row), np.uint8, data, start, (stride, 1))
-        return np.ascontiguousarray(places).view(kind).reshape(shape)
+        return places.copy().view(kind)
+
+    def _replace(self, values: np.ndarray, how: dict[str, Any], place: int) -> None:
+        """Write those of an accessor's elements that are given one by one (glTF 2.0, 3.6.2.3)."""
+        count, (rows, columns) = whole(how["count"], "count"), values.shape
+        if count > rows or any("bufferView" not in how[part] for part in ("indices", "values")):
+            raise ValueError(f"its accessor {place} of {rows} elements replaces {count}, which are not all there")
+        kind = np.dtype(_DTYPES[how["indices"]["componentType"]])
+        indices = self._rows(how["indices"], kind, 1, count, place)[:, 0]
+        if kind.kind != "u" or count and indices.max() >= rows:
+            raise ValueError(f"its accessor {place} replaces elements that it does not have")
+        values[indices] = self._rows(how["values"], values.dtype, columns, count, place)
 
 
 class _Arrays:
@@ -219,11 +240,12 @@ class _Arrays:
             self._arrays.append(values)
         return self._places[key]
 
-    def write(self, header: dict[str, Any]) -> bytes:
-        """The buffer with all of them, which becomes the one of a header."""
-        views, accessors, parts, place = [], [], [], 0
+    def write(self, header: dict[str, Any]) -> list[bytes | memoryview]:
+        """The parts of the buffer with all of them, which becomes the one of a header."""
+        views, accessors, place = [], [], 0
+        parts: list[bytes | memoryview] = []
         for values in self._arrays:
-            data = values.tobytes()
+            data = np.ascontiguousarray(values).reshape(-1).view(np.uint8).data  # no copy yet
             views.append({"buffer": 0, "byteOffset": place, "byteLength": len(data)})
             kind = _TYPES[values.shape[1] if values.ndim == 2 else 1]
             component = _COMPONENTS[values.dtype.str.lstrip("<|")]
@@ -233,4 +255,4 @@ class _Arrays:
             parts += [data, b"\0" * (-len(data) % 4)]
             place += len(data) + len(parts[-1])
         header.update(buffers=[{"byteLength": place}], bufferViews=views, accessors=accessors)
-        return b"".join(parts)
+        return parts

@@ -37,6 +37,7 @@ class Buffers:
     def __init__(self, header: dict[str, Any], chunk: memoryview, folder: MeshFolder) -> None:
         self._buffers, self._views = header.get("buffers", ()), header.get("bufferViews", ())
         self._chunk, self._folder = chunk, folder
+        self._decoded: dict[int, bytes] = {}  # as many views may lie in one
         for buffer in self._buffers:
             if "uri" in buffer and not is_data(buffer["uri"]) and not self._stands_in(buffer):
                 folder.read(buffer["uri"])  # now: its size counts
@@ -64,8 +65,11 @@ class Buffers:
     def _part(self, place: dict[str, Any]) -> bytes:
         start, length = whole(place.get("byteOffset", 0), "byteOffset"), whole(place["byteLength"], "byteLength")
         number = whole(place["buffer"], "buffer")
-        buffer = self._buffers[number]
-        data = self._resolve(buffer["uri"]) if "uri" in buffer else self._chunk
+        data: bytes | memoryview = self._chunk
+        if "uri" in self._buffers[number]:
+            if number not in self._decoded:
+                self._decoded[number] = self._resolve(self._buffers[number]["uri"])
+            data = self._decoded[number]
         return bytes(data[start : start + length])
 
     def _resolve(self, uri: str) -> bytes:

@@ -22,6 +22,7 @@ NUMBERS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "
 # primitive, one that is placed, a material, and an image, used or not. All measured.
 _READ_VERTEX, _PLACED_VERTEX, _FACE = 100, 260, 100
 _NODE, _PRIMITIVE, _PLACED, _MATERIAL, _IMAGE = 1_000, 4_000, 2_500, 1_500, 2_500
+_REWRITTEN_VERTEX, _REWRITTEN_CORNER = 100, 16  # besides, where arrays are made of a primitive's; measured
 # What is compressed may stand for more than its bytes do elsewhere, but not for any amount: so much each of them counts
 # as. Unpacking by meshopt takes so many bytes for each that comes out, before trimesh gets any; measured.
 _DENSITY, _UNPACKING = 16, 20
@@ -47,15 +48,20 @@ class Cost:
         meshes = [[self._primitive(p) for p in mesh["primitives"]] for mesh in header.get("meshes", ())]
         placed = [primitive for node in nodes if "mesh" in node for primitive in meshes[whole(node["mesh"], "mesh")]]
         self._read = sum(vertices for mesh in meshes for vertices, _ in mesh)
+        self._corners = sum(3 * faces for mesh in meshes for _, faces in mesh)
         self._vertices, self._faces = (sum(values) for values in zip((0, 0), *placed, strict=True))
         pieces = [len(header.get(kind, ())) for kind in ("materials", "images")]
         self._parts = len(nodes), sum(map(len, meshes)), len(placed), *pieces
         NESTING.check(_nesting(nodes))
 
-    def check(self, size: int) -> None:
+    def check(self, size: int, rewritten: bool = False) -> None:
         """
+        Args:
+            size: bytes of the files.
+            rewritten: whether trimesh gets other arrays (:mod:`.arrays`).
+
         Raises:
-            ValueError: it is beyond a limit, for files of ``size`` bytes.
+            ValueError: it is beyond a limit.
         """
         FACES.check(self._faces)
         VERTICES.check(max(self._vertices, self._read))
@@ -63,6 +69,8 @@ class Cost:
         need = 2 * size + self._bytes + self._faces * _FACE
         need += self._read * _READ_VERTEX + self._vertices * _PLACED_VERTEX
         need += sum(map(operator.mul, self._parts, (_NODE, _PRIMITIVE, _PLACED, _MATERIAL, _IMAGE)))
+        if rewritten:
+            need += self._read * _REWRITTEN_VERTEX + self._corners * _REWRITTEN_CORNER
         need = max(need, size + self._unpacked * _UNPACKING)
         check_memory(need, size + min(self._compressed, size) * (_DENSITY - 1))
 

@@ -47,7 +47,8 @@ def prepare_gltf(data: bytes, folder: MeshFolder, textures: Textures, warn: Call
     if not isinstance(header, dict):
         raise ValueError("its JSON is no object")
     buffers = Buffers(header, memoryview(data)[end + 8 :], folder)
-    Cost(header).check(len(data) + folder.size)
+    cost, files = Cost(header), len(data) + folder.size
+    cost.check(files)
     materials = header.setdefault("materials", [])
     plain = len(materials)
     materials.append({})
@@ -58,22 +59,25 @@ def prepare_gltf(data: bytes, folder: MeshFolder, textures: Textures, warn: Call
     for primitive in (p for m in header.get("meshes", ()) for p in m["primitives"]):
         moves.append(_choose_uvs(primitive, materials[primitive.setdefault("material", plain)], warn))
     _take_pictures(header, buffers, textures, warn)
-    chunk = None if trimesh_reads(header, moves) else rewrite(header, buffers, moves)
+    parts: list[bytes | memoryview] | None = None
+    if not trimesh_reads(header, moves):
+        cost.check(files, rewritten=True)
+        parts = rewrite(header, buffers, moves)
     for primitive in (p for m in header.get("meshes", ()) for p in m["primitives"]):
         if "indices" not in primitive and primitive.get("mode", TRIANGLES) == TRIANGLES:
             count = header["accessors"][primitive["attributes"]["POSITION"]]["count"]
             primitive["indices"] = _append_indices(header, count)
     name = _name(header)
     text = json.dumps(header).encode()
-    if chunk is not None:
-        rest = struct.pack("<II", len(chunk), BIN) + chunk
+    if parts is not None:
+        rest = [struct.pack("<II", sum(map(len, parts)), BIN), *parts]
     elif binary:
-        rest = data[end:]
+        rest = [data[end:]]
     else:
         return text, name
     text += b" " * (-len(text) % 4)
-    size = 20 + len(text) + len(rest)
-    return struct.pack("<4sIIII", b"glTF", 2, size, len(text), JSON) + text + rest, name
+    size = 20 + len(text) + sum(map(len, rest))
+    return b"".join([struct.pack("<4sIIII", b"glTF", 2, size, len(text), JSON), text, *rest]), name
 
 
 def _name(header: dict[str, Any]) -> str:

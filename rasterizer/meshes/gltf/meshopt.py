@@ -7,6 +7,8 @@ bytes that there are and the bytes that are promised, which the caller has check
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from .meshopt_filters import FILTERS
@@ -17,6 +19,7 @@ _ZERO, _BYTES = 0, 8  # bits of a delta: none at all, and no shorter than they a
 _WIDTHS = {None: (0, 2, 4, 8), 0: (0, 1, 2, 4), 1: (1, 2, 4, 8)}  # of the four kinds of group, by control mode
 _LITERAL, _NOTHING = 3, 2  # the other control modes
 _AT_ONCE = 1 << 14  # groups that are unpacked together
+_ROWS = 1 << 16  # elements that are filtered together
 _FOURS = [tuple(byte >> shift & 3 for shift in (0, 2, 4, 6)) for byte in range(256)]
 _SHORT = "its compressed data are damaged: they end too early, or too late"
 
@@ -36,13 +39,21 @@ def decompress(data: bytes, count: int, stride: int, mode: str, filter: str = "N
     """
     try:
         if mode == "ATTRIBUTES" and stride and stride % 4 == 0 and stride <= 256 and filter in FILTERS:
-            return FILTERS[filter](_attributes(data, count, stride)).tobytes()
+            return _filtered(_attributes(data, count, stride), FILTERS[filter]).tobytes()
         if mode in ("TRIANGLES", "INDICES") and stride in (2, 4) and filter == "NONE":
             decode = _triangles if mode == "TRIANGLES" else _indices
             return decode(data, count).astype("<u2" if stride == 2 else "<u4").tobytes()
     except IndexError:
         raise ValueError(_SHORT) from None
     raise ValueError(f"meshopt has no mode '{str(mode)[:20]}' of {stride} bytes with the filter '{str(filter)[:20]}'")
+
+
+def _filtered(values: np.ndarray, apply: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """``values [N, stride]`` uint8 with a filter applied, which needs many times the memory, to some at a time."""
+    for start in range(0, max(len(values), 1), _ROWS):
+        part = values[start : start + _ROWS]
+        part[:] = np.ascontiguousarray(apply(part)).view(np.uint8).reshape(part.shape)
+    return values
 
 
 def _attributes(data: bytes, count: int, stride: int) -> np.ndarray:

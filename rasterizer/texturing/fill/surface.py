@@ -50,17 +50,22 @@ def fill_from_surface(
         return hierarchy.find(texels.interpolate(mesh.vertices), facets.index_select(0, texels.face))
 
     spots = _spots(painted & (layout.findices.view(height, width) > 0), max(height, width) // (2 * resolution))
-    count, total = hierarchy.count(), torch.zeros((), device=gap.device)
+    count, total = hierarchy.count(), torch.zeros((), dtype=torch.float32, device=gap.device)
     for start in range(0, len(spots), _CHUNK):
+        report(0.4 + 0.05 * start / len(spots))
         part = spots[start : start + _CHUNK]
-        cell = under(Texels.among(layout, part))
-        colors = torch.cat((flat.index_select(0, part), torch.ones_like(cell, dtype=flat.dtype)[:, None]), dim=1)
+        colors, cell = flat.index_select(0, part), under(Texels.among(layout, part))
+        sound = torch.isfinite(colors).all(dim=1)  # in a running sum, one that is not spoils all that follow
+        cell = torch.where(sound, cell, -1)
+        colors = torch.cat((colors.masked_fill(~sound[:, None], 0), torch.ones_like(colors[:, :1])), dim=1)
         total = total + group_sum(colors, torch.where(cell >= 0, cell, count), count + 1)[:count]
     if not bool(total.any()):  # a mask that belongs to another mesh or layout
         return torch.zeros_like(gap, dtype=torch.bool)
     report(0.45)
     features, sure = (total[:, :-1] / total[:, -1:].clamp(min=1)).float(), total[:, -1] > 0
-    own = _in_parts(lambda part: under(Texels.among(layout, gap[part])), len(gap))
+    own = _in_parts(
+        lambda part: under(Texels.among(layout, gap[part])), len(gap), lambda share: report(0.45 + 0.05 * share)
+    )
     report(0.5)
     features, sure, wanted = _between(features, sure, own, hierarchy)
     graph, node = SurfaceGraph.of(hierarchy, wanted)
@@ -78,12 +83,16 @@ def fill_from_surface(
         flat.index_copy_(0, gap[part], torch.where(has[:, None], colors, 0.0))
         return has
 
-    return _in_parts(paint, len(gap))
+    return _in_parts(paint, len(gap), lambda share: report(0.85 + 0.15 * share))
 
 
-def _in_parts(work: Callable[[slice], Tensor], count: int) -> Tensor:
+def _in_parts(work: Callable[[slice], Tensor], count: int, report: Callable[[float], None]) -> Tensor:
     """What ``work`` gives for ``count`` texels, some at a time."""
-    return torch.cat([work(slice(start, start + _CHUNK)) for start in range(0, max(count, 1), _CHUNK)])
+    parts = []
+    for start in range(0, max(count, 1), _CHUNK):
+        report(start / max(count, 1))
+        parts.append(work(slice(start, start + _CHUNK)))
+    return torch.cat(parts)
 
 
 def _spots(known: Tensor, side: int) -> Tensor:
