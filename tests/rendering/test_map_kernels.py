@@ -83,15 +83,13 @@ def test_agrees_with_operators(cameras: list[Camera], size: tuple[int, int], sty
     _compare(ours, _operators(mesh, cameras, size, style))
 
 
-def test_what_is_no_sum_of_normals_has_the_bits_of_operators(way: Way) -> None:
+def test_depth_and_mask_have_the_bits_of_operators(way: Way) -> None:
     device, working = way
     mesh = trefoil_knot(60, 12, radius=0.25).to(device)
     with working():
         ours = render_maps(mesh, [*SIX, *PERSPECTIVE], (64, 64))
     theirs = _operators(mesh, [*SIX, *PERSPECTIVE], (64, 64))
     assert torch.equal(ours.depth, theirs.depth) and torch.equal(ours.mask, theirs.mask)
-    if device.type == "cuda":
-        assert torch.equal(ours.position, theirs.position)
 
 
 def test_clip_space_has_the_bits_of_operators(way: Way) -> None:
