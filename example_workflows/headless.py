@@ -46,7 +46,7 @@ import urllib.parse
 import urllib.request
 import uuid
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -58,6 +58,9 @@ MESHES = (".glb", ".gltf", ".obj", ".stl", ".ply", ".off")
 
 BLAMES = 2
 """So many servers may a mesh take down before it is not tried again."""
+
+LOSSES = 3
+"""So often may the way to a server fail for the files of a mesh, while servers answer otherwise."""
 
 
 class WorkflowError(Exception):
@@ -85,15 +88,22 @@ class Comfy:
         self.client = uuid.uuid4().hex
 
     def request(
-        self, path: str, body: bytes | None = None, kind: str = "application/json", seconds: float = 60
+        self,
+        path: str,
+        body: bytes | Iterable[bytes] | None = None,
+        kind: str = "application/json",
+        seconds: float = 60,
+        size: int | None = None,
     ) -> bytes:
-        """Body of the answer to a GET, or to a POST if there is a body to send.
+        """Body of the answer to a GET, or to a POST if there is a body to send; of one in parts, ``size`` is needed.
 
         Raises:
             urllib.error.HTTPError: the server says no.
-            NoServerError: it says nothing, for ``seconds``.
+            NoServerError: it says nothing, or takes no part, for ``seconds``.
         """
-        request = urllib.request.Request(self.url + path, data=body, headers={"Content-Type": kind} if body else {})
+        headers = {"Content-Type": kind} if body else {}
+        headers |= {} if size is None else {"Content-Length": str(size)}
+        request = urllib.request.Request(self.url + path, data=body, headers=headers)
         try:
             with urllib.request.urlopen(request, timeout=seconds) as answer:
                 return answer.read()
@@ -118,8 +128,10 @@ class Comfy:
         lines = [f'--{mark}\r\nContent-Disposition: form-data; name="{k}"\r\n\r\n{v}\r\n' for k, v in fields.items()]
         name = re.sub(r'["\\\r\n]', "_", path.name)
         lines.append(f'--{mark}\r\nContent-Disposition: form-data; name="image"; filename="{name}"\r\n\r\n')
-        body = "".join(lines).encode() + path.read_bytes() + f"\r\n--{mark}--\r\n".encode()
-        answer = json.loads(self.request("/upload/image", body, f"multipart/form-data; boundary={mark}"))
+        ends = "".join(lines).encode(), f"\r\n--{mark}--\r\n".encode()
+        size = sum(map(len, ends)) + path.stat().st_size
+        body = _parts_of(ends[0], path, ends[1])
+        answer = json.loads(self.request("/upload/image", body, f"multipart/form-data; boundary={mark}", size=size))
         return "/".join(filter(None, (answer["subfolder"], answer["name"])))
 
     def submit(self, workflow: dict[str, Any], watched: bool = True) -> str:
@@ -316,6 +328,15 @@ class WebSocket:
         self._socket.sendall(bytes((128 | opcode, 128 | len(body))) + mask + body)
 
 
+def _parts_of(head: bytes, path: Path, tail: bytes) -> Iterator[bytes]:
+    """A file between two texts. Sent as a whole, it would have to get through within one wait, however large it is."""
+    yield head
+    with path.open("rb") as file:
+        while part := file.read(1 << 16):
+            yield part
+    yield tail
+
+
 _NOBODY_BEHIND = (502, 503, 504)
 """How a proxy says that the server behind it does not answer."""
 
@@ -452,18 +473,20 @@ class Job:
     key: str
 
 
-def _find_jobs(given: Sequence[Path], recipe: str) -> list[Job]:
+def _find_jobs(given: Sequence[Path], recipe: str, output: Path) -> list[Job]:
     """A job for every file, and for every mesh file in a folder or below.
 
     Ids are names without suffixes; where these are in folders, the folders' names go before; where an id is taken, the
-    suffix is added, or a number.
+    suffix is added, or a number. ``output`` is the folder of results, which are no meshes to begin with.
     """
     taken: set[str] = set()
     jobs = []
     for start in given:
         if not start.exists():
             raise UsageError(f"{start}: is not there, expected a mesh file or a folder of them")
-        paths = [path for path in sorted(start.rglob("*")) if _is_mesh_in(start, path)] if start.is_dir() else [start]
+        if start.resolve() == output.resolve():
+            raise UsageError(f"--output: is {output}, where the meshes are; expected another folder for the results")
+        paths = list(_meshes_in(start, output)) if start.is_dir() else [start]
         if not paths:
             raise UsageError(f"{start}: has no mesh file in it or below ({' '.join(MESHES)})")
         for path in paths:
@@ -474,9 +497,15 @@ def _find_jobs(given: Sequence[Path], recipe: str) -> list[Job]:
     return jobs
 
 
-def _is_mesh_in(folder: Path, path: Path) -> bool:
-    hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-    return path.suffix.lower() in MESHES and not hidden and path.is_file()
+def _meshes_in(folder: Path, output: Path) -> Iterator[Path]:
+    """Mesh files, by name, but for hidden ones and for results of batches: the same command again would do those."""
+    results = {os.path.abspath(output), *(os.path.abspath(each.parent) for each in folder.rglob(".batch"))}
+    results.discard(os.path.abspath(folder))
+    for path in sorted(folder.rglob("*")):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        above = map(str, Path(os.path.abspath(path)).parents)
+        if path.suffix.lower() in MESHES and not hidden and path.is_file() and results.isdisjoint(above):
+            yield path
 
 
 def _stamp(path: Path) -> tuple[int, int]:
@@ -485,11 +514,15 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 
 def _free_id(inside: Path, taken: set[str]) -> str:
-    stem = "_".join(_plain_parts("/".join(inside.with_suffix("").parts))) or "mesh"
+    stem = "_".join(_plain_parts("/".join(inside.with_suffix("").parts)))
+    stem = stem.encode("utf-8", "replace")[:_LONGEST].decode(errors="ignore").strip(". ") or "mesh"
     names = (stem, f"{stem}_{inside.suffix[1:]}", *(f"{stem}_{number}" for number in range(2, len(taken) + 3)))
     name = next(name for name in names if name.casefold() not in taken)
     taken.add(name.casefold())
     return name
+
+
+_LONGEST = 150  # bytes of an id, which names of files begin with
 
 
 def _sha256(*texts: str) -> str:
@@ -616,7 +649,11 @@ class Results:
             if self._done(job.id) is None:
                 raise FileExistsError(f"{target} is there and no batch has written it; move it away")
             _rename(target, self._work / uuid.uuid4().hex)
-        _rename(folder, target)
+        try:
+            _rename(folder, target)
+        except OSError:
+            if (self._done(job.id) or {}).get("key") != job.key:  # else another command was faster
+                raise
 
     def close(self) -> None:
         """Remove what this run has not published."""
@@ -659,6 +696,7 @@ class _Attempt:
         prompt: its id, once the server has it.
         runs: whether it does; None until somebody has seen whether.
         since: when it was first seen to.
+        over: whether it has ended well.
     """
 
     job: Job
@@ -667,6 +705,7 @@ class _Attempt:
     prompt: str = ""
     runs: bool | None = None
     since: float = 0.0
+    over: bool = False
 
 
 @dataclass
@@ -698,6 +737,7 @@ class Batch:
     failed: int = 0
     running: dict[str, _Attempt] = field(default_factory=dict)
     _waiting: deque[Job] = field(default_factory=deque)
+    _losses: Counter[str] = field(default_factory=Counter)
     _closed: bool = False
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
@@ -748,6 +788,8 @@ class Batch:
                 for path in self.uploads:
                     comfy.upload(path)
                 return
+            except urllib.error.HTTPError as error:
+                raise _UnfitError(_said(error)) from None
             except OSError as error:
                 if time.monotonic() > deadline:
                     raise _UnfitError(str(error)) from None
@@ -804,6 +846,7 @@ class Batch:
         workflow[node].setdefault("inputs", {})[name] = f"{comfy.upload(job.mesh, place, 'temp')} [temp]"
         attempt.prompt = comfy.submit(workflow, watched=False)
         comfy.wait(attempt.prompt, lambda runs: self._look(attempt, runs))
+        attempt.over = True
         for to, entry in _names(job.id, comfy.made(attempt.prompt), self.workflow):
             comfy.save(entry, folder / to)
 
@@ -820,15 +863,21 @@ class Batch:
 
     def _bury(self, attempt: _Attempt, reason: str) -> None:
         """The server is gone. The job is to blame if it ran, or may have run before anybody saw it."""
-        blamed = bool(attempt.prompt) and attempt.runs is not False
+        job, on_its_way = attempt.job, attempt.over or not attempt.prompt
+        blamed = attempt.runs is not False and not on_its_way
         if blamed:
-            key = attempt.job.key
-            self.results.blames[key] += 1
-            self.results.note("blamed", id=attempt.job.id, key=key, place=attempt.place, error=reason)
-            if self.results.blames[key] >= BLAMES:
+            self.results.blames[job.key] += 1
+            self.results.note("blamed", id=job.id, key=job.key, place=attempt.place, error=reason)
+            if self.results.blames[job.key] >= BLAMES:
                 text = f"it has taken down servers twice and is not tried again: {reason}"
                 return self._over_with(attempt, "failed", error=text, quarantine=True)
-        self.show.say(f"{attempt.place}: is gone: {reason}; {attempt.job.id} is done elsewhere or again")
+        self._losses[job.id] += on_its_way
+        if self._losses[job.id] >= LOSSES:  # servers end a connection, too, that brings more than they want
+            what = "results have not come from a server" if attempt.over else "files could not be sent to a server"
+            cure = "" if attempt.over else "; they may be larger than its --max-upload-size"
+            text = f"its {what}, {LOSSES} times: {reason}{cure}"
+            return self._over_with(attempt, "failed", error=text)
+        self.show.say(f"{attempt.place}: is gone: {reason}; {job.id} is done elsewhere or again")
         return self._over_with(attempt, "blamed" if blamed else "returned")
 
     def _over_with(self, attempt: _Attempt, what: str, **values: Any) -> None:
@@ -959,17 +1008,25 @@ def _duration(seconds: float) -> str:
 
 
 def _target(workflow: dict[str, Any], text: str | None, comfy: Comfy) -> tuple[str, str]:
-    """The node and input that a mesh goes to."""
+    """The node and input that a mesh goes to. Load Mesh is taken off its folder, which it would load from instead."""
     if text is not None:
-        return _find_input(workflow, "--into", "NODE.INPUT", text, comfy)
-    found = [node for node in workflow if _kind(workflow, node) == "TorchRasterLoadMesh"]
-    if len(found) != 1:
-        which = f"nodes {', '.join(found)} are" if found else "no node is"
-        raise UsageError(f"--into: is needed, NODE.INPUT for the mesh: {which} TorchRasterLoadMesh, expected one")
-    linked = [name for name in ("model_3d",) if name in workflow[found[0]].get("inputs", {})]
-    if linked:
-        raise UsageError(f"node {found[0]}: {linked[0]} is connected, and is loaded instead of a file: take it off")
-    return found[0], "mesh_file"
+        node, name = _find_input(workflow, "--into", "NODE.INPUT", text, comfy)
+    else:
+        found = [node for node in workflow if _kind(workflow, node) == _LOAD_MESH]
+        if len(found) != 1:
+            which = f"nodes {', '.join(found)} are" if found else "no node is"
+            raise UsageError(f"--into: is needed, NODE.INPUT for the mesh: {which} {_LOAD_MESH}, expected one")
+        node, name = found[0], "mesh_file"
+    if (_kind(workflow, node), name) == (_LOAD_MESH, "mesh_file"):
+        inputs = workflow[node].setdefault("inputs", {})
+        if "model_3d" in inputs:
+            raise UsageError(f"node {node}: model_3d is connected, and is loaded instead of a file: take it off")
+        for each in ("folder", "index"):
+            inputs.pop(each, None)
+    return node, name
+
+
+_LOAD_MESH = "TorchRasterLoadMesh"
 
 
 def _run_many(options: argparse.Namespace, workflow: dict[str, Any], servers: dict[str, Comfy]) -> int:
@@ -979,7 +1036,7 @@ def _run_many(options: argparse.Namespace, workflow: dict[str, Any], servers: di
         _set(workflow, change, first)
     into = _target(workflow, options.into, first)
     recipe = json.dumps([workflow, into], sort_keys=True)
-    jobs = _find_jobs(options.meshes, recipe)
+    jobs = _find_jobs(options.meshes, recipe, options.output)
     results, again = Results(options.output), options.force or options.retry is not None
     done = [job for job in jobs if not options.force and results.is_done(job)]
     others = [job for job in jobs if options.force or not results.is_done(job)]

@@ -113,12 +113,13 @@ def _with_dates(prefix: str) -> str:
 
 
 _SOURCE = "%source%"
-_LONGEST = 80  # letters, of up to three bytes: with folder, number and suffix a name of any system
+_LONGEST = 150  # bytes: with what else is in the prefix, number and suffix, a name of any system
 
 
 def _with_source(prefix: str, mesh: Mesh) -> str:
     """The prefix with what a mesh came from filled in, as one plain name: a stranger may have chosen it."""
-    called = re.sub(r'[<>:"/\\|?*%\x00-\x1f]', "_", mesh.source or mesh.name)[:_LONGEST].strip(". ") or "mesh"
+    called = re.sub(r'[<>:"/\\|?*%\x00-\x1f]', "_", mesh.source or mesh.name)
+    called = called.encode("utf-8", "replace")[:_LONGEST].decode(errors="ignore").strip(". ") or "mesh"
     return prefix.replace(_SOURCE, f"_{called}" if is_reserved(called) else called)
 
 

@@ -355,14 +355,17 @@ class TestUpload:
     def node(self, frontend: Any) -> int:
         frontend.clear()
         number = frontend.add("TorchRasterLoadMesh", 100, 100)
+        # Some frontends give a new node what a node of this id had in the graph before.
+        frontend.set(number, folder="no folder")
         frontend.center(number)
         return number
 
-    def value(self, frontend: Any, node: int) -> str:
-        script = "(id) => app.graph.getNodeById(id).widgets.find((w) => w.name === 'mesh_file').value"
-        return frontend.page.evaluate(script, node)
+    def value(self, frontend: Any, node: int, name: str = "mesh_file") -> str:
+        script = "([id, name]) => app.graph.getNodeById(id).widgets.find((w) => w.name === name).value"
+        return frontend.page.evaluate(script, [node, name])
 
     def test_button(self, frontend: Any, node: int) -> None:
+        frontend.set(node, folder="3d")  # which an upload takes it off
         frontend.shot("upload")
         with frontend.page.expect_file_chooser() as chooser:
             frontend.page.evaluate(
@@ -371,7 +374,7 @@ class TestUpload:
         name = f"button_{frontend.name}.glb"
         chooser.value.set_files({"name": name, "mimeType": "model/gltf-binary", "buffer": glb()})
         frontend.page.wait_for_timeout(1500)
-        assert self.value(frontend, node) == f"3d/{name}"
+        assert self.value(frontend, node) == f"3d/{name}" and self.value(frontend, node, "folder") == "no folder"
         assert (frontend.server.base / "input" / "3d" / name).read_bytes() == glb()
 
     @pytest.mark.parametrize("frontend", ["nodes2"], indirect=True, scope="session")  # the classic canvas draws its own
@@ -383,7 +386,10 @@ class TestUpload:
         if own.count():
             name = f"list_{frontend.name}.glb"
             own.set_input_files({"name": name, "mimeType": "model/gltf-binary", "buffer": glb()})
-            frontend.page.wait_for_timeout(1500)
+            for _ in range(40):  # it may take seconds on cores that others use, too
+                if self.value(frontend, node) == f"3d/{name}":
+                    break
+                frontend.page.wait_for_timeout(250)
             assert self.value(frontend, node) == f"3d/{name}"
             assert (frontend.server.base / "input" / "3d" / name).read_bytes() == glb()
 

@@ -31,7 +31,8 @@ KNOWN["Save/It"] = {"input": {"required": {"mesh": []}, "optional": {"size": [],
 
 class FakeComfy:
     """A server that runs nothing: a mesh called ``bad`` fails, one called ``slow`` never ends, one called ``deadly``
-    takes the server down, which comes back when told to.
+    takes the server down, which comes back when told to. It ends connections that bring a mesh called ``huge``, or ask
+    for the results of one called ``lost``.
 
     Attributes:
         did: names of the meshes that it has done.
@@ -62,6 +63,9 @@ class FakeComfy:
                     self.close_connection = True
                     return
                 status, answer = fake.answer(self.path, body)
+                if not status:
+                    self.close_connection = True
+                    return
                 data = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
                 if not fake.asleep:
                     self.send_response(status)
@@ -89,6 +93,8 @@ class FakeComfy:
         if parts.path == "/upload/image":
             fields = dict(re.findall(rb'name="(\w+)"\r\n\r\n([^\r]*)', body))
             name = re.search(rb'filename="([^"]*)"', body)[1].decode()
+            if name == "huge.glb":
+                return 0, b""
             self.uploads.append(f"{fields[b'subfolder'].decode()}/{name}")
             return 200, {"name": name, "subfolder": fields[b"subfolder"].decode(), "type": fields[b"type"].decode()}
         if parts.path == "/prompt":
@@ -99,6 +105,7 @@ class FakeComfy:
                 return 400, {"error": {"message": "no"}, "node_errors": {self.refuses: {"errors": [error]}}}
             prompt = uuid.uuid4().hex
             file = sent["prompt"]["1"]["inputs"]["mesh_file"]
+            assert not {"folder", "index"} & sent["prompt"]["1"]["inputs"].keys()  # would be loaded from instead
             assert file.endswith(" [temp]") and file.removesuffix(" [temp]") in self.uploads
             self._prompts[prompt] = Path(file.removesuffix(" [temp]")).stem, time.monotonic() + self.seconds
             return 200, {"prompt_id": prompt}
@@ -112,6 +119,8 @@ class FakeComfy:
             return 200, {prompt: self._history(prompt)} if self._is_over(prompt) else {}
         if parts.path == "/interrupt":
             self.interrupted.append(json.loads(body)["prompt_id"])
+        if parts.path == "/view" and self.did[-1:] == ["lost"]:
+            return 0, b""
         if parts.path == "/view":
             return 200, parse_qs(parts.query)["filename"][0].encode()
         return 200, {}
@@ -252,6 +261,52 @@ def test_a_mesh_that_takes_down_two_servers_is_set_aside(folder: Folder, servers
     assert failed["quarantine"] and "it has taken down servers twice and is not tried again" in failed["error"]
     one.wake()
     assert folder(one) == 1 and said()[-1].endswith("1 had failed before (--retry failed tries them again)")
+
+
+def test_files_that_get_lost_on_the_way_fail_and_blame_nobody(folder: Folder, servers: Any, said: Said) -> None:
+    folder.add("a", "huge", "lost")
+    assert folder(servers[0]) == 1 and folder.done() == ["a"]
+    texts = {event["id"]: event["error"] for event in folder.events("failed")}
+    assert "its files could not be sent to a server, 3 times" in texts["huge"]
+    assert "larger than its --max-upload-size" in texts["huge"]
+    assert "its results have not come from a server, 3 times" in texts["lost"]
+    assert not folder.events("blamed") and servers[0].did == ["lost", "lost", "lost", "a"]
+
+
+def test_a_workflow_that_steps_through_a_folder(folder: Folder, servers: Any) -> None:
+    folder.workflow.write_text(json.dumps(WORKFLOW).replace('"sample: torus"', '"", "folder": "3d/a", "index": 3'))
+    folder.add("a", "b")
+    assert folder(servers[0], "--into", "1.mesh_file") == 0
+    assert folder(servers[0]) == 0 and servers[0].did == ["a", "b"]  # the same work, so nothing is left
+
+
+def test_results_are_no_meshes(folder: Folder, servers: Any, said: Said) -> None:
+    folder.add("a", "b/c")
+    folder.out = folder.meshes / "b" / "out"
+    assert [folder(servers[0]) for _ in range(2)] == [0, 0]
+    assert said()[-1].endswith("0 done, 0 failed, 2 were done before")
+    folder.out = folder.meshes / "another"  # the results of before are none, either
+    assert folder(servers[0]) == 0 and said()[-1].endswith("2 done, 0 failed")
+    folder.out = folder.meshes
+    assert folder(servers[0]) == 2 and "--output: is" in said()[0]
+
+
+def test_long_names(folder: Folder, servers: Any) -> None:
+    folder.add("椅" * 60 + "/" + "子" * 60, "椅" * 60 + "/" + "子" * 60 + "a")
+    assert folder(servers[0]) == 0
+    assert folder.done() == ["椅" * 50, "椅" * 50 + "_glb"]
+
+
+def test_two_commands_that_come_to_one_job(headless: ModuleType, tmp_path: Path, monkeypatch: Any) -> None:
+    job = headless.Job("a", tmp_path / "a.glb", {}, "key")
+    runs = [headless.Results(tmp_path / "out") for _ in range(2)]
+    monkeypatch.setattr(headless.os.path, "lexists", lambda path: False)  # both look before either is done
+    for results in runs:
+        with results.temporary() as folder:
+            (folder / "a.png").write_bytes(b"a")
+            results.seal(folder, job, {})
+            results.publish(folder, job)
+        assert results.is_done(job)
 
 
 def test_servers_that_cannot_do_it_are_left_out(folder: Folder, servers: Any, said: Said) -> None:

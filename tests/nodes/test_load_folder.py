@@ -132,7 +132,8 @@ class TestSource:
             ('a/b\\c:d%date:yyyy%"', "", "a_b_c_d_date_yyyy__"),
             ("CON", "", "_CON"),
             (" . ", "", "mesh"),
-            ("ü" * 200, "", "ü" * 80),
+            ("ü" * 200, "", "ü" * 75),
+            ("𠮷" * 100, "", "𠮷" * 37),  # four bytes each
         ],
     )
     def test_as_one_plain_name(

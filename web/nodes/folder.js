@@ -1,7 +1,7 @@
 // @ts-check
 import { greyOut, isLinked } from "../lib/grey_out.js";
 
-const NO_FOLDER = "no folder"; // as nodes/host/mesh_files.py calls it
+export const NO_FOLDER = "no folder"; // as nodes/host/mesh_files.py calls it
 
 /**
  * Load Mesh on a folder: after each run the index counts up. Without a folder it stays, whatever is chosen: a change of

@@ -3,6 +3,7 @@ import { app } from "../../../scripts/app.js";
 import { api } from "../../../scripts/api.js";
 import { element } from "../lib/dom.js";
 import { text } from "../lib/text.js";
+import { NO_FOLDER } from "./folder.js";
 
 const MESHES = [".glb", ".gltf", ".obj", ".stl", ".ply", ".off"];
 const COMPANIONS = [".bin", ".mtl", ".png", ".jpg", ".jpeg", ".webp"]; // which GLTF and OBJ refer to
@@ -98,6 +99,11 @@ async function upload(node, files) {
   }
   combo.value = chosen;
   combo.callback?.(chosen);
+  const folder = node.widgets?.find(({ name }) => name === "folder");
+  if (folder && folder.value !== NO_FOLDER) { // which would be loaded from instead
+    folder.value = NO_FOLDER;
+    folder.callback?.(NO_FOLDER);
+  }
   node.graph?.setDirtyCanvas(true, true);
 }
 
