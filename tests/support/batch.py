@@ -46,12 +46,24 @@ def _trial(job: Job, folder: Path, devices: Sequence[torch.device]) -> Mapping[s
     if do == "render":
         given = {name: parameter.default for name, parameter in render.PARAMETERS.items()} | {"samples": 1}
         given["size"] = job.parameters["size"]
-        return render.run(Job(job.id, "render", job.mesh, (), given), folder, devices)
+        made = render.run(Job(job.id, "render", job.mesh, (), given), folder, devices)
+        return {**made, **_clocks()}
     (folder / "sub").mkdir()
     (folder / "sub" / "made.txt").write_text(f"{job.id}\n" * 100)
     if do in DEATHS:
         _die_once(folder, do)
     return {"faces": 1}
+
+
+def _clocks() -> dict[str, Any]:
+    """What this process has had until now, in seconds; ``waited`` for a core that others had, where Linux says that."""
+    waited = Path("/proc/self/schedstat")
+    return {
+        "process": os.getpid(),
+        "at": time.monotonic(),
+        "processor": time.process_time(),
+        "waited": int(waited.read_text().split()[1]) / 1e9 if waited.exists() else 0.0,
+    }
 
 
 def _die_once(folder: Path, step: str) -> None:
