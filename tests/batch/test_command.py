@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -137,6 +138,15 @@ def test_status_in_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     (tmp_path / ".batch").mkdir()
     assert batch("status", tmp_path, "--json") == 0
     assert json.loads(capsys.readouterr().out) == {"done": 0, "failed": 0, "left": 0}
+
+
+def test_names_that_an_old_encoding_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As that of Windows, where output goes to a file."""
+    (tmp_path / "椅子" / ".batch").mkdir(parents=True)
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(io.BytesIO(), encoding="cp1252"))
+    assert batch("status", tmp_path / "椅子") == 0
+    sys.stdout.flush()
+    assert rb"\u6905\u5b50: 0 done" in sys.stdout.buffer.getvalue()
 
 
 def test_workers_are_shared_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -111,7 +111,7 @@ def test_two_workers_are_nearly_twice_as_fast_as_one(tmp_path: Path) -> None:
             f"{two.times(one):.2f} times as fast, {one.seconds / two.seconds:.2f} times by the clock; {one}, {two}"
         )
         print(told[-1])
-        if two.times(one) >= 1.7 and two.driver < 0.1:
+        if two.times(one) >= 1.7 and two.driver < 0.25:
             return
     pytest.fail("; ".join(told))
 
