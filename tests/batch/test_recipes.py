@@ -95,6 +95,7 @@ def test_a_worker_with_several_devices_shares_its_views(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: torch.device
 ) -> None:
     drawn, tested = [], []
+    name = f"{device}:0" if device.type in ("cuda", "xpu") else str(device)
 
     def noted(shares: list[Share], *given: Any, **how: Any) -> list[torch.Tensor]:
         drawn.append([share.device.type for share in shares])
@@ -105,10 +106,10 @@ def test_a_worker_with_several_devices_shares_its_views(
     monkeypatch.setattr(work.torch, "set_num_threads", lambda count: None)
     job = Job("a", "render", "torus", (), complete("render", {"size": 32, "cameras": 5, "attribute": "normal"}), "key")
     made = []
-    for folder, names in (("one", f"{device}"), ("several", f"{device},{device}")):
+    for folder, names in (("one", name), ("several", f"{name},{name}")):
         assert Worker(names, 1, str(tmp_path / folder)).do(job.as_dict())["what"] == "done"
         made.append(Output(tmp_path / folder).done("a"))
-    assert drawn == [[device.type] * 2] and tested == [device] * 2, "each is tested once"
+    assert drawn == [[device.type] * 2] and tested == [torch.device(name)] * 2, "each is tested once"
     assert made[0]["files"] == made[1]["files"] and len(made[0]["files"]) == 5
     assert made[1]["device"] == f"{made[0]['device']}, {made[0]['device']}"
 
