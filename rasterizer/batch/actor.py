@@ -16,7 +16,7 @@ class Actor:
     """Does jobs, one after the other; see :class:`rasterizer.batch.work.Worker`."""
 
     def __init__(self, library: str, settings: dict[str, Any]) -> None:
-        """Import the library, and test the device.
+        """Import the library, and test the devices.
 
         Args:
             library: the folder that ``rasterizer`` lies in where the driver runs.
@@ -35,8 +35,8 @@ class Actor:
         self._worker = Worker(**settings)
 
     def ready(self) -> dict[str, Any]:
-        """Answers when the device is tested."""
-        return {"device": str(self._worker.device)}
+        """Answers when the devices are tested."""
+        return {"device": ",".join(map(str, self._worker.devices))}
 
     def begin(self) -> None:
         """Answers if the worker lives: after that, and not before, its job is to blame for its death."""

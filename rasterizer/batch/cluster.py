@@ -29,7 +29,7 @@ _CORES = 2  # of a CPU for a worker
 
 @dataclass(frozen=True)
 class _Place:
-    """A share of a node: of one of its GPUs, or of its CPU."""
+    """A share of a node: of its GPUs, or of its CPU."""
 
     node: str
     gpus: float
@@ -75,6 +75,7 @@ class RayEngine:
         force: bool = False,
         address: str | None = None,
         program: Path = _ACTOR,
+        gpus_per_worker: int = 1,
     ) -> None:
         """Connect to Ray.
 
@@ -87,15 +88,16 @@ class RayEngine:
             address: of the cluster; ``auto`` finds the one of this machine. None is what RAY_ADDRESS says, else a Ray
                 of our own.
             program: the file with the class of the worker.
+            gpus_per_worker: how many a worker has, of one node; with more than 1, ``per_gpu`` is 1.
 
         Raises:
-            ValueError: Ray is not installed, or no node has such a device.
+            ValueError: Ray is not installed, or no node has such a device, or as many.
             OSError: there is no cluster at the address.
             RuntimeError: Ray cannot be used, as when the cluster's version is another.
         """
         self._ray = import_ray()
         self._device = _kind(device)
-        self._workers, self._per_gpu = workers, per_gpu
+        self._workers, self._per_gpu, self._gpus_each = workers, per_gpu, gpus_per_worker
         self._actors: dict[str, _Actor] = {}
         self._events: list[Event] = []
         self._started, self._looked = 0, -_LOOK
@@ -117,9 +119,14 @@ class RayEngine:
             self._class = self._ray.remote(runpy.run_path(str(program), run_name="rasterizer_actor")["Actor"])
             any_gpu = any(node.get("GPU") for _, _, node in self._nodes())
             self._gpu = self._device in ("cuda", "xpu") or (self._device is None and any_gpu)
+            if not self._gpu and gpus_per_worker > 1:
+                raise ValueError(f"--gpus-per-worker: is {gpus_per_worker}, expected 1 where workers have no GPU")
             if not self.places:
-                wanted = "GPU" if self._gpu else "CPU"
-                raise ValueError(f"--device: {device or 'cpu'!r} cannot be used: no node of this Ray has a {wanted}")
+                wanted = f"{gpus_per_worker} GPUs" if gpus_per_worker > 1 else "a GPU" if self._gpu else "a CPU"
+                what = (
+                    f"--gpus-per-worker: {gpus_per_worker}" if gpus_per_worker > 1 else f"--device: {device or 'cpu'!r}"
+                )
+                raise ValueError(f"{what} cannot be used: no node of this Ray has {wanted}")
         except BaseException:
             self.close()
             raise
@@ -140,8 +147,12 @@ class RayEngine:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         self._started += 1
+        self._mark.touch()  # what nobody has touched for a day is removed by other machines
         name = f"{os.getpid()}-{self._started}"
-        settings = {**self._settings, "device": "gpu" if self._gpu else self._device or "cpu"}
+        settings = {
+            **self._settings,
+            "device": ",".join(["gpu"] * self._gpus_each) if self._gpu else self._device or "cpu",
+        }
         try:
             handle = self._class.options(
                 num_cpus=where.cpus,
@@ -243,8 +254,8 @@ class RayEngine:
         for node, name, has in nodes:
             cpus = int(has.get("CPU", 0))
             if self._gpu:
-                count = int(has.get("GPU", 0)) * self._per_gpu
-                place = _Place(node, 1 / self._per_gpu, 0, max(1, cpus // max(1, count)))
+                count = int(has.get("GPU", 0)) // self._gpus_each * self._per_gpu
+                place = _Place(node, self._gpus_each / self._per_gpu, 0, max(1, cpus // max(1, count)))
             else:
                 each = min(cores, cpus)
                 count = cpus // each if each else 0

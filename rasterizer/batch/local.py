@@ -48,7 +48,7 @@ class LocalEngine:
 
         Args:
             output: where they write.
-            on: devices, by names.
+            on: devices, by names; what a worker has together, with commas between them.
             workers: how many there are in all; None is ``per_gpu`` a GPU, and on a CPU one for two cores.
             per_gpu: how many share a GPU.
             force: whether they do again what is done.
@@ -183,7 +183,7 @@ def _ended(code: int) -> str:
     if code < 0:
         with suppress(ValueError):
             return f"it was ended by {signal.Signals(-code).name}"
-    return f"it ended with code {code}"
+    return f"it ended with code {code if code < 1 << 31 else hex(code)}"  # Windows' own are known by their digits
 
 
 def _tail(log: Path) -> str:

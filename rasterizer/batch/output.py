@@ -23,7 +23,7 @@ from .jobs import sha256_of
 DONE = "done.json"
 _OWN = ".batch"
 _TRIES = 20  # of a rename; another worker, or Windows' search for viruses, may be in the way for a moment
-_PAUSE = 0.05
+_PAUSE = 0.25 if os.name == "nt" else 0.05
 
 
 class Output:

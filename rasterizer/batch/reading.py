@@ -27,6 +27,7 @@ def read_apart(
     root: Path | None = None,
     by_content: bool = False,
     device: str | None = None,
+    together: int = 1,
 ) -> tuple[Manifest, list[str]]:
     """What :func:`~rasterizer.batch.manifest.read_manifest` and :func:`~rasterizer.batch.hardware.devices` give.
 
@@ -41,6 +42,7 @@ def read_apart(
         "root": None if root is None else str(root),
         "by_content": by_content,
         "device": device,
+        "together": together,
     }
     made, on = Manifest(), list[str]()
     alike: dict[str, Mapping[str, Any]] = {}  # most jobs have the same parameters
@@ -94,9 +96,9 @@ def answers(arguments: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     from .manifest import read_manifest
 
     given = dict(arguments)
-    path, root, device = Path(given.pop("path")), given.pop("root"), given.pop("device")
+    path, root = Path(given.pop("path")), given.pop("root")
     try:
-        yield "devices", devices(device)
+        yield "devices", devices(given.pop("device"), given.pop("together"))
         made = read_manifest(path, root=None if root is None else Path(root), **given)
     except tuple(_ERRORS.values()) as error:
         yield next(name for name, kind in _ERRORS.items() if isinstance(error, kind)), str(error)

@@ -7,14 +7,14 @@ import os
 import queue
 import sys
 import threading
-from typing import Any
+from typing import IO, Any
 
 from ..runtime.process.child import end_with
 from .work import Worker
 
 
 def serve(parent: int, **settings: Any) -> None:
-    """Test the device once, then do jobs one after the other.
+    """Test the devices once, then do jobs one after the other.
 
     Args:
         parent: the id of the process that gives jobs.
@@ -24,9 +24,9 @@ def serve(parent: int, **settings: Any) -> None:
         end_with(parent)
     say = _Speaker()
     jobs: queue.Queue[dict[str, Any] | None] = queue.Queue()
-    threading.Thread(target=_listen, args=(jobs,), daemon=True).start()
+    threading.Thread(target=_listen, args=(_own_input(), jobs), daemon=True).start()
     worker = Worker(**settings)
-    say(what="ready", device=str(worker.device))
+    say(what="ready", device=",".join(map(str, worker.devices)))
     while (values := jobs.get()) is not None:
         say(what="started", id=values["id"])
         say(id=values["id"], **worker.do(values))
@@ -46,8 +46,21 @@ class _Speaker:
             line = line[os.write(self._file, line) :]
 
 
-def _listen(jobs: queue.Queue[dict[str, Any] | None]) -> None:
-    for line in sys.stdin.buffer:
+def _own_input() -> IO[bytes]:
+    """Standard input, kept for jobs: for everybody else it is empty from here on.
+
+    While a thread reads it, Windows keeps whoever asks what kind of file it is, as libraries and programs do when they
+    are loaded, waiting until the next job comes.
+    """
+    own = os.fdopen(os.dup(0), "rb")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    return own
+
+
+def _listen(lines: IO[bytes], jobs: queue.Queue[dict[str, Any] | None]) -> None:
+    for line in lines:
         job = json.loads(line)
         jobs.put(job)
         if job is None:  # the interpreter cannot end while a thread reads

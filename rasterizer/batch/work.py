@@ -6,7 +6,7 @@ import gc
 import platform
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -24,14 +24,14 @@ from .recipes import RECIPES
 _MOST_LINES = 60  # of a traceback
 
 GPU = "gpu"
-"""As a device: the one GPU, of whatever make, that this process was given."""
+"""As a device: a GPU, of whatever make, that this process was given; named so often, so many of them."""
 
 
 class Worker:
-    """Does jobs on a device that it has tested.
+    """Does jobs on devices that it has tested.
 
     Attributes:
-        device: where.
+        devices: where; jobs' results are made on the first one, and views are shared out among all.
     """
 
     def __init__(
@@ -43,10 +43,10 @@ class Worker:
         mark: str = "",
         version: str = __version__,
     ) -> None:
-        """Test the device.
+        """Test each device once.
 
         Args:
-            device: what to work on, by PyTorch's name, or :data:`GPU`.
+            device: what to work on, by PyTorch's name, or :data:`GPU`; several with commas between them.
             threads: how many PyTorch may use on a CPU.
             output: the folder to write to.
             force: whether to do again what is done.
@@ -55,8 +55,8 @@ class Worker:
             version: of the library there.
 
         Raises:
-            RuntimeError: the device draws otherwise than the CPU, the folder or the library is not that one, or there
-                is no GPU.
+            RuntimeError: a device draws otherwise than the CPU, the folder or the library is not that one, or there
+                are fewer GPUs.
         """
         self._output, self._force = Output(Path(output)), force
         if version != __version__:
@@ -69,25 +69,37 @@ class Worker:
                 )
             self._output.clear()
         torch.set_num_threads(threads)
-        self.device = _own_gpu() if device == GPU else torch.device(device)
-        if self.device.type == "cuda":
-            torch.cuda.set_device(self.device)
-        check_device(self.device)
+        names = device.split(",")
+        self.devices = _own_gpus(len(names)) if names[0] == GPU else [torch.device(name) for name in names]
+        if self.devices[0].type == "cuda":
+            torch.cuda.set_device(self.devices[0])
+        for each in dict.fromkeys(self.devices):
+            check_device(each)
 
     def do(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Do a job, of :meth:`Job.as_dict`; see :func:`do_job`."""
-        return do_job(Job.from_dict(values), self._output, self.device, self._force)
+        return do_job(Job.from_dict(values), self._output, self.devices, self._force)
 
 
-def _own_gpu() -> torch.device:
-    device = default_device()
-    if device.type not in ("cuda", "xpu"):
-        raise RuntimeError(f"PyTorch {torch.__version__} sees no GPU on {platform.node()}, which has one")
-    return device
+def _own_gpus(count: int) -> list[torch.device]:
+    kind = default_device().type
+    there = getattr(torch, kind).device_count() if kind in ("cuda", "xpu") else 0
+    if there < count:
+        sees, has = there or "no", count if count > 1 else "one"
+        raise RuntimeError(
+            f"PyTorch {torch.__version__} sees {sees} GPU on {platform.node()}, where it was given {has}"
+        )
+    return [torch.device(kind, number) for number in range(count)]
 
 
-def do_job(job: Job, output: Output, device: torch.device, force: bool = False) -> dict[str, Any]:
+def do_job(job: Job, output: Output, devices: Sequence[torch.device], force: bool = False) -> dict[str, Any]:
     """Do a job, unless another worker has.
+
+    Args:
+        job: what to do.
+        output: where its folder goes.
+        devices: of :attr:`Worker.devices`.
+        force: whether to do it again where it is done.
 
     Returns:
         ``{"what": "done", "seconds": ...}``; with ``"by_other": True`` where another worker was faster. Or ``{"what":
@@ -99,13 +111,13 @@ def do_job(job: Job, output: Output, device: torch.device, force: bool = False) 
         if there is not None and there.get("key") == job.key and not force:
             return {"what": "done", "seconds": 0.0, "by_other": True}
         with output.temporary() as folder:
-            made = RECIPES[job.recipe].run(job, folder, [device])
+            made = RECIPES[job.recipe].run(job, folder, devices)
             seconds = round(time.perf_counter() - start, 3)
-            won = output.publish(folder, job.id, _done(job, made, seconds, device), force)
+            won = output.publish(folder, job.id, _done(job, made, seconds, devices), force)
     except Exception as error:
         return {"what": "failed", "error": _said(error), "traceback": _traceback(error)}
     finally:
-        _let_go(device)
+        _let_go(devices)
     return {"what": "done", "seconds": seconds, "by_other": not won}
 
 
@@ -122,7 +134,7 @@ def check_device(device: torch.device) -> None:
         raise RuntimeError(f"{device} draws a sample otherwise than the CPU; see python -m rasterizer selftest")
 
 
-def _done(job: Job, made: Any, seconds: float, device: torch.device) -> dict[str, Any]:
+def _done(job: Job, made: Any, seconds: float, devices: Sequence[torch.device]) -> dict[str, Any]:
     return {
         "id": job.id,
         "key": job.key,
@@ -133,7 +145,7 @@ def _done(job: Job, made: Any, seconds: float, device: torch.device) -> dict[str
         "result": dict(made),
         "seconds": seconds,
         "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "device": device_name(device),
+        "device": ", ".join(map(device_name, devices)),
         "versions": {"rasterizer": __version__, "torch": torch.__version__, "python": platform.python_version()},
     }
 
@@ -147,8 +159,8 @@ def _traceback(error: Exception) -> str:
     return "\n".join("".join(traceback.format_exception(error)).splitlines()[-_MOST_LINES:])
 
 
-def _let_go(device: torch.device) -> None:
-    """Give back what a job has held on a GPU, which others may share."""
-    if device.type == "cuda":
+def _let_go(devices: Sequence[torch.device]) -> None:
+    """Give back what a job has held on GPUs, which others may share."""
+    if any(device.type == "cuda" for device in devices):
         gc.collect()
         torch.cuda.empty_cache()

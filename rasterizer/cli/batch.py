@@ -60,6 +60,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=_count, metavar="N", help="processes (default: one a GPU, or for two cores)")
     parser.add_argument("--per-gpu", default=1, type=_count, metavar="K", help="processes that share a GPU (default 1)")
     parser.add_argument(
+        "--gpus-per-worker",
+        default=1,
+        type=_count,
+        metavar="N",
+        help="GPUs that a process shares the views of a mesh out among (default 1)",
+    )
+    parser.add_argument(
         "--timeout", type=_seconds, metavar="S", help="seconds that a mesh may take (default: any time)"
     )
     parser.add_argument("--retry", choices=("failed",), help="try again what has failed before")
@@ -88,17 +95,31 @@ def run(options: argparse.Namespace) -> int:
         force=options.force,
         progress=options.progress,
     )
-    ray = options.engine == "ray"
+    ray, together = options.engine == "ray", options.gpus_per_worker
+    if together > 1 and options.per_gpu > 1:
+        raise ValueError(
+            f"--gpus-per-worker: is {together} with --per-gpu {options.per_gpu}, expected one of them to be 1"
+        )
     if ray:
         import_ray()
     elif options.address is not None:
         raise ValueError(f"--address: is {options.address!r}, expected none without --engine ray")
     device = "cpu" if ray else options.device  # of a cluster's nodes, this machine knows nothing
-    manifest, on = read_apart(settings.manifest, settings.recipe, dict(options.set), options.root, options.hash, device)
+    manifest, on = read_apart(
+        settings.manifest,
+        settings.recipe,
+        dict(options.set),
+        options.root,
+        options.hash,
+        device,
+        1 if ray else together,
+    )
     shared = (options.workers, options.per_gpu, options.force)
 
     def engine_for(output: Output) -> Engine:
-        return RayEngine(output, options.device, *shared, options.address) if ray else LocalEngine(output, on, *shared)
+        if ray:
+            return RayEngine(output, options.device, *shared, options.address, gpus_per_worker=together)
+        return LocalEngine(output, on, *shared)
 
     return run_batch(settings, manifest, engine_for)
 

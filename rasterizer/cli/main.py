@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import logging
 import sys
 import traceback
@@ -34,6 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     words = _join_view(sys.argv[1:] if arguments is None else list(arguments))
     options = _parser(words).parse_args(words)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a file's name may have letters that Windows' old encodings lack
+        sys.stdout.reconfigure(errors="backslashreplace")
     logging.basicConfig(level=logging.INFO if options.verbose else logging.WARNING, format="%(message)s")
     try:
         return int(options.run(options) or 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -68,6 +69,14 @@ def test_from_a_folder_of_meshes_to_textured_ones(tmp_path: Path, capsys: pytest
         (("m.jsonl", "-o", "m.jsonl", "--recipe", "maps"), "m.jsonl"),
         (("m.jsonl", "-o", "out", "--recipe", "maps", "--address", "auto"), "expected none without --engine ray"),
         (("m.jsonl", "-o", "out", "--recipe", "maps", "--engine", "ray"), "pip install '.[ray]'"),
+        (
+            ("m.jsonl", "-o", "out", "--recipe", "maps", "--device", "cpu", "--gpus-per-worker", "2"),
+            "is 2, and there is no",
+        ),
+        (
+            ("m.jsonl", "-o", "out", "--recipe", "maps", "--per-gpu", "3", "--gpus-per-worker", "2"),
+            "--gpus-per-worker: is 2 with --per-gpu 3",
+        ),
         (("bad.jsonl", "-o", "out", "--recipe", "maps"), "no line that can be used"),
         (("scan", "gone"), "gone: is no folder"),
         (("scan", "empty"), "empty: has no mesh file"),
@@ -131,6 +140,15 @@ def test_status_in_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert json.loads(capsys.readouterr().out) == {"done": 0, "failed": 0, "left": 0}
 
 
+def test_names_that_an_old_encoding_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As that of Windows, where output goes to a file."""
+    (tmp_path / "椅子" / ".batch").mkdir(parents=True)
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(io.BytesIO(), encoding="cp1252"))
+    assert batch("status", tmp_path / "椅子") == 0
+    sys.stdout.flush()
+    assert rb"\u6905\u5b50: 0 done" in sys.stdout.buffer.getvalue()
+
+
 def test_workers_are_shared_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     output = local.Output(tmp_path)
     monkeypatch.setattr(local, "usable_cores", lambda: 8)
@@ -144,6 +162,14 @@ def test_workers_are_shared_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert sorted(two.places) == ["cuda:0 (1)", "cuda:0 (2)", "cuda:1 (1)", "cuda:1 (2)"]
     assert len(local.LocalEngine(output, ["cpu"]).places) == 4
     assert local.LocalEngine(output, ["cpu"], workers=1).places == ("cpu",)
+    with pytest.raises(ValueError, match=r"is 2, and there is 1 GPU to have workers on \(cuda:1\)"):
+        hardware.devices("cuda:1", 2)
+    monkeypatch.setattr(hardware.torch.cuda, "device_count", lambda: 5)
+    assert (pairs := hardware.devices(None, 2)) == ["cuda:0,cuda:1", "cuda:2,cuda:3"], "one GPU is no pair"
+    assert local.LocalEngine(output, pairs).places == tuple(pairs)
+    assert local.LocalEngine(output, pairs, workers=1).places == ("cuda:0,cuda:1",)
+    with pytest.raises(ValueError, match="is 6, and there is 5 GPUs"):
+        hardware.devices(None, 6)
     monkeypatch.setattr(hardware.torch.cuda, "device_count", lambda: 0)
     with pytest.raises(ValueError, match="has no such device"):
         hardware.devices("cuda")

@@ -18,7 +18,7 @@ from rasterizer.batch.work import do_job
 from rasterizer.runtime import leftovers
 from tests.support.batch import add_recipe
 
-CPU = torch.device("cpu")
+CPU = [torch.device("cpu")]
 
 
 @pytest.fixture(autouse=True)

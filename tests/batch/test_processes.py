@@ -54,6 +54,14 @@ def test_workers_that_die_at_every_step_of_the_write_lose_nothing(drivers: Drive
     drivers.check_whole(sorted((*DEATHS, "write")))
 
 
+def test_jobs_find_standard_input_empty_and_output_taken(drivers: Drivers) -> None:
+    rows = [{"id": f"{number}", "mesh": "torus", "do": "talk"} for number in range(3)]
+    manifest_of(drivers.folder, *rows)
+    code, said = drivers.finish(drivers.start(workers=1, timeout=20.0))
+    assert code == 0 and said[-1]["done"] == 3
+    assert [done["result"] for _, done in drivers.output.all_done()] == [{"read": ""}] * 3
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_drivers_that_are_killed_or_stopped_and_two_at_once(drivers: Drivers) -> None:
     names = [f"{number:02}" for number in range(14)]
@@ -78,10 +86,10 @@ def test_drivers_that_are_killed_or_stopped_and_two_at_once(drivers: Drivers) ->
     assert times.items() <= drivers.times().items(), "nothing was done twice"
 
 
-@pytest.mark.parametrize("isolated", [False, True])
-def test_a_worker_is_run_by_its_path(isolated: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("isolated", "device"), [(False, "cpu"), (True, "cpu,cpu")])
+def test_a_worker_is_run_by_its_path(isolated: bool, device: str, tmp_path: Path) -> None:
     """A Python that is embedded, as ComfyUI's portable one, looks for modules neither beside a script nor around."""
-    settings = {"parent": os.getpid(), "device": "cpu", "threads": 1, "output": str(tmp_path), "force": False}
+    settings = {"parent": os.getpid(), "device": device, "threads": 1, "output": str(tmp_path), "force": False}
     options = ["-I"] if isolated else []
     done = subprocess.run(
         [sys.executable, *options, str(ROOT / "rasterizer" / "batch" / "worker.py"), json.dumps(settings)],
@@ -92,4 +100,4 @@ def test_a_worker_is_run_by_its_path(isolated: bool, tmp_path: Path) -> None:
         timeout=PATIENCE,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert [json.loads(line) for line in done.stdout.splitlines()] == [{"what": "ready", "device": "cpu"}]
+    assert [json.loads(line) for line in done.stdout.splitlines()] == [{"what": "ready", "device": device}]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import runpy
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -33,7 +35,7 @@ def threads(monkeypatch: pytest.MonkeyPatch) -> None:
 def engine_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., RayEngine]:
     """Makes an engine on nodes with resources, which are looked at every time."""
 
-    def make(nodes: Nodes, *given: Any) -> RayEngine:
+    def make(nodes: Nodes, *given: Any, **named: Any) -> RayEngine:
         def alive() -> list[dict[str, Any]]:
             rows = [{"NodeID": name * 8, "NodeManagerHostname": name, "Resources": has} for name, has in nodes.items()]
             return [{**row, "Alive": row["Resources"] is not None} for row in rows]
@@ -43,7 +45,7 @@ def engine_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
         monkeypatch.setattr(cluster, "_LOOK", -1.0)
         output = Output(tmp_path)
         output.make()
-        return RayEngine(output, *given)
+        return RayEngine(output, *given, **named)
 
     return make
 
@@ -60,6 +62,34 @@ def test_one_worker_a_gpu_where_any_node_has_one(engine_on: Callable[..., RayEng
     assert counts(engine_on(nodes, None, None, 2)) == [("b", 4, 0.5, 0, 4), ("c", 2, 0.5, 0, 2)]
     assert counts(engine_on(nodes, "cpu")) == [("a", 32, 0, 2, 2), ("b", 8, 0, 2, 2), ("c", 2, 0, 2, 2)]
     assert len(engine_on(nodes, "cuda", 2).places) == 2
+
+
+def test_several_gpus_a_worker_are_of_one_node(engine_on: Callable[..., RayEngine]) -> None:
+    nodes = {"b": {"CPU": 16, "GPU": 5}, "c": {"CPU": 4, "GPU": 1}}
+    engine = engine_on(nodes, gpus_per_worker=2)
+    assert counts(engine) == [("b", 2, 2, 0, 8)]
+    asked: list[dict[str, Any]] = []
+    handle = SimpleNamespace(ready=SimpleNamespace(remote=lambda: "ref"))
+
+    def options(**given: Any) -> SimpleNamespace:
+        asked.append(given)
+        return SimpleNamespace(remote=lambda library, settings: asked.append(settings) or handle)
+
+    engine._class = SimpleNamespace(options=options)
+    engine._settings = {}
+    with pytest.MonkeyPatch.context() as patch:
+        strategies = SimpleNamespace(NodeAffinitySchedulingStrategy=lambda node, soft: node)
+        patch.setitem(sys.modules, "ray", SimpleNamespace())
+        patch.setitem(sys.modules, "ray.util", SimpleNamespace())
+        patch.setitem(sys.modules, "ray.util.scheduling_strategies", strategies)
+        os.utime(engine._mark, (0, 0))
+        engine.start(engine.places[0])
+    assert time.time() - engine._mark.stat().st_mtime < 60, "other machines remove what is a day old"
+    assert asked[0]["num_gpus"] == 2 and asked[1]["device"] == "gpu,gpu"
+    with pytest.raises(ValueError, match="--gpus-per-worker: 6 cannot be used: no node of this Ray has 6 GPUs"):
+        engine_on(nodes, gpus_per_worker=6)
+    with pytest.raises(ValueError, match="--gpus-per-worker: is 2, expected 1 where workers have no GPU"):
+        engine_on({"a": {"CPU": 4}}, gpus_per_worker=2)
 
 
 def test_cpus_are_shared_out(engine_on: Callable[..., RayEngine]) -> None:
@@ -106,7 +136,7 @@ def test_workers_refuse_what_is_not_theirs(tmp_path: Path, monkeypatch: pytest.M
     output = Output(tmp_path)
     output.make()
     (output.logs / "mark").touch()
-    assert Worker("cpu", 1, str(tmp_path), mark="mark", version=__version__).device.type == "cpu"
+    assert Worker("cpu", 1, str(tmp_path), mark="mark", version=__version__).devices[0].type == "cpu"
     with pytest.raises(RuntimeError, match="expected one that all machines share"):
         Worker("cpu", 1, str(tmp_path), mark="another")
     with pytest.raises(RuntimeError, match=f"the library is {__version__} on .*, and 9 where"):
@@ -114,3 +144,7 @@ def test_workers_refuse_what_is_not_theirs(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(work, "default_device", lambda: work.torch.device("cpu"))
     with pytest.raises(RuntimeError, match="sees no GPU on"):
         Worker("gpu", 1, str(tmp_path))
+    monkeypatch.setattr(work, "default_device", lambda: work.torch.device("cuda", 0))
+    monkeypatch.setattr(work.torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(RuntimeError, match="sees 1 GPU on .*, where it was given 2"):
+        Worker("gpu,gpu", 1, str(tmp_path))

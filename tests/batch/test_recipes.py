@@ -16,7 +16,7 @@ from rasterizer.batch.jobs import Job
 from rasterizer.batch.output import Output
 from rasterizer.batch.recipes import RECIPES, complete, groups
 from rasterizer.batch.recipes.parameters import cameras_of, views_of
-from rasterizer.batch.work import check_device, do_job
+from rasterizer.batch.work import Worker, check_device, do_job
 from rasterizer.cameras.camera import orbit_camera
 from rasterizer.meshes.files import load_mesh, save_mesh
 from rasterizer.meshes.sample_meshes import sample_mesh, trefoil_knot
@@ -31,7 +31,7 @@ from tests.support.needs import needs_simplification, needs_xatlas
 def done(folder: Path, recipe: str, mesh: str = "torus", views: tuple[str, ...] = (), **given: Any) -> dict[str, Any]:
     """What ``done.json`` says of a job ``a``, which must be done."""
     job = Job("a", recipe, mesh, views, complete(recipe, given), "key")
-    made = do_job(job, Output(folder), torch.device("cpu"))
+    made = do_job(job, Output(folder), [torch.device("cpu")])
     assert made["what"] == "done", made
     return Output(folder).done("a")
 
@@ -91,6 +91,29 @@ def test_views_in_groups_and_over_devices_are_the_same(
         assert drawn == [2, 2, 3]
 
 
+def test_a_worker_with_several_devices_shares_its_views(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: torch.device
+) -> None:
+    drawn, tested = [], []
+    name = f"{device}:0" if device.type in ("cuda", "xpu") else str(device)
+
+    def noted(shares: list[Share], *given: Any, **how: Any) -> list[torch.Tensor]:
+        drawn.append([share.device.type for share in shares])
+        return over_devices(shares, *given, **how)
+
+    monkeypatch.setattr(raster, "over_devices", noted)
+    monkeypatch.setattr(work, "check_device", tested.append)
+    monkeypatch.setattr(work.torch, "set_num_threads", lambda count: None)
+    job = Job("a", "render", "torus", (), complete("render", {"size": 32, "cameras": 5, "attribute": "normal"}), "key")
+    made = []
+    for folder, names in (("one", name), ("several", f"{name},{name}")):
+        assert Worker(names, 1, str(tmp_path / folder)).do(job.as_dict())["what"] == "done"
+        made.append(Output(tmp_path / folder).done("a"))
+    assert drawn == [[device.type] * 2] and tested == [torch.device(name)] * 2, "each is tested once"
+    assert made[0]["files"] == made[1]["files"] and len(made[0]["files"]) == 5
+    assert made[1]["device"] == f"{made[0]['device']}, {made[0]['device']}"
+
+
 def test_groups_follow_from_what_the_devices_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     cpu = torch.device("cpu")
     monkeypatch.setattr(groups, "free_memory", lambda device: 4 * 100 * 1000)
@@ -117,7 +140,7 @@ def test_bake(tmp_path: Path, views: tuple[str, ...]) -> None:
     bare = tmp_path / "bare.ply"
     save_mesh(replace(sample_mesh("torus"), uvs=None, texture=None), bare)
     job = Job("b", "bake", str(bare), views, complete("bake", {"size": 64}), "key")
-    assert "recipe texture makes them" in do_job(job, Output(tmp_path), torch.device("cpu"))["error"]
+    assert "recipe texture makes them" in do_job(job, Output(tmp_path), [torch.device("cpu")])["error"]
 
 
 @pytest.mark.slow
@@ -126,11 +149,12 @@ def test_bake(tmp_path: Path, views: tuple[str, ...]) -> None:
 def test_texture_of_a_bare_mesh(tmp_path: Path, views: tuple[str, ...]) -> None:
     bare = tmp_path / "bare.ply"
     save_mesh(replace(trefoil_knot(60, 12), uvs=None, texture=None), bare)
-    told = done(tmp_path, "texture", str(bare), views, size=128, faces=500, refine=2, method="dilate")
+    told = done(tmp_path, "texture", str(bare), views, size=128, faces=500, refine=2, method="dilate", quantize=True)
     made = load_mesh(tmp_path / "a" / "a.glb")
     assert told["result"]["faces"] == len(made.faces) == 500 and made.texture.shape == (128, 128, 3)
     assert told["result"]["painted"] + told["result"]["filled"] == pytest.approx(1, abs=0.01)
     assert picture(tmp_path / "a" / "preview.png").std() > 10
+    assert b"KHR_mesh_quantization" in (tmp_path / "a" / "a.glb").read_bytes()
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -32,6 +33,10 @@ def _trial(job: Job, folder: Path, devices: Sequence[torch.device]) -> Mapping[s
     """Write a small file, after what the job's parameters say."""
     do = job.parameters["do"]
     time.sleep(job.parameters["milliseconds"] / 1000)
+    if do == "talk":
+        print("to nobody", flush=True)
+        subprocess.run([sys.executable, "-c", "print('nor this')"], check=True)
+        return {"read": sys.stdin.read() + os.read(0, 1).decode()}
     if do == "die":
         os._exit(9)
     if do == "fail":
@@ -41,12 +46,24 @@ def _trial(job: Job, folder: Path, devices: Sequence[torch.device]) -> Mapping[s
     if do == "render":
         given = {name: parameter.default for name, parameter in render.PARAMETERS.items()} | {"samples": 1}
         given["size"] = job.parameters["size"]
-        return render.run(Job(job.id, "render", job.mesh, (), given), folder, devices)
+        made = render.run(Job(job.id, "render", job.mesh, (), given), folder, devices)
+        return {**made, **_clocks()}
     (folder / "sub").mkdir()
     (folder / "sub" / "made.txt").write_text(f"{job.id}\n" * 100)
     if do in DEATHS:
         _die_once(folder, do)
     return {"faces": 1}
+
+
+def _clocks() -> dict[str, Any]:
+    """What this process has had until now, in seconds; ``waited`` for a core that others had, where Linux says that."""
+    waited = Path("/proc/self/schedstat")
+    return {
+        "process": os.getpid(),
+        "at": time.monotonic(),
+        "processor": time.process_time(),
+        "waited": int(waited.read_text().split()[1]) / 1e9 if waited.exists() else 0.0,
+    }
 
 
 def _die_once(folder: Path, step: str) -> None:
@@ -68,7 +85,7 @@ def _die_once(folder: Path, step: str) -> None:
 def add_recipe() -> None:
     """Have a recipe ``trial``."""
     parameters = {
-        "do": Parameter("write", choice("write", "render", "fail", "full", "die", *DEATHS)),
+        "do": Parameter("write", choice("write", "render", "talk", "fail", "full", "die", *DEATHS)),
         "size": Parameter(48, whole(1, 1024)),
         "milliseconds": Parameter(0, whole(0, 600_000)),
     }
@@ -110,7 +127,7 @@ class InlineEngine:
         self.given.append(job.id)
         events = self.on_give(job)
         if events is None:
-            values = do_job(job, self._where, torch.device("cpu"), self._force)
+            values = do_job(job, self._where, [torch.device("cpu")], self._force)
             events = [Event("started", ""), Event(values.pop("what"), "", values)]
         self._events += [Event(each.what, worker, each.values) for each in events]
 

@@ -1,13 +1,14 @@
 """The command ``batch`` with the recipe for tests: ``batch_driver.py MANIFEST OUT WORKERS TIMEOUT ADDRESS``.
 
 ADDRESS is that of a Ray cluster; without one, workers are processes of this machine. At its end, standard error says
-how much memory this process has had at most, in bytes.
+how much memory this process has had at most, in bytes, and how many seconds of a processor.
 """
 
 from __future__ import annotations
 
 import re
 import sys
+import time
 from pathlib import Path
 
 if __name__ == "__main__":
@@ -53,5 +54,5 @@ def peak() -> int:
 
 if __name__ == "__main__":
     code = main(*sys.argv[1:])
-    print(f"peak {peak()}", file=sys.stderr)
+    print(f"peak {peak()}\nprocessor {time.process_time()}", file=sys.stderr)
     sys.exit(code)

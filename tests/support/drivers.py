@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import subprocess
@@ -27,7 +28,7 @@ class Drivers:
     def __init__(self, folder: Path) -> None:
         self.folder, self.output = folder, Output(folder / "out")
         self._started: list[subprocess.Popen[str]] = []
-        self.peak = 0
+        self.peak, self.processor = 0, math.nan
 
     def start(self, workers: int = 2, timeout: float = 60.0, ray: str = "") -> subprocess.Popen[str]:
         """Start one; ``ray`` is the address of a cluster to have the workers."""
@@ -44,10 +45,15 @@ class Drivers:
         return process
 
     def finish(self, process: subprocess.Popen[str]) -> tuple[int, list[dict[str, object]]]:
-        """The exit code, and what was said; ``peak`` is the most memory it has had, in bytes."""
+        """The exit code, and what was said.
+
+        ``peak`` is the most memory it has had, in bytes, and ``processor`` the seconds of a processor, without those of
+        other processes.
+        """
         out, errors = process.communicate(timeout=PATIENCE)
         assert "Traceback" not in errors, errors
         self.peak = int((re.findall(r"^peak (\d+)$", errors, re.MULTILINE) or ["0"])[-1])
+        self.processor = float((re.findall(r"^processor (\S+)$", errors, re.MULTILINE) or ["nan"])[-1])
         return process.returncode, [json.loads(line) for line in out.splitlines()]
 
     def end(self) -> None:

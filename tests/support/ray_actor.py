@@ -18,7 +18,7 @@ class Actor:
         self._worker = Worker(**settings)
 
     def ready(self) -> dict[str, Any]:
-        return {"device": str(self._worker.device)}
+        return {"device": ",".join(map(str, self._worker.devices))}
 
     def begin(self) -> None:
         pass

@@ -16,13 +16,14 @@ from ...texturing.unwrap.unwrap import unwrap_uv
 from ..jobs import Job
 from . import baking
 from .meshes import mesh_of
-from .parameters import Parameter, choice, whole, whole_or_none
+from .parameters import Parameter, choice, flag, whole, whole_or_none
 
 PARAMETERS = {
     **baking.PARAMETERS,
     "faces": Parameter(None, whole_or_none(4, 100_000_000)),
     "refine": Parameter(0, whole(0, 10_000)),
     "method": Parameter(METHODS[0], choice(*METHODS)),
+    "quantize": Parameter(False, flag),
 }
 
 
@@ -40,7 +41,7 @@ def run(job: Job, folder: Path, devices: Sequence[torch.device]) -> Mapping[str,
         texture = refine_texture(mesh, texture, made.painted, agreed, views, steps=given["refine"]).texture
     texture, filled = fill_texture(texture, made.painted, mesh, given["method"])
     textured = apply_textures(mesh, texture)
-    save_mesh(textured, folder / f"{job.id}.glb")
+    save_mesh(textured, folder / f"{job.id}.glb", given["quantize"])
     save_image(baking.preview(textured), folder / "preview.png")
     return {
         "faces": len(mesh.faces),
