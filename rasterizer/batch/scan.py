@@ -16,7 +16,7 @@ def scan(folder: Path) -> Iterator[dict[str, Any]]:
 
     A folder beside a mesh that is called as it is, or as it is with ``_views`` behind, and has pictures in it gives its
     views. Ids are names without suffixes; where these are in folders, the folders' names go before; where an id is
-    taken, the suffix is added.
+    taken, the suffix is added. Results that a batch has written into the folder are no input.
 
     Raises:
         ValueError: there is no such folder.
@@ -24,10 +24,13 @@ def scan(folder: Path) -> Iterator[dict[str, Any]]:
     if not folder.is_dir():
         raise ValueError(f"{folder}: is no folder, expected one with mesh files in it")
     taken: set[str] = set()
+    results = [path.parent for path in folder.rglob(".batch")]
     for path in sorted(folder.rglob("*")):
         inside = path.relative_to(folder)
         hidden = any(part.startswith(".") for part in inside.parts)
         if hidden or path.suffix.lower() not in SUPPORTED_SUFFIXES or not path.is_file():
+            continue
+        if any(result in path.parents for result in results):
             continue
         row: dict[str, Any] = {"id": _free(inside, taken), "mesh": inside.as_posix()}
         for name in (path.stem, f"{path.stem}_views"):

@@ -8,7 +8,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -121,17 +123,27 @@ def _peak(device: torch.device) -> int:
         return torch.cuda.max_memory_allocated(device)
     if device.type != "cpu":
         raise ValueError(f"--memory: cannot tell the most that was in use on {device}, expected cuda or cpu")
-    if sys.platform == "win32":
-        import psutil  # comes with ComfyUI; not a dependency of ours
+    return _PEAKS.get(sys.platform, _linux_peak)()
 
-        return int(psutil.Process().memory_info().peak_wset)
-    if sys.platform == "darwin":
-        import resource
 
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def _windows_peak() -> int:
+    import psutil  # comes with ComfyUI; not a dependency of ours
+
+    return int(psutil.Process().memory_info().peak_wset)
+
+
+def _mac_peak() -> int:
+    resource: Any = import_module("resource")  # which Windows lacks, and a type checker for it
+    return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+
+
+def _linux_peak() -> int:
     # Not the resource module's, which begins with what the process had before it was this program.
     lines = Path("/proc/self/status").read_text("utf-8").splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1024
+
+
+_PEAKS = {"win32": _windows_peak, "darwin": _mac_peak}
 
 
 def markdown(rows: list[MemoryRow]) -> str:

@@ -199,3 +199,11 @@ def test_scan_makes_a_manifest_that_can_be_run(folder: Path) -> None:
     assert [job.id for job in made.jobs] == ["b"] and {"are none" in fault.text for fault in made.faults} == {True}
     with pytest.raises(ValueError, match="is no folder"):
         list(scan(folder / "gone"))
+
+
+def test_results_within_the_folder_are_no_meshes(tmp_path: Path) -> None:
+    for name in ("chair.glb", "out/chair/chair.glb", "other/lamp.glb"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "out" / ".batch" / "ledger").mkdir(parents=True)
+    assert [row["mesh"] for row in scan(tmp_path)] == ["chair.glb", "other/lamp.glb"]
