@@ -15,7 +15,7 @@ from ...gpu.cache import cached, once
 from ...runtime.devices import default_device
 from ...runtime.log import log
 from ...runtime.memory import call_when_memory_is_short
-from . import api, check
+from . import api, check, deaths
 from .api import VulkanError
 from .frame import Rasterizer, UnsuitedError
 from .gpu import Gpu
@@ -49,13 +49,14 @@ class Card:
     def __init__(self, reason: str | None = None) -> None:
         self.lock, self.process = threading.Lock(), os.getpid()
         self.user = 0
-        self.reason = reason
         self.slower: dict[tuple[str, torch.device], str] = {}
         self.gpu: Gpu | None = None
+        self.reason = reason = reason or deaths.reason_to_beware() or None
         if reason:
             return
         try:
-            self.gpu = Gpu()
+            with deaths.watched():
+                self.gpu = Gpu()
         except Exception as error:  # drivers fail in their own ways; none may cost the user the result
             self.reason = _said(error)
 
@@ -64,12 +65,13 @@ class Card:
         with self.lock:
             if self.reason is None and self.gpu is not None:
                 try:
-                    self.memory = Memory(self.gpu)
-                    self.rasterizer, self.interpolator = Rasterizer(self.memory), Interpolator(self.memory)
-                    call_when_memory_is_short(self.release)
-                    with torch.device("cpu"):  # the user's default may be another
+                    with torch.device("cpu"), deaths.watched():  # the user's default may be another
+                        self.memory = Memory(self.gpu)
+                        self.rasterizer, self.interpolator = Rasterizer(self.memory), Interpolator(self.memory)
+                        call_when_memory_is_short(self.release)
                         once([*self.identity(), "tested"], lambda: check.self_test(self.rasterizer, self.interpolator))
                     self.reason = ""
+                    deaths.forget()
                 except Exception as error:
                     self.reason = f"{self.gpu.name}: {_said(error)}"
                     log.warning("Torch Rasterizer: Vulkan is not used on %s", self.reason)
