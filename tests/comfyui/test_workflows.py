@@ -13,7 +13,12 @@ from tests.support.paths import EXAMPLES
 
 WORKFLOWS = sorted(EXAMPLES.glob("*.json"))
 NOTES = ("Note", "MarkdownNote")
-AFTER_RUN = ("fixed", "increment", "decrement", "randomize")  # what the frontend saves after each seed
+AFTER_RUN = (
+    "fixed",
+    "increment",
+    "decrement",
+    "randomize",
+)  # what the frontend saves after each seed, and Load Mesh's index
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -25,7 +30,11 @@ def shown_values(node: dict[str, Any]) -> dict[str, Any]:
     names = [entry["widget"]["name"] for entry in node.get("inputs", ()) if "widget" in entry]
     values = list(node.get("widgets_values") or [])
     for number, name in enumerate(names):
-        if name in ("seed", "noise_seed") and values[number + 1 : number + 2] and values[number + 1] in AFTER_RUN:
+        if (
+            name in ("seed", "noise_seed", "index")
+            and values[number + 1 : number + 2]
+            and values[number + 1] in AFTER_RUN
+        ):
             del values[number + 1]
     assert len(names) == len(values), f"node {node['id']} {node['type']}: {len(values)} values for {names}"
     return dict(zip(names, values, strict=True))

@@ -45,7 +45,7 @@ TRI = torch.tensor([[0, 1, 2]], dtype=torch.int32)
         ({"tile_size": np.bool_(True)}, ("tile_size", "True")),
         ({"tile_size": torch.tensor(32)}, ("tile_size", "tensor(32)")),
         ({"mode": torch.tensor(0)}, ("mode", "tensor(0)")),
-        ({"backend": "vulkan"}, ("backend", "vulkan", "auto, kernels, torch")),
+        ({"backend": "glide"}, ("backend", "glide", "auto, kernels, vulkan, torch")),
     ],
 )
 def test_refusals(change: dict, words: tuple[str, ...]) -> None:

@@ -72,7 +72,8 @@ def _bake(images: tuple[torch.dtype, str], masks: tuple[torch.dtype, str], most:
         found = bake_views(sheet(), pictures, views, 24, masks=weights, border=border)
     except ValueError:
         return
-    plain = (pictures.to(torch.float32).contiguous(), views, 24)
+    whole = 255.0 if pictures.dtype == torch.uint8 else 1.0  # which stand for 0 to 1 there
+    plain = (pictures.to(torch.float32).contiguous() / whole, views, 24)
     usable = weights if weights.is_floating_point() else weights != 0  # whole numbers say yes or no
     want = bake_views(sheet(), *plain, masks=usable.to(torch.float32).contiguous(), border=border)
     for name in ("texture", "painted", "confidence", "covered"):

@@ -268,7 +268,7 @@ class TestRasterize:
         [
             ({"space": "sideways"}, "space: is 'sideways', expected one of camera, uv"),
             ({"mode": "magic"}, "mode: is 'magic', expected one of auto, tiled, batched"),
-            ({"backend": "glide"}, "backend: 'glide' is no backend, expected one of auto, kernels, torch"),
+            ({"backend": "glide"}, "backend: 'glide' is no backend, expected one of auto, kernels, vulkan, torch"),
             ({"layers": 0}, "layers: is 0, expected a whole number from 1 to 64"),
             ({"tile_size": 4}, "tile_size: is 4, expected a whole number from 8 to 512"),
             ({"width": 0}, "resolution: is 48 x 0"),
