@@ -82,7 +82,7 @@ def test_a_mesh_is_simplified_unwrapped_and_saved(server: Any, headless: ModuleT
             break
     assert message["type"] == "execution_success"
     said = [text for node, text in told if node == "2"][-1]
-    assert re.fullmatch(r"81920 faces became 3000\.(  \nTook \d+ s\.)?", said)
+    assert re.fullmatch(r"81920 faces became 3000\.(  \nTook (\d+|less than 1) s\.)?", said)
     (entry,) = comfy.files(prompt)
     mesh = trimesh.load(comfy.download(entry, tmp_path), force="mesh", process=False)
     assert len(mesh.faces) == 3000 and mesh.visual.uv is not None
