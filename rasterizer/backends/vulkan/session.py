@@ -55,7 +55,7 @@ class Card:
         if reason:
             return
         try:
-            with deaths.watched():
+            with deaths.watched("opening"):
                 self.gpu = Gpu()
         except Exception as error:  # drivers fail in their own ways; none may cost the user the result
             self.reason = _said(error)
@@ -65,13 +65,12 @@ class Card:
         with self.lock:
             if self.reason is None and self.gpu is not None:
                 try:
-                    with torch.device("cpu"), deaths.watched():  # the user's default may be another
+                    with torch.device("cpu"), deaths.watched("testing"):  # the user's default may be another
                         self.memory = Memory(self.gpu)
                         self.rasterizer, self.interpolator = Rasterizer(self.memory), Interpolator(self.memory)
                         call_when_memory_is_short(self.release)
                         once([*self.identity(), "tested"], lambda: check.self_test(self.rasterizer, self.interpolator))
                     self.reason = ""
-                    deaths.forget()
                 except Exception as error:
                     self.reason = f"{self.gpu.name}: {_said(error)}"
                     log.warning("Torch Rasterizer: Vulkan is not used on %s", self.reason)

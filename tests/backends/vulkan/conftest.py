@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 
-from rasterizer.backends.vulkan import session
+from rasterizer.backends.vulkan import deaths, session
 
 
 @pytest.fixture(autouse=True)
@@ -13,8 +15,17 @@ def vulkan_waits() -> None:
     """Here ``auto`` means what it does."""
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_deaths(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests elsewhere kill processes, which may leave word of it."""
+    folder = tmp_path_factory.mktemp("deaths")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(deaths, "cache_folder", lambda: folder)
+        yield
+
+
 @pytest.fixture(scope="session")
-def opened() -> session.Card:
+def opened(no_deaths: None) -> session.Card:
     """A card that is ready for use.
 
     Threads of a driver on the CPU take after the one that starts them: they take denormals for 0, as many cards do.

@@ -29,9 +29,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def _leave(folder: Path, count: int, seconds: float = 100.0) -> None:
+def _leave(folder: Path, count: int, seconds: float = 100.0, step: str = "opening") -> None:
     for number in range(count):
-        file = folder / f"vulkan-{10_000_000 + number}.opening"
+        file = folder / f"vulkan-{10_000_000 + number}.{step}"
         file.touch()
         os.utime(file, (time.time() - seconds,) * 2)
 
@@ -42,7 +42,8 @@ def test_a_process_that_dies_leaves_word(tmp_path: Path) -> None:
     assert ended.returncode == 11 and len(list(tmp_path.rglob("vulkan-*.opening"))) == 1
 
 
-def test_two_deaths_and_the_card_is_left_alone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("step", ["opening", "testing"])
+def test_three_deaths_and_the_card_is_left_alone(step: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[None] = []
 
     def gpu() -> None:
@@ -51,30 +52,40 @@ def test_two_deaths_and_the_card_is_left_alone(folder: Path, monkeypatch: pytest
         raise RuntimeError("no card today")
 
     monkeypatch.setattr(session, "Gpu", gpu)
-    _leave(folder, 1)
+    _leave(folder, 2, step=step)
     assert session.Card().reason == "RuntimeError: no card today"
-    _leave(folder, 2)
+    _leave(folder, 3, step=step)
     reason = session.Card().reason or ""
-    assert len(opened) == 1 and "held up 2 processes" in reason and "TORCH_RASTERIZER_BACKEND=vulkan" in reason
+    assert len(opened) == 1 and "held up 3 processes" in reason and "TORCH_RASTERIZER_BACKEND=vulkan" in reason
     monkeypatch.setenv("TORCH_RASTERIZER_BACKEND", "vulkan")
     assert session.Card().reason == "RuntimeError: no card today" and len(opened) == 2
-    assert len(list(folder.iterdir())) == 2  # this process has removed its own
+    assert len(list(folder.iterdir())) == 3  # this process has removed its own
 
 
 def test_processes_that_start_together_are_no_deaths(folder: Path) -> None:
-    _leave(folder, 3, seconds=5.0)
+    _leave(folder, 4, seconds=5.0)
+    assert deaths.reason_to_beware() == ""
+
+
+def test_deaths_of_the_day_before_do_not_count(folder: Path) -> None:
+    _leave(folder, 4, seconds=90_000.0)
     assert deaths.reason_to_beware() == ""
 
 
 def test_a_card_that_works_is_trusted_again(folder: Path) -> None:
-    _leave(folder, 2)
-    deaths.forget()
-    assert deaths.reason_to_beware() == "" and not list(folder.iterdir())
+    for step in ("opening", "testing"):
+        _leave(folder, 3, step=step)
+    with deaths.watched("opening"):
+        pass
+    assert deaths.reason_to_beware() and len(list(folder.iterdir())) == 3
+    with deaths.watched("testing"):
+        pass
+    assert not deaths.reason_to_beware() and not list(folder.iterdir())
 
 
 def test_without_a_folder_nobody_is_warned(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "file").touch()
     monkeypatch.setattr(deaths, "cache_folder", lambda: folder / "file" / "below")
-    with deaths.watched():
+    with deaths.watched("opening"):
         pass
     assert deaths.reason_to_beware() == ""
