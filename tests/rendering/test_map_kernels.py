@@ -14,13 +14,12 @@ import torch
 from rasterizer.cameras.camera import Camera, look_at, orbit_camera
 from rasterizer.cameras.projection import normalization, to_clip
 from rasterizer.cameras.views import PRESETS
-from rasterizer.gpu.program import Program
 from rasterizer.meshes.mesh import Mesh
 from rasterizer.meshes.sample_meshes import sample_mesh, trefoil_knot
 from rasterizer.rendering import map_choice, map_kernels
 from rasterizer.rendering.map_kernel_check import check_kernels
 from rasterizer.rendering.maps import STYLES, Maps, render_maps
-from tests.support.emulator import emulated
+from tests.support.emulator import emulated, with_fault
 from tests.support.guards import Guards
 
 Way = tuple[torch.device, Callable[[], AbstractContextManager[None]]]
@@ -217,14 +216,7 @@ def test_self_test(backwards: bool) -> None:
     ],
 )
 def test_self_test_sees_faults(right: str, wrong: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    known = map_kernels.PROGRAM
-    text = known.source.read_text("utf-8")
-    source = tmp_path / known.source.name
-    source.write_text(text.replace(right, wrong), encoding="utf-8")
-    program = Program(
-        source, known.kernels, "a test", structs=known.structs, defines=known.defines, shared=known.shared
-    )
-    assert program.text() != known.text()
+    program = with_fault(map_kernels.PROGRAM, right, wrong, tmp_path)
     monkeypatch.setattr(map_kernels, "PROGRAM", program)
     with emulated(program), pytest.raises(RuntimeError, match="self-test: "):
         check_kernels(torch.device("cpu"))

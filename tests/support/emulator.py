@@ -32,6 +32,20 @@ _LINKING = ["-w", "-shared", "-fPIC", "-fvisibility=hidden", "-U_FORTIFY_SOURCE"
 _PROCESSORS = 2  # of the device that is emulated: little work for kernels that fill it
 
 
+def with_fault(known: Program, right: str, wrong: str, folder: Path) -> Program:
+    """A program whose kernels say ``wrong`` where ``known``'s say ``right``, in whichever of its files."""
+    changed = []
+    for file in (*known.shared, known.source):
+        changed.append(folder / file.name)
+        changed[-1].write_text(file.read_text("utf-8").replace(right, wrong), encoding="utf-8")
+    *shared, source = changed
+    program = Program(
+        source, known.kernels, "a test", structs=known.structs, defines=known.defines, shared=tuple(shared)
+    )
+    assert program.text() != known.text()
+    return program
+
+
 class EmulationError(RuntimeError):
     """A launch that a GPU would refuse, or never end. No :class:`LaunchError`, upon which PyTorch's operators would do
     the work instead."""

@@ -13,14 +13,13 @@ import torch
 
 from rasterizer.cameras.camera import Camera, orbit_camera
 from rasterizer.cameras.views import PRESETS, turntable
-from rasterizer.gpu.program import Program
 from rasterizer.meshes.mesh import Mesh
 from rasterizer.meshes.sample_meshes import trefoil_knot
 from rasterizer.texturing import Baked, bake_views
 from rasterizer.texturing.bake import choice, kernels
 from rasterizer.texturing.bake.filter import RADII, calm_around
 from rasterizer.texturing.bake.kernel_check import check_kernels
-from tests.support.emulator import emulated
+from tests.support.emulator import emulated, with_fault
 
 
 @contextmanager
@@ -172,17 +171,7 @@ def test_self_test(way: Way) -> None:
     ],
 )
 def test_self_test_sees_faults(right: str, wrong: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    known = kernels.PROGRAM
-    changed = []
-    for file in (*known.shared, known.source):
-        text = file.read_text("utf-8")
-        changed.append(tmp_path / file.name)
-        changed[-1].write_text(text.replace(right, wrong), encoding="utf-8")
-    *shared, source = changed
-    program = Program(
-        source, known.kernels, "a test", structs=known.structs, defines=known.defines, shared=tuple(shared)
-    )
-    assert program.text() != known.text()
+    program = with_fault(kernels.PROGRAM, right, wrong, tmp_path)
     monkeypatch.setattr(kernels, "PROGRAM", program)
     with emulated(program), pytest.raises(RuntimeError, match="self-test: "):
         check_kernels(torch.device("cpu"))

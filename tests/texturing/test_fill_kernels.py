@@ -11,12 +11,11 @@ from unittest import mock
 import pytest
 import torch
 
-from rasterizer.gpu.program import Program
 from rasterizer.hierarchy import surface_choice, surface_kernel_check, surface_kernels
 from rasterizer.meshes.sample_meshes import trefoil_knot
 from rasterizer.texturing import Texels, fill_texture, spread
 from rasterizer.texturing.fill import kernel_check, kernels, plane
-from tests.support.emulator import emulated
+from tests.support.emulator import emulated, with_fault
 
 CHOICES = (surface_choice, plane)
 
@@ -110,11 +109,7 @@ def test_self_tests(way: Way) -> None:
 def test_self_tests_see_faults(
     module: ModuleType, check: ModuleType, right: str, wrong: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known = module.PROGRAM
-    source = tmp_path / known.source.name
-    source.write_text(known.source.read_text("utf-8").replace(right, wrong), encoding="utf-8")
-    program = Program(source, known.kernels, "a test", structs=known.structs, defines=known.defines)
-    assert program.text() != known.text()
+    program = with_fault(module.PROGRAM, right, wrong, tmp_path)
     monkeypatch.setattr(module, "PROGRAM", program)
     with emulated(program), pytest.raises(RuntimeError, match="self-test: "):
         check.check_kernels(torch.device("cpu"))
