@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import SupportsInt
+from typing import Any, SupportsInt
 
 import torch
 from torch import Tensor
@@ -95,19 +95,9 @@ def rasterize(
     clip = check_positions(pos)
     home = clip.device
     faces = check_faces(tri, clip.shape[-2], home)
-    if not (type(resolution) is tuple and len(resolution) == 2 and type(resolution[0]) is type(resolution[1]) is int):
-        resolution = check_resolution(resolution)  # what may change, such as a tensor, is not remembered
-    choices = (resolution, occlusion_truncation, mode, tile_size, batch_size)
-    try:
-        options = checked_options(*choices)
-    except TypeError:  # one that has no hash, such as a list
-        options = checked_options.__wrapped__(*choices)
-    if depth_prior is not None:
-        views = clip.shape[0] if clip.ndim == 3 else 1
-        prior = check_prior(depth_prior, views, options.resolution, home, "depth_prior").detach()
-        options = replace(options, depth_prior=prior)
-    if on_progress is not None:
-        options = replace(options, on_progress=on_progress)
+    views = clip.shape[0] if clip.ndim == 3 else 1
+    choices = (occlusion_truncation, mode, tile_size, batch_size)
+    options = request_of(views, home, resolution, depth_prior, on_progress, *choices)
     if not barycentrics:
         options = replace(options, barycentrics=False)
     if devices is not None:
@@ -215,8 +205,29 @@ def _background(clip: Tensor, shape: tuple[int, ...]) -> Tensor:
     return clip[..., :0].sum().expand(*shape, 3).clone()
 
 
+def request_of(
+    views: int,
+    home: torch.device,
+    resolution: tuple[int, int],
+    depth_prior: Tensor | None,
+    on_progress: Callable[[float], None] | None,
+    *choices: Any,
+) -> RasterOptions:
+    """What a call of so many views asks for, checked; ``choices`` are those of :func:`_checked_options`, in order."""
+    if not (type(resolution) is tuple and len(resolution) == 2 and type(resolution[0]) is type(resolution[1]) is int):
+        resolution = check_resolution(resolution)  # what may change, such as a tensor, is not remembered
+    try:
+        options = _checked_options(resolution, *choices)
+    except TypeError:  # one that has no hash, such as a list
+        options = _checked_options.__wrapped__(resolution, *choices)
+    if depth_prior is not None:
+        prior = check_prior(depth_prior, views, options.resolution, home, "depth_prior").detach()
+        options = replace(options, depth_prior=prior)
+    return options if on_progress is None else replace(options, on_progress=on_progress)
+
+
 @lru_cache(maxsize=256, typed=True)
-def checked_options(
+def _checked_options(
     resolution: tuple[int, int], occlusion_truncation: float, mode: str, tile_size: int, batch_size: int
 ) -> RasterOptions:
     return RasterOptions(

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from ..backends import registry
-from ..contract.checks import check_faces, check_prior
+from ..contract.checks import check_faces
 from ..contract.quantized import check_matrices, check_quantized
 from ..contract.types import Fragments, RasterInfo
 from ..runtime.devices import working_device
 from ..runtime.memory import with_less_memory
-from .rasterize import TILE_SIZE, checked_options
+from .rasterize import TILE_SIZE, request_of
 
 
 def rasterize_quantized(
@@ -55,13 +55,9 @@ def rasterize_quantized(
     home = positions.device
     given = check_matrices(matrices, home)
     faces = check_faces(tri, len(positions), home)
-    options = checked_options.__wrapped__(resolution, occlusion_truncation, mode, tile_size, batch_size)
     views = given if given.ndim == 3 else given[None]
-    if depth_prior is not None:
-        prior = check_prior(depth_prior, len(views), options.resolution, home, "depth_prior").detach()
-        options = replace(options, depth_prior=prior)
-    if on_progress is not None:
-        options = replace(options, on_progress=on_progress)
+    choices = (occlusion_truncation, mode, tile_size, batch_size)
+    options = request_of(len(views), home, resolution, depth_prior, on_progress, *choices)
     device = working_device(home)
     if not (faces.numel() and positions.numel() and len(views)):
         shape = (len(views), *options.resolution)
